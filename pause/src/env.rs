@@ -1,0 +1,45 @@
+//! What a supervised manager finds in its environment. Values that pause itself was started with under these names are
+//! not passed on.
+#![forbid(unsafe_code)]
+
+/// `TANDEM_CONTROL`: the number of the file descriptor for [`crate::control`] frames; always [`CONTROL_FD`].
+pub const CONTROL: &str = "TANDEM_CONTROL";
+
+/// `TANDEM_LIFELINE`: the name of the abstract socket that a sandbox connects to (`pause --lifeline NAME`), without the leading zero byte. It is
+/// set in every life of the manager, also after the one connection was made or [`crate::control::Frame::CloseListener`] was sent.
+pub const LIFELINE: &str = "TANDEM_LIFELINE";
+
+/// `TANDEM_STOP`: `1` when a stop was requested, or an exit status given, before this launch: clean up and exit. Absent otherwise.
+pub const STOP: &str = "TANDEM_STOP";
+
+/// The file descriptor of the control channel: the write end of a pipe, blocking.
+pub const CONTROL_FD: i32 = 3;
+
+/// Whether an entry `NAME=VALUE` of the environment is one of those above.
+#[must_use]
+pub fn is_ours(entry: &[u8]) -> bool {
+    [CONTROL, LIFELINE, STOP]
+        .iter()
+        .any(|name| entry.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.first() == Some(&b'=')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_exact_names_are_ours() {
+        let cases: [(&[u8], bool); 7] = [
+            (b"TANDEM_CONTROL=3", true),
+            (b"TANDEM_LIFELINE=", true),
+            (b"TANDEM_STOP=1", true),
+            (b"TANDEM_STOPPED=1", false),
+            (b"TANDEM_STOP", false),
+            (b"XTANDEM_STOP=1", false),
+            (b"", false),
+        ];
+        for (entry, want) in cases {
+            assert_eq!(is_ours(entry), want, "{}", String::from_utf8_lossy(entry));
+        }
+    }
+}
