@@ -1,1 +1,11 @@
-//! The manager.
+//! Runs pods on the Docker Engine.
+
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod config;
+pub mod engine;
+pub mod exit;
+pub mod pod;
+pub mod run;
+pub mod source;

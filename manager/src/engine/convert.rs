@@ -1,0 +1,1 @@
+//! Between our types and the engine's.

@@ -1,0 +1,149 @@
+//! The only door to the engine: what Tandem asks of it, in Tandem's own types.
+
+pub mod convert;
+pub mod docker;
+#[cfg(test)]
+pub mod fake;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+
+use crate::pod::observed::{ContainerInfo, Exit, Health};
+use crate::pod::spec::ContainerSpec;
+use crate::pod::task::TaskContainer;
+
+/// The engine calls that Tandem makes. Every call may be repeated.
+pub trait Engine: Send + Sync + 'static {
+    /// What kind of engine it is (`GET /info`).
+    fn info(&self) -> impl Future<Output = Result<EngineInfo, EngineError>> + Send;
+    /// The task container with the labels of its volumes (`GET /containers/ID/json`, `GET /volumes/NAME`).
+    fn inspect_task(&self, id: &str) -> impl Future<Output = Result<TaskContainer, EngineError>> + Send;
+    /// One container by id or name (`GET /containers/ID/json`).
+    fn inspect(&self, id: &str) -> impl Future<Output = Result<ContainerInfo, EngineError>> + Send;
+    /// Every container of a pod, stopped ones too (`GET /containers/json`, then each).
+    fn list(&self, pod: &str) -> impl Future<Output = Result<Vec<ContainerInfo>, EngineError>> + Send;
+    /// What happens to the containers of a pod from now on (`GET /events`), only what [`EventKind`] names.
+    /// The future resolves when the engine has begun to listen. The stream ends or yields an error when
+    /// the connection breaks; whoever reads it lists again then.
+    fn events(
+        &self,
+        pod: &str,
+    ) -> impl Future<Output = Result<BoxStream<'static, Result<Event, EngineError>>, EngineError>> + Send;
+    /// Does the image have a health check of its own (`GET /images/NAME/json`)? `None`: no such image here.
+    fn image_has_healthcheck(
+        &self,
+        image: &str,
+    ) -> impl Future<Output = Result<Option<bool>, EngineError>> + Send;
+    /// Pull an image (`POST /images/create`); each item is a line of progress worth a log line.
+    fn pull(&self, image: &str) -> BoxStream<'static, Result<String, EngineError>>;
+    /// Create a container (`POST /containers/create`). [`EngineError::NotFound`] means the image is missing.
+    fn create(&self, request: &CreateRequest) -> impl Future<Output = Result<Created, EngineError>> + Send;
+    /// Unpack a tar archive into a folder of a container (`PUT /containers/ID/archive`).
+    fn copy_in(
+        &self,
+        id: &str,
+        folder: &str,
+        archive: BoxStream<'static, Bytes>,
+    ) -> impl Future<Output = Result<(), EngineError>> + Send;
+    /// Follow the output of a container, raw (`POST /containers/ID/attach`): resolves when attached, so
+    /// that attaching before the start loses nothing. With a TTY the bytes are the terminal's, else
+    /// Docker's frames (8 bytes of header each); see [`crate::run::logs`].
+    fn attach(
+        &self,
+        id: &str,
+    ) -> impl Future<Output = Result<BoxStream<'static, Result<Bytes, EngineError>>, EngineError>> + Send;
+    /// Start a container; one that runs is left alone (`POST /containers/ID/start`).
+    fn start(&self, id: &str) -> impl Future<Output = Result<(), EngineError>> + Send;
+    /// Send the stop signal, after `grace` (whole seconds, rounded up) the kill; returns when it has ended
+    /// (`POST /containers/ID/stop`). One that does not run is left alone.
+    fn stop(&self, id: &str, grace: Duration) -> impl Future<Output = Result<(), EngineError>> + Send;
+    /// SIGKILL (`POST /containers/ID/kill`). One that does not run is left alone.
+    fn kill(&self, id: &str) -> impl Future<Output = Result<(), EngineError>> + Send;
+    /// Kill and remove a container with its anonymous volumes (`DELETE /containers/ID?force&v`). One that
+    /// is gone, or going, is left alone.
+    fn remove(&self, id: &str) -> impl Future<Output = Result<(), EngineError>> + Send;
+}
+
+/// What kind of engine it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EngineInfo {
+    /// Engine version, e.g. `20.10.24`.
+    pub version: String,
+    /// `cgroupfs` or `systemd`.
+    pub cgroup_driver: String,
+    /// 1 or 2.
+    pub cgroup_version: u8,
+}
+
+/// Something that happened to a container of the pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// The container's full id.
+    pub id: String,
+    /// What happened.
+    pub kind: EventKind,
+}
+
+/// What can happen that Tandem acts on; the engine is asked for these only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventKind {
+    /// `die`.
+    Died(Exit),
+    /// `oom`: came before the `die` it explains.
+    Oom,
+    /// `health_status`.
+    Health(Health),
+    /// `destroy`.
+    Destroyed,
+}
+
+/// A container to create.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CreateRequest {
+    /// Its name.
+    pub name: String,
+    /// What it runs.
+    pub container: ContainerSpec,
+    /// All labels: the user's and Tandem's.
+    pub labels: BTreeMap<String, String>,
+    /// `HostConfig.NetworkMode`, `container:<id>`.
+    pub network_mode: String,
+    /// `HostConfig.PidMode`, empty for its own.
+    pub pid_mode: String,
+    /// `HostConfig.IpcMode`: `private`, `shareable` or `container:<id>`.
+    pub ipc_mode: String,
+    /// `HostConfig.CgroupParent`.
+    pub cgroup_parent: Option<String>,
+    /// `HostConfig.SecurityOpt`.
+    pub security_opt: Vec<String>,
+}
+
+/// What came of a creation.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Created {
+    /// Full id of the new container.
+    pub id: String,
+    /// What the engine warned of.
+    pub warnings: Vec<String>,
+}
+
+/// Why a call did not do what it should.
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
+pub enum EngineError {
+    /// There is no such thing (404).
+    #[error("{0}")]
+    NotFound(String),
+    /// It stands against something that is there, e.g. a name in use (409).
+    #[error("{0}")]
+    Conflict(String),
+    /// The engine said no, in its own words (400, 403, 500, an error in a pull, ...).
+    #[error("{0}")]
+    Refused(String),
+    /// No answer: whether the engine acted is unknown. Try again after a look.
+    #[error("the engine does not answer: {0}")]
+    Unreachable(String),
+}

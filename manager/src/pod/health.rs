@@ -1,0 +1,1 @@
+//! Component states to pod health.

@@ -1,0 +1,91 @@
+//! Names and labels that tie a container to its pod.
+
+use std::collections::BTreeMap;
+
+/// Label: id of the task container whose pod it belongs to.
+pub const LABEL_POD: &str = "io.tandem.pod";
+/// Label: what it is in the pod, one of [`Role`]'s words.
+pub const LABEL_ROLE: &str = "io.tandem.role";
+/// Label: the component's name.
+pub const LABEL_COMPONENT: &str = "io.tandem.component";
+/// Label: `StartedAt` of the task container when it was created.
+pub const LABEL_RUN: &str = "io.tandem.run";
+/// Label: the Swarm service of the task container.
+pub const LABEL_SERVICE: &str = "io.tandem.service";
+/// Label: the Swarm task of the task container.
+pub const LABEL_TASK: &str = "io.tandem.task";
+/// Label: the Swarm node of the task container.
+pub const LABEL_NODE: &str = "io.tandem.node";
+
+/// What a container is in its pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// A component.
+    Component,
+    /// An init component.
+    Init,
+    /// The container that holds PID and IPC namespaces.
+    Sandbox,
+}
+
+/// Whose pod it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Full id of the task container.
+    pub pod: String,
+    /// Name of the task container.
+    pub name: String,
+    /// `StartedAt` of the task container: which run of it.
+    pub run: String,
+    /// [`LABEL_SERVICE`], [`LABEL_TASK`] and [`LABEL_NODE`], where Swarm started the task container.
+    pub origin: BTreeMap<String, String>,
+}
+
+impl Role {
+    /// The word in [`LABEL_ROLE`].
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::Component => "component",
+            Role::Init => "init",
+            Role::Sandbox => "sandbox",
+        }
+    }
+}
+
+impl Identity {
+    /// Name of a component's container.
+    pub fn member_container(&self, component: &str) -> String {
+        // Podlike's naming, which people's tools may know.
+        format!("{}.podlike.{component}", self.name)
+    }
+
+    /// Name of the sandbox container.
+    pub fn sandbox_container(&self) -> String {
+        format!("{}.pause", self.name)
+    }
+
+    /// Tandem's labels for a member of the pod.
+    pub fn labels(&self, role: Role, component: Option<&str>) -> BTreeMap<String, String> {
+        let mut labels = self.origin.clone();
+        labels.insert(LABEL_POD.into(), self.pod.clone());
+        labels.insert(LABEL_ROLE.into(), role.as_str().into());
+        labels.insert(LABEL_RUN.into(), self.run.clone());
+        if let Some(component) = component {
+            labels.insert(LABEL_COMPONENT.into(), component.into());
+        }
+        labels
+    }
+
+    /// What Swarm's labels on the task container tell, under Tandem's own names: a copy of Swarm's
+    /// would make other tools count the component as the task.
+    pub fn origin_of(task_labels: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        [
+            ("com.docker.swarm.service.name", LABEL_SERVICE),
+            ("com.docker.swarm.task.id", LABEL_TASK),
+            ("com.docker.swarm.node.id", LABEL_NODE),
+        ]
+        .into_iter()
+        .filter_map(|(theirs, ours)| Some((ours.to_owned(), task_labels.get(theirs)?.clone())))
+        .collect()
+    }
+}

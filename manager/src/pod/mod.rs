@@ -1,0 +1,11 @@
+//! The core: what a pod is, what is true of it now, and what to do next. Pure: `std` and itself only.
+
+pub mod action;
+pub mod health;
+pub mod identity;
+pub mod observed;
+pub mod order;
+pub mod placement;
+pub mod plan;
+pub mod spec;
+pub mod task;

@@ -1,0 +1,199 @@
+//! A pod as the user asked for it, validated: whoever holds a [`PodSpec`] need not check it again.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::identity::Identity;
+use super::placement::Namespaces;
+
+/// How long a component may take to stop when nothing says otherwise: Docker's own default.
+pub const DEFAULT_STOP_GRACE: Duration = Duration::from_secs(10);
+
+/// One pod: everything the planner needs to know of what was asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PodSpec {
+    /// Whose pod it is, and which run of it.
+    pub identity: Identity,
+    /// Where the shared namespaces live.
+    pub namespaces: Namespaces,
+    /// Init components, in the order in which they run.
+    pub init: Vec<ComponentSpec>,
+    /// Components, sorted by name.
+    pub components: Vec<ComponentSpec>,
+    /// `--pull`: pull every image once before it is used, even where the engine has it.
+    pub pull_always: bool,
+    /// Time for the whole stop, from the decision to the kill.
+    pub stop_timeout: Duration,
+}
+
+/// What a definition (labels, Compose text) says, before the pod's surroundings are known.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Definition {
+    /// Init components, in order, named `init-1`, `init-2`, ...
+    pub init: Vec<ComponentSpec>,
+    /// Components, sorted by name.
+    pub components: Vec<ComponentSpec>,
+}
+
+/// One component or init component.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ComponentSpec {
+    /// Its name within the pod: the `<name>` of `pod.component.<name>`, or `init-<n>`.
+    pub name: String,
+    /// What the engine is asked to run.
+    pub container: ContainerSpec,
+    /// What must be so before it starts; empty for init components.
+    pub depends_on: Vec<Dependency>,
+    /// What is copied into it after creation and before its start (`pod.copy.<name>`).
+    pub copies: Vec<CopySpec>,
+    /// Time between its stop signal and the kill (`stop_grace_period`).
+    pub stop_grace: Option<Duration>,
+}
+
+/// A component that another one waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dependency {
+    /// The component waited for.
+    pub on: String,
+    /// What is waited for.
+    pub condition: Condition,
+}
+
+/// The state that a dependency must reach (Compose `depends_on.<name>.condition`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// `service_started`: its container runs.
+    Started,
+    /// `service_healthy`: its health check says healthy.
+    Healthy,
+}
+
+/// A file or folder of the task container that is copied into a component.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopySpec {
+    /// Absolute path in the task container.
+    pub source: String,
+    /// Absolute path in the component; as with `docker cp`, a name for the copy unless it ends with
+    /// `/` (then the folder it is put into).
+    pub target: String,
+}
+
+/// What the engine is asked to run, in Docker's terms.
+///
+/// `None`, or empty, means: not said, the image's or the engine's default holds.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ContainerSpec {
+    /// Image reference as the user wrote it.
+    pub image: String,
+    /// Replaces the image's entrypoint; `Some(vec![])` clears it.
+    pub entrypoint: Option<Vec<String>>,
+    /// Replaces the image's command; `Some(vec![])` clears it.
+    pub command: Option<Vec<String>>,
+    /// Variables in order: env files first, then `environment`, so that the latter wins. Every name
+    /// stands once; a variable without a value is the name alone removed from the image's (Docker's
+    /// `-e NAME` with no such variable).
+    pub environment: Vec<(String, Option<String>)>,
+    /// Working directory.
+    pub working_dir: Option<String>,
+    /// User (`uid`, `name`, `uid:gid`, ...).
+    pub user: Option<String>,
+    /// The user's own labels; Tandem's are added at creation.
+    pub labels: BTreeMap<String, String>,
+    /// Binds, volumes and tmpfs mounts of the long form.
+    pub mounts: Vec<Mount>,
+    /// `tmpfs:` entries: path to mount options (`size=64m`, may be empty).
+    pub tmpfs: BTreeMap<String, String>,
+    /// Read-only root file system.
+    pub read_only: bool,
+    /// Health check, where the user gave one.
+    pub healthcheck: Option<HealthCheck>,
+    /// Signal that stops it (`SIGTERM`, `15`, ...).
+    pub stop_signal: Option<String>,
+    /// Memory limit, bytes.
+    pub memory_bytes: Option<i64>,
+    /// CPU limit in 10^-9 CPUs.
+    pub nano_cpus: Option<i64>,
+    /// Highest number of processes and threads; -1 is unlimited.
+    pub pids_limit: Option<i64>,
+    /// Capabilities added, without `CAP_`.
+    pub cap_add: Vec<String>,
+    /// Capabilities dropped, without `CAP_`; `ALL` drops every one.
+    pub cap_drop: Vec<String>,
+    /// Size of `/dev/shm`, bytes. Where IPC is shared the sandbox gets the largest asked for.
+    pub shm_size_bytes: Option<i64>,
+    /// A pseudo terminal as standard streams.
+    pub tty: bool,
+    /// Keep standard input open.
+    pub stdin_open: bool,
+}
+
+/// One mount.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// Absolute path in the component.
+    pub target: String,
+    /// Mounted read-only.
+    pub read_only: bool,
+    /// What is mounted.
+    pub source: MountSource,
+}
+
+/// What a [`Mount`] mounts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MountSource {
+    /// A path of the host.
+    Bind {
+        /// Absolute path on the host.
+        path: String,
+        /// Make the folder where it is missing, as the short form does.
+        create: bool,
+        /// `rprivate`, `rshared`, ...; the engine's default where not said.
+        propagation: Option<String>,
+    },
+    /// A volume.
+    Volume {
+        /// Its name at the engine; `None` is a new anonymous volume that goes with the component.
+        name: Option<String>,
+        /// Do not fill an empty volume with what the image has at the target.
+        no_copy: bool,
+    },
+    /// Memory.
+    Tmpfs {
+        /// Limit in bytes.
+        size_bytes: Option<i64>,
+        /// Permissions of its root folder, e.g. `0o1777`.
+        mode: Option<u32>,
+    },
+}
+
+/// A health check in Docker's terms.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HealthCheck {
+    /// `disable: true` or `test: NONE`: also the image's own is off.
+    Disabled,
+    /// A check; what is `None` is the image's or Docker's default.
+    Check {
+        /// `["CMD", ...]` or `["CMD-SHELL", "..."]`; empty takes the image's.
+        test: Vec<String>,
+        /// Time between two runs.
+        interval: Option<Duration>,
+        /// Time one run may take.
+        timeout: Option<Duration>,
+        /// Time in which failures do not count.
+        start_period: Option<Duration>,
+        /// Failures in a row that make it unhealthy.
+        retries: Option<u32>,
+    },
+}
+
+impl PodSpec {
+    /// Every component, init components first.
+    pub fn members(&self) -> impl Iterator<Item = &ComponentSpec> {
+        self.init.iter().chain(&self.components)
+    }
+
+    /// The member of this name.
+    pub fn member(&self, name: &str) -> Option<&ComponentSpec> {
+        self.members().find(|member| member.name == name)
+    }
+}

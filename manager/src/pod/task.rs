@@ -1,0 +1,53 @@
+//! The task container as the engine describes it: what a definition is read from and checked against.
+
+use std::collections::BTreeMap;
+
+/// The container that Swarm, Compose or `docker run` started for the pod.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TaskContainer {
+    /// Full id, 64 hexadecimal digits.
+    pub id: String,
+    /// Name without the leading slash.
+    pub name: String,
+    /// `State.StartedAt`, as the engine writes it: tells one run of the container from the next.
+    pub started_at: String,
+    /// Id of the image it runs (`sha256:...`).
+    pub image_id: String,
+    /// All its labels.
+    pub labels: BTreeMap<String, String>,
+    /// What is mounted into it.
+    pub mounts: Vec<TaskMount>,
+    /// `HostConfig.IpcMode`: `private`, `shareable`, ...
+    pub ipc_mode: String,
+    /// `HostConfig.NetworkMode`.
+    pub network_mode: String,
+    /// `HostConfig.CgroupParent`, empty where the daemon's default holds.
+    pub cgroup_parent: String,
+    /// `Config.User`, empty for the image's default (root in the manager image).
+    pub user: String,
+    /// `HostConfig.CapDrop`, without `CAP_`.
+    pub cap_drop: Vec<String>,
+    /// `HostConfig.CapAdd`, without `CAP_`.
+    pub cap_add: Vec<String>,
+    /// `HostConfig.Privileged`.
+    pub privileged: bool,
+    /// `HostConfig.Memory` in bytes, 0 for no limit.
+    pub memory_bytes: i64,
+}
+
+/// One mount of the task container.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TaskMount {
+    /// `bind`, `volume` or `tmpfs`.
+    pub kind: String,
+    /// The volume's name at the engine, for `volume`.
+    pub volume: Option<String>,
+    /// Path on the host.
+    pub source: String,
+    /// Path in the task container.
+    pub target: String,
+    /// Mounted for writing.
+    pub writable: bool,
+    /// The volume's labels, for `volume`: what `volume-ref`, stack and Compose names are read from.
+    pub labels: BTreeMap<String, String>,
+}

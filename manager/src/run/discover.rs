@@ -1,0 +1,1 @@
+//! Which container am I?

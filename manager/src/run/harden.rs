@@ -1,0 +1,1 @@
+//! Gives up what is not needed.

@@ -1,0 +1,1 @@
+//! Component output to lines.

@@ -1,0 +1,1 @@
+//! Tells pause the health.
