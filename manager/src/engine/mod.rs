@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
-use crate::pod::observed::{ContainerInfo, Exit, Health};
+use crate::pod::observed::{ContainerInfo, Event};
 use crate::pod::spec::ContainerSpec;
 use crate::pod::task::TaskContainer;
 
@@ -26,7 +26,7 @@ pub trait Engine: Send + Sync + 'static {
     fn inspect(&self, id: &str) -> impl Future<Output = Result<ContainerInfo, EngineError>> + Send;
     /// Every container of a pod, stopped ones too (`GET /containers/json`, then each).
     fn list(&self, pod: &str) -> impl Future<Output = Result<Vec<ContainerInfo>, EngineError>> + Send;
-    /// What happens to the containers of a pod from now on (`GET /events`), only what [`EventKind`] names.
+    /// What happens to the containers of a pod from now on (`GET /events`), only what [`crate::pod::observed::EventKind`] names.
     /// The future resolves when the engine has begun to listen. The stream ends or yields an error when
     /// the connection breaks; whoever reads it lists again then.
     fn events(
@@ -77,28 +77,6 @@ pub struct EngineInfo {
     pub cgroup_driver: String,
     /// 1 or 2.
     pub cgroup_version: u8,
-}
-
-/// Something that happened to a container of the pod.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
-    /// The container's full id.
-    pub id: String,
-    /// What happened.
-    pub kind: EventKind,
-}
-
-/// What can happen that Tandem acts on; the engine is asked for these only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EventKind {
-    /// `die`.
-    Died(Exit),
-    /// `oom`: came before the `die` it explains.
-    Oom,
-    /// `health_status`.
-    Health(Health),
-    /// `destroy`.
-    Destroyed,
 }
 
 /// A container to create.

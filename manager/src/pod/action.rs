@@ -1,1 +1,187 @@
-//! What to do next, as plain data.
+//! What to do next, as plain data, each with the reason.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::plan::Conclusion;
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Pull an image.
+    Pull(String),
+    /// Create a container.
+    Create(Target),
+    /// Copy into a created container what `pod.copy` names.
+    Copy(Target),
+    /// Start a created container.
+    Start(Target),
+    /// Stop a running container: its stop signal, and the kill after this time.
+    Stop(Target, Duration),
+    /// Kill and remove a container.
+    Remove(Target),
+    /// Decide the pod's end: from here on nothing is started.
+    Conclude(Conclusion),
+}
+
+/// Whom an action concerns.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Target {
+    /// The sandbox.
+    Sandbox,
+    /// The component or init component of this name.
+    Member(String),
+    /// A container of an earlier run, by id.
+    Remains(String),
+}
+
+/// Tells one action from another: no two with the same key are under way at once.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    /// What is done.
+    pub verb: Verb,
+    /// To whom, `None` for what concerns no container.
+    pub target: Option<Target>,
+}
+
+/// What an action does.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verb {
+    /// [`Action::Pull`] of this image.
+    Pull(String),
+    /// [`Action::Create`].
+    Create,
+    /// [`Action::Copy`].
+    Copy,
+    /// [`Action::Start`].
+    Start,
+    /// [`Action::Stop`].
+    Stop,
+    /// [`Action::Remove`].
+    Remove,
+    /// [`Action::Conclude`].
+    Conclude,
+}
+
+/// Why something is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// An earlier run of the task container, or an earlier definition, left it.
+    Leftover,
+    /// `--pull`.
+    PullAsked,
+    /// A creation found it missing.
+    ImageMissing,
+    /// The pod shares namespaces that a sandbox holds.
+    HoldsNamespaces,
+    /// The init components before it are done.
+    InitsTurn,
+    /// The definition has it, and it is not there.
+    Wanted,
+    /// `pod.copy` names it.
+    HasCopies,
+    /// All that it waits for is so.
+    Ready,
+    /// A stop was asked for.
+    StopRequested,
+    /// A component ended, and with it the pod.
+    ComponentEnded,
+    /// An init component failed.
+    InitFailed,
+    /// The sandbox ended.
+    SandboxEnded,
+    /// The pod cannot be what was asked for.
+    Impossible,
+    /// The pod ends, and none that depends on it runs.
+    Ending,
+    /// The time for stopping is over.
+    OutOfTime,
+    /// It has ended, and the pod with it.
+    Spent,
+}
+
+/// An action and why.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// What to do.
+    pub action: Action,
+    /// Why.
+    pub reason: Reason,
+}
+
+impl Action {
+    /// This action's key.
+    pub fn key(&self) -> Key {
+        let (verb, target) = match self {
+            Action::Pull(image) => (Verb::Pull(image.clone()), None),
+            Action::Create(target) => (Verb::Create, Some(target)),
+            Action::Copy(target) => (Verb::Copy, Some(target)),
+            Action::Start(target) => (Verb::Start, Some(target)),
+            Action::Stop(target, _) => (Verb::Stop, Some(target)),
+            Action::Remove(target) => (Verb::Remove, Some(target)),
+            Action::Conclude(_) => (Verb::Conclude, None),
+        };
+        Key { verb, target: target.cloned() }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::Sandbox => f.write_str("the sandbox"),
+            Target::Member(name) => write!(f, "`{name}`"),
+            Target::Remains(id) => write!(f, "container {}", id.get(..12).unwrap_or(id)),
+        }
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verb = match &self.verb {
+            Verb::Pull(image) => return write!(f, "pull `{image}`"),
+            Verb::Conclude => return f.write_str("end the pod"),
+            Verb::Create => "create",
+            Verb::Copy => "copy files into",
+            Verb::Start => "start",
+            Verb::Stop => "stop",
+            Verb::Remove => "remove",
+        };
+        match &self.target {
+            Some(target) => write!(f, "{verb} {target}"),
+            None => f.write_str(verb),
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Reason::Leftover => "left by an earlier run",
+            Reason::PullAsked => "--pull",
+            Reason::ImageMissing => "the engine does not have it",
+            Reason::HoldsNamespaces => "holds the shared namespaces",
+            Reason::InitsTurn => "its turn",
+            Reason::Wanted => "wanted",
+            Reason::HasCopies => "pod.copy",
+            Reason::Ready => "ready",
+            Reason::StopRequested => "a stop was requested",
+            Reason::ComponentEnded => "a component ended",
+            Reason::InitFailed => "an init component failed",
+            Reason::SandboxEnded => "the sandbox ended",
+            Reason::Impossible => "it cannot run as defined",
+            Reason::Ending => "the pod ends",
+            Reason::OutOfTime => "out of time",
+            Reason::Spent => "the pod ends, it has ended",
+        })
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.action {
+            Action::Conclude(conclusion) => write!(f, "end the pod with status {}", conclusion.status)?,
+            action => write!(f, "{}", action.key())?,
+        }
+        write!(f, " ({})", self.reason)
+    }
+}

@@ -1,1 +1,35 @@
 //! Component states to pod health.
+
+use super::observed::{Health, Observed, Status};
+use super::spec::PodSpec;
+
+/// The pod's health, as `pause health` tells it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PodHealth {
+    /// Not everything is up yet, or no longer.
+    #[default]
+    Starting,
+    /// All init components are done, all components run, each that has a health check is healthy.
+    Healthy,
+    /// A component's health check says unhealthy.
+    Unhealthy,
+}
+
+/// The health of a pod that is meant to run.
+pub fn pod_health(spec: &PodSpec, observed: &Observed) -> PodHealth {
+    let status = |name: &str| observed.members.get(name).map(|member| member.status);
+    let mut health = PodHealth::Healthy;
+    for init in &spec.init {
+        if !matches!(status(&init.name), Some(Status::Exited(exit)) if exit.status == 0) {
+            health = PodHealth::Starting;
+        }
+    }
+    for component in &spec.components {
+        match status(&component.name) {
+            Some(Status::Running { health: Health::Unhealthy }) => return PodHealth::Unhealthy,
+            Some(Status::Running { health: Health::None | Health::Healthy }) => {}
+            _ => health = PodHealth::Starting,
+        }
+    }
+    health
+}

@@ -1,1 +1,348 @@
-//! The heart: what to do next.
+//! The heart: what to do next, from what is wanted and what is true. Pure, and without memory: the same
+//! arguments give the same plan, in this manager or in the one that takes over after a crash.
+//!
+//! A pod goes through two phases. Until its end is concluded, what is missing is created and started,
+//! in the order that dependencies ask for. From then on everything is stopped and removed, in reverse.
+//! Rolling back a failed start, stopping on request and cleaning up after a component's exit are all
+//! this second phase.
+
+use std::time::Duration;
+
+use super::action::{Action, Key, Reason, Step, Target, Verb};
+use super::health::{PodHealth, pod_health};
+use super::observed::{Failure, Health, Image, Member, Observed, Setback, Status};
+use super::order::dependents;
+use super::spec::{ComponentSpec, Condition, DEFAULT_STOP_GRACE, PodSpec};
+
+/// The status of a pod whose definition turns out to be wrong (`EX_USAGE` of sysexits.h).
+pub const STATUS_USAGE: u8 = 64;
+/// The status of a pod whose engine cannot be reached (`EX_UNAVAILABLE` of sysexits.h).
+pub const STATUS_UNAVAILABLE: u8 = 69;
+/// The status of a pod that the engine refuses to run; `docker run` uses the same.
+pub const STATUS_REFUSED: u8 = 125;
+/// How long an engine that does not answer is waited for.
+pub const ENGINE_PATIENCE: Duration = Duration::from_secs(30);
+/// How often something unsettled (a name still in use, a container gone) is looked at again.
+const UNSETTLED_ATTEMPTS: u32 = 10;
+/// After the time for stopping is over, how long removal is tried before the pod ends all the same.
+pub const CLEANUP_PATIENCE: Duration = Duration::from_secs(30);
+
+/// What to do next.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Plan {
+    /// Actions that may begin at once and side by side, each with its reason.
+    pub steps: Vec<Step>,
+    /// The pod's health now.
+    pub health: PodHealth,
+    /// Plan again at this time, if nothing happens before.
+    pub wake_at: Option<Duration>,
+    /// The pod is over: end with this.
+    pub outcome: Option<Outcome>,
+}
+
+/// How a pod ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// Exit status of the manager, and so of the pod.
+    pub status: u8,
+    /// What could not be removed in time.
+    pub left: Vec<String>,
+}
+
+/// The decision that the pod ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conclusion {
+    /// The pod's exit status.
+    pub status: u8,
+    /// Why, as a sentence for people.
+    pub because: String,
+    /// When, counted from the manager's start: the time for stopping runs from here.
+    pub at: Duration,
+}
+
+/// What to do next for this pod.
+pub fn plan(spec: &PodSpec, observed: &Observed, now: Duration) -> Plan {
+    let mut draft = Draft { spec, observed, now, plan: Plan::default() };
+    match &observed.concluded {
+        Some(conclusion) => draft.wind_down(conclusion),
+        None => match draft.conclusion() {
+            Some((conclusion, reason)) => draft.add(Action::Conclude(conclusion), reason),
+            None if observed.listed => {
+                draft.bring_up();
+                draft.plan.health = pod_health(spec, observed);
+            }
+            None => {}
+        },
+    }
+    draft.plan
+}
+
+struct Draft<'a> {
+    spec: &'a PodSpec,
+    observed: &'a Observed,
+    now: Duration,
+    plan: Plan,
+}
+
+impl Draft<'_> {
+    /// Why the pod must end, if it must; the earliest cause counts.
+    fn conclusion(&self) -> Option<(Conclusion, Reason)> {
+        let conclude = |status: u8, because: String, reason: Reason| {
+            Some((Conclusion { status, because, at: self.now }, reason))
+        };
+        if let Some((key, setback)) = self.observed.setbacks.iter().find(|(_, setback)| self.final_setback(setback)) {
+            return match &setback.failure {
+                Failure::Unreachable(words) => {
+                    conclude(STATUS_UNAVAILABLE, format!("cannot {key}: {words}"), Reason::Impossible)
+                }
+                Failure::Refused(words) | Failure::Unsettled(words) => {
+                    conclude(self.refusal(key), format!("cannot {key}: {words}"), Reason::Impossible)
+                }
+            };
+        }
+        // Its end ends all the others, so it is the cause even where their ends were told first.
+        if let Some(exit) = self.observed.sandbox.as_ref().and_then(Member::exit) {
+            let status = passed_on(exit.status).max(1);
+            return conclude(status, format!("the sandbox ended with status {}", exit.status), Reason::SandboxEnded);
+        }
+        if let Some((name, exit, init)) = self.first_exit() {
+            let kind = if init { "init component" } else { "component" };
+            let oom = if exit.oom { ", out of memory" } else { "" };
+            let because = format!("{kind} `{name}` ended with status {}{oom}", exit.status);
+            let reason = if init { Reason::InitFailed } else { Reason::ComponentEnded };
+            return conclude(passed_on(exit.status), because, reason);
+        }
+        if let Some(stop) = self.observed.stop {
+            return conclude(stop.status, "a stop was requested".into(), Reason::StopRequested);
+        }
+        let (component, dependency, health) = self.hopeless_dependency()?;
+        let (status, why) = match health {
+            Health::None => (STATUS_USAGE, "has no health check: give it one, or wait for `service_started`"),
+            _ => (1, "is unhealthy"),
+        };
+        let because = format!("`{component}` waits for `{dependency}` to be healthy, but `{dependency}` {why}");
+        conclude(status, because, Reason::Impossible)
+    }
+
+    /// Trying again is over.
+    fn final_setback(&self, setback: &Setback) -> bool {
+        match setback.failure {
+            Failure::Refused(_) => true,
+            Failure::Unsettled(_) => setback.attempts >= UNSETTLED_ATTEMPTS,
+            Failure::Unreachable(_) => self.now.saturating_sub(setback.since) >= ENGINE_PATIENCE,
+        }
+    }
+
+    /// The status of a pod of which this was refused: where a start failed, the engine has put down
+    /// what a shell would say (126, 127), as `docker run` passes it on.
+    fn refusal(&self, key: &Key) -> u8 {
+        let exit = match (&key.verb, &key.target) {
+            (Verb::Start, Some(target)) => self.observed.member(target).and_then(Member::exit),
+            _ => None,
+        };
+        exit.map_or(STATUS_REFUSED, |exit| passed_on(exit.status).max(1))
+    }
+
+    /// The component, or failed init component, that ended first.
+    fn first_exit(&self) -> Option<(&str, super::observed::Exit, bool)> {
+        let ended = |name: &str| self.observed.members.get(name).and_then(Member::exit);
+        let inits = self.spec.init.iter().filter_map(|init| {
+            let exit = ended(&init.name).filter(|exit| exit.status != 0)?;
+            Some((init.name.as_str(), exit, true))
+        });
+        let components =
+            self.spec.components.iter().filter_map(|one| Some((one.name.as_str(), ended(&one.name)?, false)));
+        inits.chain(components).min_by_key(|(_, exit, _)| (exit.at_nanos, exit.status == 0))
+    }
+
+    /// A component that waits for the health of one that will not become healthy.
+    fn hopeless_dependency(&self) -> Option<(&str, &str, Health)> {
+        let unstarted = self.spec.components.iter().filter(|one| !self.started(&one.name));
+        unstarted
+            .flat_map(|one| one.depends_on.iter().map(move |dependency| (one, dependency)))
+            .filter(|(_, dependency)| dependency.condition == Condition::Healthy)
+            .find_map(|(one, dependency)| match self.observed.members.get(&dependency.on)?.status {
+                Status::Running { health: health @ (Health::None | Health::Unhealthy) } => {
+                    Some((one.name.as_str(), dependency.on.as_str(), health))
+                }
+                _ => None,
+            })
+    }
+
+    /// Towards everything running.
+    fn bring_up(&mut self) {
+        for id in self.observed.remains.keys() {
+            self.add(Action::Remove(Target::Remains(id.clone())), Reason::Leftover);
+        }
+        // They hold the names that ours need.
+        if !self.observed.remains.is_empty() {
+            return;
+        }
+        let spec = self.spec;
+        if spec.namespaces.sandbox() {
+            match &self.observed.sandbox {
+                None => {
+                    self.add(Action::Create(Target::Sandbox), Reason::HoldsNamespaces);
+                    // A component is created with the sandbox's id in hand.
+                    return;
+                }
+                Some(sandbox) if sandbox.status == Status::Created => {
+                    self.add(Action::Start(Target::Sandbox), Reason::HoldsNamespaces);
+                }
+                Some(_) => {}
+            }
+        }
+        // One at a time, created when its turn comes: what an engine copies from an image into an empty
+        // volume at creation must not come before what an earlier init component wrote there.
+        let next = spec.init.iter().find(|init| !matches!(self.exit_status(&init.name), Some(0)));
+        match next {
+            Some(init) => self.advance(init, Reason::InitsTurn),
+            None => spec.components.iter().for_each(|component| self.advance(component, Reason::Wanted)),
+        }
+    }
+
+    /// The next step of one component towards running.
+    fn advance(&mut self, component: &ComponentSpec, wanted: Reason) {
+        let target = Target::Member(component.name.clone());
+        if self.observed.busy(&target) {
+            return;
+        }
+        let Some(member) = self.observed.members.get(&component.name) else {
+            return match self.observed.images.get(&component.container.image) {
+                Some(Image::Pulled) => self.add(Action::Create(target), wanted),
+                Some(Image::Missing) => {
+                    self.add(Action::Pull(component.container.image.clone()), Reason::ImageMissing);
+                }
+                None if self.spec.pull_always => {
+                    self.add(Action::Pull(component.container.image.clone()), Reason::PullAsked);
+                }
+                None => self.add(Action::Create(target), wanted),
+            };
+        };
+        if member.status != Status::Created {
+            return;
+        }
+        if !component.copies.is_empty() && !member.copied {
+            self.add(Action::Copy(target), Reason::HasCopies);
+        } else if self.sandbox_ready() && self.dependencies_met(component) {
+            self.add(Action::Start(target), Reason::Ready);
+        }
+    }
+
+    fn sandbox_ready(&self) -> bool {
+        !self.spec.namespaces.sandbox() || self.observed.sandbox.as_ref().is_some_and(Member::runs)
+    }
+
+    fn dependencies_met(&self, component: &ComponentSpec) -> bool {
+        component.depends_on.iter().all(|dependency| {
+            let status = self.observed.members.get(&dependency.on).map(|member| member.status);
+            match dependency.condition {
+                Condition::Started => matches!(status, Some(Status::Running { .. })),
+                Condition::Healthy => status == Some(Status::Running { health: Health::Healthy }),
+            }
+        })
+    }
+
+    fn started(&self, name: &str) -> bool {
+        self.observed.members.get(name).is_some_and(|member| member.status != Status::Created)
+    }
+
+    fn exit_status(&self, name: &str) -> Option<i64> {
+        Some(self.observed.members.get(name)?.exit()?.status)
+    }
+
+    /// Towards nothing.
+    fn wind_down(&mut self, conclusion: &Conclusion) {
+        let deadline = conclusion.at + self.spec.stop_timeout;
+        let give_up = deadline + CLEANUP_PATIENCE;
+        let idle = self.observed.in_flight.is_empty();
+        if (idle && self.observed.listed && self.observed.is_empty()) || self.now >= give_up {
+            self.plan.outcome = Some(Outcome { status: conclusion.status, left: self.left() });
+            return;
+        }
+        self.wake(if self.now < deadline { deadline } else { give_up });
+        for id in self.observed.remains.keys() {
+            self.add(Action::Remove(Target::Remains(id.clone())), Reason::Leftover);
+        }
+        for (name, member) in &self.observed.members {
+            self.retire(name, member, deadline);
+        }
+        // Its end is the end of every process in the pod: not before these had their chance.
+        let any_runs = self.observed.members.values().any(Member::runs);
+        let starting = self.observed.in_flight.iter().any(|key| key.verb == Verb::Start);
+        if self.observed.sandbox.is_some() && (self.now >= deadline || !any_runs && !starting) {
+            self.remove(Target::Sandbox, if any_runs { Reason::OutOfTime } else { Reason::Ending });
+        }
+    }
+
+    /// The next step of one component towards nothing.
+    fn retire(&mut self, name: &str, member: &Member, deadline: Duration) {
+        let target = Target::Member(name.to_owned());
+        if !member.runs() {
+            // One that was just told to start is settled first, or it would run on unseen.
+            if !self.observed.busy(&target) {
+                let created = member.status == Status::Created;
+                self.remove(target, if created { Reason::Ending } else { Reason::Spent });
+            }
+            return;
+        }
+        if self.now >= deadline {
+            self.remove(target, Reason::OutOfTime);
+            return;
+        }
+        let runs = |name: &str| self.observed.members.get(name).is_some_and(Member::runs);
+        let needed = dependents(&self.spec.components, name).any(|dependent| runs(&dependent.name));
+        if !needed && !self.observed.busy(&target) {
+            let grace = self.spec.member(name).and_then(|one| one.stop_grace).unwrap_or(DEFAULT_STOP_GRACE);
+            self.add(Action::Stop(target, grace.min(deadline - self.now)), Reason::Ending);
+        }
+    }
+
+    fn remove(&mut self, target: Target, reason: Reason) {
+        self.add(Action::Remove(target), reason);
+    }
+
+    /// What is still there, for people.
+    fn left(&self) -> Vec<String> {
+        let sandbox = self.observed.sandbox.iter().map(|_| self.spec.identity.sandbox_container());
+        let members = self.observed.members.keys().map(|name| self.spec.identity.member_container(name));
+        sandbox.chain(members).chain(self.observed.remains.values().cloned()).collect()
+    }
+
+    /// Add a step, unless it is under way, was added already, or failed a moment ago.
+    fn add(&mut self, action: Action, reason: Reason) {
+        let key = action.key();
+        let planned = self.plan.steps.iter().any(|step| step.action.key() == key);
+        if planned || self.observed.in_flight.contains(&key) {
+            return;
+        }
+        if let Some(setback) = self.observed.setbacks.get(&key) {
+            let again = setback.last + pause_after(setback.attempts);
+            if self.now < again {
+                self.wake(again);
+                return;
+            }
+        }
+        self.plan.steps.push(Step { action, reason });
+    }
+
+    fn wake(&mut self, at: Duration) {
+        self.plan.wake_at = Some(self.plan.wake_at.map_or(at, |earlier| earlier.min(at)));
+    }
+}
+
+/// How long to wait after the n-th failure in a row: doubling from 100 ms to 2 s.
+fn pause_after(attempts: u32) -> Duration {
+    Duration::from_millis(100 << attempts.saturating_sub(1).min(5)).min(Duration::from_secs(2))
+}
+
+/// A component's exit status as the pod's. The engine's are 0 to 255; anything else it may ever say is
+/// a failure all the same.
+fn passed_on(status: i64) -> u8 {
+    u8::try_from(status).unwrap_or(255)
+}
+
+/// The plan as one line for the log.
+pub fn line(steps: &[Step]) -> String {
+    steps.iter().map(Step::to_string).collect::<Vec<_>>().join(", ")
+}
