@@ -1,1 +1,189 @@
-//! The command line.
+//! The command line: what may be written, nothing of what it means.
+//!
+//! Podlike took Go's spelling, a single dash before a long name (`-logs`, `-pids=false`); both mean the
+//! same here. Where no subcommand is named it is `run`, so that a stack's `command: -logs` says what it
+//! seems to.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use clap::builder::BoolishValueParser;
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+/// Pods for Docker Swarm: runs the components of a pod beside its task container.
+#[derive(Debug, Parser)]
+#[command(name = "manager", version, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the pod that the labels of this container define (the default).
+    Run(RunArgs),
+    /// Exit status 0 when the pod is healthy, 1 when it is not.
+    Healthcheck,
+    /// Print the version.
+    Version,
+}
+
+/// Flags of `manager run`; each is also an environment variable.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Print the components' output, each line marked with its component.
+    #[arg(long, env = "TANDEM_LOGS", value_name = "BOOL", num_args = 0..=1, require_equals = true,
+          default_value = "false", default_missing_value = "true", value_parser = BoolishValueParser::new(),
+          action = ArgAction::Set)]
+    pub logs: bool,
+    /// Pull every image before it is used.
+    #[arg(long, env = "TANDEM_PULL", value_name = "BOOL", num_args = 0..=1, require_equals = true,
+          default_value = "false", default_missing_value = "true", value_parser = BoolishValueParser::new(),
+          action = ArgAction::Set)]
+    pub pull: bool,
+    /// Share one PID namespace among the components.
+    #[arg(long, env = "TANDEM_PIDS", value_name = "BOOL", num_args = 0..=1, require_equals = true,
+          default_value = "true", default_missing_value = "true", value_parser = BoolishValueParser::new(),
+          action = ArgAction::Set)]
+    pub pids: bool,
+    /// Share one IPC namespace among the components.
+    #[arg(long, env = "TANDEM_IPC", value_name = "BOOL", num_args = 0..=1, require_equals = true,
+          default_value = "true", default_missing_value = "true", value_parser = BoolishValueParser::new(),
+          action = ArgAction::Set)]
+    pub ipc: bool,
+    /// Share every volume of the task container with the components, except the engine's socket.
+    #[arg(long, env = "TANDEM_VOLUMES", value_name = "BOOL", num_args = 0..=1, require_equals = true,
+          default_value = "false", default_missing_value = "true", value_parser = BoolishValueParser::new(),
+          action = ArgAction::Set)]
+    pub volumes: bool,
+    /// Where the shared PID and IPC namespaces live.
+    #[arg(long = "pause", env = "TANDEM_PAUSE", value_name = "WHICH", default_value = "auto")]
+    pub placement: Placement,
+    /// Time for the whole stop, e.g. `8s`; then what still runs is killed. Keep it below the grace period
+    /// of the stack (Swarm's default is 10s).
+    #[arg(long, env = "TANDEM_STOP_TIMEOUT", value_name = "DURATION", default_value = "8s",
+          value_parser = duration)]
+    pub stop_timeout: Duration,
+    /// How the manager writes its own log lines.
+    #[arg(long, env = "TANDEM_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+    /// Which of its own log lines the manager writes: `error`, `warn`, `info`, `debug`, `trace`, or one a
+    /// module (`info,manager::engine=debug`).
+    #[arg(long, env = "TANDEM_LOG", value_name = "LEVEL", default_value = "info")]
+    pub log: String,
+    /// The engine: `unix:///var/run/docker.sock`, or `tcp://host:port` with TLS.
+    #[arg(long, env = "DOCKER_HOST", value_name = "URL", default_value = "unix:///var/run/docker.sock")]
+    pub docker_host: String,
+    /// Use TLS for a `tcp://` engine, with certificates of both sides.
+    #[arg(long, env = "DOCKER_TLS_VERIFY", value_name = "BOOL", num_args = 0..=1, require_equals = true,
+          default_value = "", default_missing_value = "1", hide_default_value = true)]
+    pub docker_tls_verify: String,
+    /// Folder of `ca.pem`, `cert.pem` and `key.pem`.
+    #[arg(long, env = "DOCKER_CERT_PATH", value_name = "PATH", default_value = "", hide_default_value = true)]
+    pub docker_cert_path: String,
+}
+
+/// Where the shared PID and IPC namespaces live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Placement {
+    /// `sandbox` where PIDs or IPC are shared, else `task`.
+    Auto,
+    /// A pause container of its own, which no component can see the socket from.
+    Sandbox,
+    /// The task container itself.
+    Task,
+}
+
+/// How the manager writes its own log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Read the command line. `Err` is what clap has to say: help and version too.
+pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(normalized(args))
+}
+
+/// Podlike's spellings made today's: a dash added, `run` put in.
+fn normalized(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut args = args.into_iter();
+    let mut normal: Vec<OsString> = vec![args.next().unwrap_or_else(|| "manager".into())];
+    let mut rest = args.map(double_dashed).peekable();
+    let named = rest.peek().and_then(|first| first.to_str()).is_some_and(|first| {
+        let top_level = ["--help", "-h", "--version", "-V", "help"];
+        !first.starts_with('-') || top_level.contains(&first)
+    });
+    if !named {
+        normal.push("run".into());
+    }
+    normal.extend(rest);
+    normal
+}
+
+/// `-logs` to `--logs`; one letter after the dash is a short flag and stays.
+fn double_dashed(arg: OsString) -> OsString {
+    match arg.to_str().and_then(|text| text.strip_prefix('-')) {
+        Some(name) if name.len() > 1 && !name.starts_with('-') => format!("--{name}").into(),
+        _ => arg,
+    }
+}
+
+/// A duration as Compose writes it: `8s`, `1m30s`, `500ms`.
+fn duration(text: &str) -> Result<Duration, String> {
+    crate::source::lower::duration(text)
+        .map_err(|_| format!("`{text}` is not a duration: write a number with a unit, for example `8s`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(args: &[&str]) -> RunArgs {
+        let args = ["/manager"].iter().chain(args).map(OsString::from);
+        match parse(args).expect("this command line is valid").command {
+            Command::Run(run) => run,
+            other => panic!("not `run`: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn without_arguments_it_runs_with_pids_and_ipc_shared() {
+        let args = run(&[]);
+        assert_eq!((args.pids, args.ipc, args.volumes, args.logs, args.pull), (true, true, false, false, false));
+        assert_eq!((args.placement, args.stop_timeout), (Placement::Auto, Duration::from_secs(8)));
+    }
+
+    #[test]
+    fn podlikes_spellings_mean_the_same() {
+        let args = run(&["-logs", "-pids=false", "-ipc=0", "-volumes", "-pull=true"]);
+        assert_eq!((args.pids, args.ipc, args.volumes, args.logs, args.pull), (false, false, true, true, true));
+    }
+
+    #[test]
+    fn the_subcommand_may_be_named() {
+        let args = run(&["run", "--logs", "--pause", "task", "--stop-timeout=1m30s"]);
+        assert!(args.logs);
+        assert_eq!((args.placement, args.stop_timeout), (Placement::Task, Duration::from_secs(90)));
+    }
+
+    #[test]
+    fn other_subcommands_are_not_run() {
+        for (word, want) in [("version", "Version"), ("healthcheck", "Healthcheck")] {
+            let cli = parse(["/manager", word].map(OsString::from)).expect("valid");
+            assert_eq!(format!("{:?}", cli.command), want);
+        }
+    }
+
+    #[test]
+    fn a_stray_word_and_an_unknown_flag_are_refused() {
+        for args in [["/manager", "-logs", "stray"], ["/manager", "run", "--nope"]] {
+            assert!(parse(args.map(OsString::from)).is_err(), "{args:?}");
+        }
+    }
+}

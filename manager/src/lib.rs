@@ -3,7 +3,6 @@
 #![forbid(unsafe_code)]
 
 pub mod cli;
-pub mod config;
 pub mod engine;
 pub mod exit;
 pub mod pod;

@@ -1,1 +1,388 @@
-//! An engine in memory.
+//! An engine in memory, for the cases that a real one cannot be made to show: exact timing, and faults at
+//! a chosen call. It keeps the life-cycle rules of the real one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::{self, BoxStream, StreamExt};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{CreateRequest, Created, Engine, EngineError, EngineInfo};
+use crate::pod::identity::LABEL_POD;
+use crate::pod::observed::{ContainerInfo, Event, EventKind, Exit, Health, Status};
+use crate::pod::task::TaskContainer;
+
+/// How containers of one image behave.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Script {
+    /// Ends by itself after this time.
+    pub(crate) runs_for: Option<Duration>,
+    /// With this status.
+    pub(crate) status: i64,
+    /// Has a health check that says healthy (or, with `false`, unhealthy) after this time.
+    pub(crate) health: Option<(Duration, bool)>,
+    /// How long it takes to end after its stop signal; `None` ignores the signal.
+    pub(crate) stops_in: Option<Duration>,
+    /// Its start is refused, and leaves this status.
+    pub(crate) start_fails: Option<i64>,
+}
+
+/// What goes wrong with a call.
+#[derive(Debug, Clone)]
+pub(crate) struct Fault {
+    /// The call, as in the log of calls: `create pod.podlike.app`.
+    pub(crate) call: String,
+    /// How often.
+    pub(crate) times: u32,
+    /// The answer.
+    pub(crate) error: EngineError,
+    /// The engine acts all the same.
+    pub(crate) acts: bool,
+}
+
+/// The engine. Clones are the same one.
+#[derive(Clone, Default)]
+pub(crate) struct Fake {
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    containers: BTreeMap<String, Container>,
+    images: BTreeSet<String>,
+    scripts: BTreeMap<String, Script>,
+    faults: Vec<Fault>,
+    calls: Vec<String>,
+    watchers: Vec<UnboundedSender<Result<Event, EngineError>>>,
+    created: u32,
+    began: Option<Instant>,
+    hang: BTreeSet<String>,
+}
+
+struct Container {
+    request: CreateRequest,
+    status: Status,
+    running: watch::Sender<bool>,
+}
+
+impl Fake {
+    /// An engine that has these images, whose containers run until they are stopped, at once.
+    pub(crate) fn with_images(images: &[&str]) -> Self {
+        let fake = Fake::default();
+        {
+            let mut inner = fake.lock();
+            inner.began = Some(Instant::now());
+            inner.images = images.iter().map(|image| (*image).to_owned()).collect();
+        }
+        fake
+    }
+
+    /// Containers of this image behave so.
+    pub(crate) fn script(&self, image: &str, script: Script) {
+        self.lock().scripts.insert(image.to_owned(), script);
+    }
+
+    /// This goes wrong.
+    pub(crate) fn fault(&self, call: &str, times: u32, error: EngineError, acts: bool) {
+        self.lock().faults.push(Fault { call: call.to_owned(), times, error, acts });
+    }
+
+    /// This call never comes back.
+    pub(crate) fn hang(&self, call: &str) {
+        self.lock().hang.insert(call.to_owned());
+    }
+
+    /// Every call that changed or was to change something, in order.
+    pub(crate) fn calls(&self) -> Vec<String> {
+        self.lock().calls.clone()
+    }
+
+    /// Names of the containers that are there.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.lock().containers.values().map(|container| container.request.name.clone()).collect()
+    }
+
+    /// The event stream breaks.
+    pub(crate) fn cut_events(&self) {
+        self.lock().watchers.clear();
+    }
+
+    /// Kill a container, as a person would.
+    pub(crate) fn kill_by_name(&self, name: &str) {
+        let id = {
+            let inner = self.lock();
+            inner.containers.iter().find(|(_, one)| one.request.name == name).map(|(id, _)| id.clone())
+        };
+        if let Some(id) = id {
+            self.end(&id, 137);
+        }
+    }
+
+    /// Put a container there that an earlier run left.
+    pub(crate) fn plant(&self, request: CreateRequest, status: Status) -> String {
+        let mut inner = self.lock();
+        inner.created += 1;
+        let id = format!("{:064x}", inner.created);
+        let running = watch::Sender::new(matches!(status, Status::Running { .. }));
+        inner.containers.insert(id.clone(), Container { request, status, running });
+        id
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn name(&self, id: &str) -> String {
+        self.lock().containers.get(id).map(|one| one.request.name.clone()).unwrap_or_default()
+    }
+
+    /// Note the call and let go wrong what shall. `Ok(Some)` acts, and then answers with the error.
+    async fn call(&self, call: String) -> Result<Option<EngineError>, EngineError> {
+        let hangs = {
+            let mut inner = self.lock();
+            inner.calls.push(call.clone());
+            inner.hang.contains(&call)
+        };
+        if hangs {
+            std::future::pending::<()>().await;
+        }
+        // Every call gives the others a turn, as the real thing does.
+        sleep(Duration::from_millis(1)).await;
+        let mut inner = self.lock();
+        let Some(fault) = inner.faults.iter_mut().find(|fault| fault.times > 0 && fault.call == call) else {
+            return Ok(None);
+        };
+        fault.times -= 1;
+        if fault.acts { Ok(Some(fault.error.clone())) } else { Err(fault.error.clone()) }
+    }
+
+    fn emit(inner: &mut Inner, id: &str, kind: EventKind) {
+        inner.watchers.retain(|watcher| watcher.send(Ok(Event { id: id.to_owned(), kind })).is_ok());
+    }
+
+    fn clock(inner: &Inner) -> i64 {
+        inner.began.map_or(0, |began| i64::try_from(began.elapsed().as_nanos()).unwrap_or(i64::MAX))
+    }
+
+    /// The container's process ends; a holder of PIDs takes the others along.
+    fn end(&self, id: &str, status: i64) {
+        let mut inner = self.lock();
+        let Some(container) = inner.containers.get_mut(id) else { return };
+        if !matches!(container.status, Status::Running { .. }) {
+            return;
+        }
+        let name = container.request.name.clone();
+        container.running.send_replace(false);
+        let exit = Exit { status, oom: false, at_nanos: Self::clock(&inner) };
+        if let Some(container) = inner.containers.get_mut(id) {
+            container.status = Status::Exited(exit);
+        }
+        let joined = format!("container:{name}");
+        let members: Vec<String> = inner
+            .containers
+            .iter()
+            .filter(|(_, one)| one.request.pid_mode == joined)
+            .map(|(id, _)| id.clone())
+            .collect();
+        Self::emit(&mut inner, id, EventKind::Died(exit));
+        drop(inner);
+        for member in members {
+            self.end(&member, 137);
+        }
+    }
+
+    fn begin(&self, id: &str) -> Result<(), EngineError> {
+        let script = {
+            let mut guard = self.lock();
+            let inner = &mut *guard;
+            let joins = match inner.containers.get(id) {
+                None => return Err(EngineError::NotFound("No such container".into())),
+                Some(one) if matches!(one.status, Status::Running { .. }) => return Ok(()),
+                Some(one) => one.request.pid_mode.clone(),
+            };
+            if let Some(holder) = joins.strip_prefix("container:") {
+                let runs = inner.containers.values().any(|one| {
+                    one.request.name == holder && matches!(one.status, Status::Running { .. })
+                });
+                if !runs {
+                    return Err(EngineError::Conflict(format!("cannot join PID of a non running container: {holder}")));
+                }
+            }
+            let now = Self::clock(inner);
+            let container = inner.containers.get_mut(id).expect("invariant: looked up above");
+            let script = inner.scripts.get(&container.request.container.image).cloned().unwrap_or(Script {
+                stops_in: Some(Duration::ZERO),
+                ..Script::default()
+            });
+            if let Some(status) = script.start_fails {
+                container.status = Status::Exited(Exit { status, oom: false, at_nanos: now });
+                return Err(EngineError::Refused("exec: \"nope\": executable file not found".into()));
+            }
+            let health = if script.health.is_some() { Health::Starting } else { Health::None };
+            container.status = Status::Running { health };
+            container.running.send_replace(true);
+            script
+        };
+        if let Some((after, healthy)) = script.health {
+            let (this, id) = (self.clone(), id.to_owned());
+            tokio::spawn(async move {
+                sleep(after).await;
+                let verdict = if healthy { Health::Healthy } else { Health::Unhealthy };
+                let mut inner = this.lock();
+                if let Some(Container { status: Status::Running { health }, .. }) = inner.containers.get_mut(&id) {
+                    *health = verdict;
+                    Self::emit(&mut inner, &id, EventKind::Health(verdict));
+                }
+            });
+        }
+        if let Some(after) = script.runs_for {
+            let (this, id) = (self.clone(), id.to_owned());
+            tokio::spawn(async move {
+                sleep(after).await;
+                this.end(&id, script.status);
+            });
+        }
+        Ok(())
+    }
+
+    fn info_of(id: &str, one: &Container) -> ContainerInfo {
+        ContainerInfo {
+            id: id.to_owned(),
+            name: one.request.name.clone(),
+            labels: one.request.labels.clone(),
+            status: one.status,
+            tty: one.request.container.tty,
+        }
+    }
+}
+
+impl Engine for Fake {
+    async fn info(&self) -> Result<EngineInfo, EngineError> {
+        Ok(EngineInfo { version: "0".into(), cgroup_driver: "cgroupfs".into(), cgroup_version: 1 })
+    }
+
+    async fn inspect_task(&self, id: &str) -> Result<TaskContainer, EngineError> {
+        Ok(TaskContainer { id: id.to_owned(), ..TaskContainer::default() })
+    }
+
+    async fn inspect(&self, id: &str) -> Result<ContainerInfo, EngineError> {
+        sleep(Duration::from_millis(1)).await;
+        let inner = self.lock();
+        let found = inner.containers.get(id).map(|one| Self::info_of(id, one));
+        found.ok_or_else(|| EngineError::NotFound(format!("No such container: {id}")))
+    }
+
+    async fn list(&self, pod: &str) -> Result<Vec<ContainerInfo>, EngineError> {
+        if let Some(error) = self.call("list".into()).await? {
+            return Err(error);
+        }
+        let inner = self.lock();
+        let ours = inner.containers.iter().filter(|(_, one)| {
+            one.request.labels.get(LABEL_POD).is_some_and(|label| label == pod)
+        });
+        Ok(ours.map(|(id, one)| Self::info_of(id, one)).collect())
+    }
+
+    async fn events(&self, _pod: &str) -> Result<BoxStream<'static, Result<Event, EngineError>>, EngineError> {
+        if let Some(error) = self.call("events".into()).await? {
+            return Err(error);
+        }
+        let (sender, receiver) = unbounded_channel();
+        self.lock().watchers.push(sender);
+        Ok(stream::unfold(receiver, |mut receiver| async { Some((receiver.recv().await?, receiver)) }).boxed())
+    }
+
+    async fn image_has_healthcheck(&self, image: &str) -> Result<Option<bool>, EngineError> {
+        let inner = self.lock();
+        let has = inner.scripts.get(image).is_some_and(|script| script.health.is_some());
+        Ok(inner.images.contains(image).then_some(has))
+    }
+
+    fn pull(&self, image: &str) -> BoxStream<'static, Result<String, EngineError>> {
+        let (this, image) = (self.clone(), image.to_owned());
+        stream::once(async move {
+            if let Some(error) = this.call(format!("pull {image}")).await? {
+                return Err(error);
+            }
+            this.lock().images.insert(image);
+            Ok("done".to_owned())
+        })
+        .boxed()
+    }
+
+    async fn create(&self, request: &CreateRequest) -> Result<Created, EngineError> {
+        let late = self.call(format!("create {}", request.name)).await?;
+        {
+            let inner = self.lock();
+            if inner.containers.values().any(|one| one.request.name == request.name) {
+                return Err(EngineError::Conflict(format!("the name {} is in use", request.name)));
+            }
+            if !inner.images.contains(&request.container.image) {
+                return Err(EngineError::NotFound(format!("No such image: {}", request.container.image)));
+            }
+        }
+        let id = self.plant(request.clone(), Status::Created);
+        late.map_or(Ok(Created { id, warnings: Vec::new() }), Err)
+    }
+
+    async fn copy_in(
+        &self,
+        id: &str,
+        folder: &str,
+        archive: BoxStream<'static, Bytes>,
+    ) -> Result<(), EngineError> {
+        let late = self.call(format!("copy {} {folder}", self.name(id))).await?;
+        let _: Vec<Bytes> = archive.collect().await;
+        late.map_or(Ok(()), Err)
+    }
+
+    async fn attach(
+        &self,
+        _id: &str,
+    ) -> Result<BoxStream<'static, Result<Bytes, EngineError>>, EngineError> {
+        Ok(stream::empty().boxed())
+    }
+
+    async fn start(&self, id: &str) -> Result<(), EngineError> {
+        let late = self.call(format!("start {}", self.name(id))).await?;
+        self.begin(id)?;
+        late.map_or(Ok(()), Err)
+    }
+
+    async fn stop(&self, id: &str, grace: Duration) -> Result<(), EngineError> {
+        let late = self.call(format!("stop {} {}ms", self.name(id), grace.as_millis())).await?;
+        let (stops_in, mut running) = {
+            let inner = self.lock();
+            let Some(one) = inner.containers.get(id) else {
+                return Err(EngineError::NotFound("No such container".into()));
+            };
+            let script = inner.scripts.get(&one.request.container.image);
+            (script.map_or(Some(Duration::ZERO), |script| script.stops_in), one.running.subscribe())
+        };
+        if let Some(stops_in) = stops_in.filter(|stops_in| *stops_in <= grace) {
+            let (this, id) = (self.clone(), id.to_owned());
+            tokio::spawn(async move {
+                sleep(stops_in).await;
+                this.end(&id, 143);
+            });
+        }
+        if timeout(grace, running.wait_for(|running| !running)).await.is_err() {
+            self.end(id, 137);
+        }
+        late.map_or(Ok(()), Err)
+    }
+
+    async fn remove(&self, id: &str) -> Result<(), EngineError> {
+        let late = self.call(format!("remove {}", self.name(id))).await?;
+        self.end(id, 137);
+        let mut inner = self.lock();
+        if inner.containers.remove(id).is_some() {
+            Self::emit(&mut inner, id, EventKind::Destroyed);
+        }
+        late.map_or(Ok(()), Err)
+    }
+}

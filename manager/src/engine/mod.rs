@@ -61,8 +61,6 @@ pub trait Engine: Send + Sync + 'static {
     /// Send the stop signal, after `grace` (whole seconds, rounded up) the kill; returns when it has ended
     /// (`POST /containers/ID/stop`). One that does not run is left alone.
     fn stop(&self, id: &str, grace: Duration) -> impl Future<Output = Result<(), EngineError>> + Send;
-    /// SIGKILL (`POST /containers/ID/kill`). One that does not run is left alone.
-    fn kill(&self, id: &str) -> impl Future<Output = Result<(), EngineError>> + Send;
     /// Kill and remove a container with its anonymous volumes (`DELETE /containers/ID?force&v`). One that
     /// is gone, or going, is left alone.
     fn remove(&self, id: &str) -> impl Future<Output = Result<(), EngineError>> + Send;

@@ -61,6 +61,8 @@ pub enum Verb {
     Remove,
     /// [`Action::Conclude`].
     Conclude,
+    /// List the pod's containers: done by the watch, never planned.
+    List,
 }
 
 /// Why something is done.
@@ -140,6 +142,7 @@ impl fmt::Display for Key {
         let verb = match &self.verb {
             Verb::Pull(image) => return write!(f, "pull `{image}`"),
             Verb::Conclude => return f.write_str("end the pod"),
+            Verb::List => return f.write_str("list the pod's containers"),
             Verb::Create => "create",
             Verb::Copy => "copy files into",
             Verb::Start => "start",

@@ -13,6 +13,8 @@ pub enum PodHealth {
     Healthy,
     /// A component's health check says unhealthy.
     Unhealthy,
+    /// The pod ends.
+    Stopping,
 }
 
 /// The health of a pod that is meant to run.

@@ -149,6 +149,8 @@ pub struct StopRequest {
     /// The status that the pod ends with: 0 for a stop from outside, the pod's verdict where `pause`
     /// started a crashed manager again to clean up.
     pub status: u8,
+    /// It was asked for in an earlier life of the manager: whatever ended since is its effect.
+    pub resumed: bool,
 }
 
 /// An action that failed.
@@ -192,7 +194,11 @@ pub enum Observation {
     Stop {
         /// The status that the pod is to end with.
         status: u8,
+        /// See [`StopRequest::resumed`].
+        resumed: bool,
     },
+    /// The engine cannot be listed.
+    Silent(String),
 }
 
 /// What an action brought about.
@@ -232,9 +238,14 @@ impl Observed {
                 self.in_flight.remove(&key);
                 self.ended(key, result, now);
             }
-            Observation::Stop { status } => {
-                self.stop.get_or_insert(StopRequest { at: now, status });
+            Observation::Stop { status, resumed } => {
+                self.stop.get_or_insert(StopRequest { at: now, status, resumed });
             }
+            // Once the pod is known it may run on while the engine is away.
+            Observation::Silent(words) if !self.listed => {
+                self.setback(Key { verb: Verb::List, target: None }, Failure::Unreachable(words), now);
+            }
+            Observation::Silent(_) => {}
         }
     }
 
@@ -279,6 +290,7 @@ impl Observed {
             }
         }
         self.listed = true;
+        self.setbacks.remove(&Key { verb: Verb::List, target: None });
     }
 
     /// Put a container that is there in its place.
@@ -332,6 +344,10 @@ impl Observed {
                 return;
             }
         };
+        self.setback(key, failure, now);
+    }
+
+    fn setback(&mut self, key: Key, failure: Failure, now: Duration) {
         let setback = self.setbacks.entry(key).or_insert(Setback {
             failure: failure.clone(),
             attempts: 0,

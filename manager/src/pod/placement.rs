@@ -1,7 +1,11 @@
-//! Where the shared namespaces live.
+//! Where the shared namespaces live, and which choices would show the socket to components.
+
+use std::fmt;
+
+use super::task::TaskContainer;
 
 /// Where components get their namespaces from. The network is always the task container's.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Namespaces {
     /// Who holds the PID namespace, `None` where each component has its own.
     pub pid: Option<Holder>,
@@ -22,9 +26,189 @@ pub enum Holder {
     Sandbox,
 }
 
+/// What the operator asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wish {
+    /// `--pause`: `None` is `auto`.
+    pub holder: Option<Holder>,
+    /// `--pids`.
+    pub pids: bool,
+    /// `--ipc`.
+    pub ipc: bool,
+}
+
+/// What is known of the programs in the task container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Programs {
+    /// Both `pause` and the manager are files that can be executed and not read (mode 0111): processes
+    /// made from them are not dumpable from their first instruction.
+    pub unreadable: bool,
+}
+
+/// Why a wish is refused, as a sentence.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PlacementError {
+    /// Components would see processes that hold the socket, and could open it through `/proc`.
+    SocketInSight {
+        /// What would have to be different.
+        missing: &'static str,
+    },
+    /// The engine lets nobody join it.
+    IpcNotShareable {
+        /// `HostConfig.IpcMode`.
+        mode: String,
+    },
+}
+
+impl std::error::Error for PlacementError {}
+
+impl fmt::Display for PlacementError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SocketInSight { missing } => write!(
+                f,
+                "`--pause task` with PIDs shared shows the manager's processes to the components: {missing}; \
+                 use `--pause sandbox` (the default), or `--pids=false`"
+            ),
+            Self::IpcNotShareable { mode } => write!(
+                f,
+                "`--pause task` cannot share the IPC namespace of the task container, whose IPC mode is \
+                 `{mode}`: use `--pause sandbox` (the default), `--ipc=false`, or start it with `ipc: shareable` \
+                 (Swarm cannot)"
+            ),
+        }
+    }
+}
+
 impl Namespaces {
     /// A sandbox is needed: it holds something.
     pub fn sandbox(&self) -> bool {
         self.pid == Some(Holder::Sandbox) || self.ipc == Some(Holder::Sandbox)
+    }
+}
+
+/// Where the namespaces live.
+///
+/// # Errors
+/// Every reason against the wish, where there is one.
+pub fn place(
+    wish: Wish,
+    task: &TaskContainer,
+    programs: Programs,
+    shm_sizes: impl Iterator<Item = i64>,
+) -> Result<Namespaces, Vec<PlacementError>> {
+    let holder = wish.holder.unwrap_or(Holder::Sandbox);
+    let mut faults = Vec::new();
+    if holder == Holder::Task {
+        if wish.pids
+            && let Some(missing) = socket_in_sight(task, programs)
+        {
+            faults.push(PlacementError::SocketInSight { missing });
+        }
+        if wish.ipc && task.ipc_mode != "shareable" {
+            faults.push(PlacementError::IpcNotShareable { mode: task.ipc_mode.clone() });
+        }
+    }
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    let ipc = wish.ipc.then_some(holder);
+    // One /dev/shm for all: the largest that anybody asked for.
+    let shm_size_bytes = if ipc == Some(Holder::Sandbox) { shm_sizes.max() } else { None };
+    Ok(Namespaces { pid: wish.pids.then_some(holder), ipc, shm_size_bytes, cgroup_parent: None })
+}
+
+/// What lets components that see the task container's processes reach the socket. Every health check and
+/// exec there is a fresh process, dumpable until its first `prctl` unless its file cannot be read; and who
+/// may read every file (root with DAC_OVERRIDE or DAC_READ_SEARCH) can read that one too.
+fn socket_in_sight(task: &TaskContainer, programs: Programs) -> Option<&'static str> {
+    let root = task.user.split(':').next().is_none_or(|user| matches!(user, "" | "0" | "root"));
+    let dropped = |name: &str| task.cap_drop.iter().any(|cap| cap == "ALL" || cap == name);
+    let added = |name: &str| task.cap_add.iter().any(|cap| cap == "ALL" || cap == name);
+    // Docker's default set has DAC_OVERRIDE and not DAC_READ_SEARCH.
+    let has_override = task.privileged || !dropped("DAC_OVERRIDE") || added("DAC_OVERRIDE");
+    let has_search = task.privileged || added("DAC_READ_SEARCH");
+    if !programs.unreadable {
+        Some("`/pause` and `/manager` must be files of mode 0111")
+    } else if root && (has_override || has_search) {
+        Some("the task container must run as a user other than root, or with `cap_drop: [DAC_OVERRIDE]`")
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TASK_WISH: Wish = Wish { holder: Some(Holder::Task), pids: true, ipc: false };
+    const UNREADABLE: Programs = Programs { unreadable: true };
+
+    fn task(user: &str, drop: &[&str], add: &[&str]) -> TaskContainer {
+        let caps = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        TaskContainer {
+            user: user.into(),
+            cap_drop: caps(drop),
+            cap_add: caps(add),
+            ipc_mode: "private".into(),
+            ..TaskContainer::default()
+        }
+    }
+
+    #[test]
+    fn by_default_a_sandbox_holds_what_is_shared_with_the_largest_shm() {
+        let wish = Wish { holder: None, pids: true, ipc: true };
+        let got = place(wish, &task("", &[], &[]), UNREADABLE, [64, 256, 128].into_iter()).expect("valid");
+        assert_eq!((got.pid, got.ipc), (Some(Holder::Sandbox), Some(Holder::Sandbox)));
+        assert_eq!(got.shm_size_bytes, Some(256));
+        assert!(got.sandbox());
+    }
+
+    #[test]
+    fn a_pod_that_shares_only_the_network_needs_no_sandbox() {
+        for holder in [None, Some(Holder::Sandbox), Some(Holder::Task)] {
+            let wish = Wish { holder, pids: false, ipc: false };
+            let got = place(wish, &task("", &[], &[]), UNREADABLE, [64].into_iter()).expect("valid");
+            assert!(!got.sandbox(), "{holder:?}");
+            assert_eq!(got.shm_size_bytes, None);
+        }
+    }
+
+    #[test]
+    fn pids_of_the_task_container_are_shared_only_where_nothing_there_can_be_looked_into() {
+        let readable = Programs { unreadable: false };
+        let cases = [
+            ("root with Docker's capabilities", task("", &[], &[]), UNREADABLE, false),
+            ("root by number", task("0:0", &[], &[]), UNREADABLE, false),
+            ("root without DAC_OVERRIDE", task("", &["DAC_OVERRIDE"], &[]), UNREADABLE, true),
+            ("root without any", task("root", &["ALL"], &[]), UNREADABLE, true),
+            ("root that got it back", task("", &["ALL"], &["DAC_OVERRIDE"]), UNREADABLE, false),
+            ("root that may search", task("", &["DAC_OVERRIDE"], &["DAC_READ_SEARCH"]), UNREADABLE, false),
+            ("another user", task("65532", &[], &[]), UNREADABLE, true),
+            ("another user with readable programs", task("65532", &["ALL"], &[]), readable, false),
+        ];
+        for (case, task, programs, want) in cases {
+            assert_eq!(place(TASK_WISH, &task, programs, std::iter::empty()).is_ok(), want, "{case}");
+        }
+        let mut privileged = task("", &["ALL"], &[]);
+        privileged.privileged = true;
+        assert!(place(TASK_WISH, &privileged, UNREADABLE, std::iter::empty()).is_err());
+    }
+
+    #[test]
+    fn ipc_of_the_task_container_is_shared_only_where_the_engine_lets_it() {
+        let wish = Wish { holder: Some(Holder::Task), pids: false, ipc: true };
+        let mut task = task("65532", &[], &[]);
+        let faults = place(wish, &task, UNREADABLE, std::iter::empty()).expect_err("private");
+        assert!(faults[0].to_string().contains("`--ipc=false`"), "{faults:?}");
+        task.ipc_mode = "shareable".into();
+        assert!(place(wish, &task, UNREADABLE, std::iter::empty()).is_ok());
+    }
+
+    #[test]
+    fn every_reason_is_given_at_once() {
+        let wish = Wish { holder: Some(Holder::Task), pids: true, ipc: true };
+        let faults = place(wish, &task("", &[], &[]), UNREADABLE, std::iter::empty()).expect_err("both");
+        assert_eq!(faults.len(), 2);
     }
 }

@@ -64,7 +64,10 @@ pub struct Conclusion {
 pub fn plan(spec: &PodSpec, observed: &Observed, now: Duration) -> Plan {
     let mut draft = Draft { spec, observed, now, plan: Plan::default() };
     match &observed.concluded {
-        Some(conclusion) => draft.wind_down(conclusion),
+        Some(conclusion) => {
+            draft.plan.health = PodHealth::Stopping;
+            draft.wind_down(conclusion);
+        }
         None => match draft.conclusion() {
             Some((conclusion, reason)) => draft.add(Action::Conclude(conclusion), reason),
             None if observed.listed => {
@@ -90,6 +93,9 @@ impl Draft<'_> {
         let conclude = |status: u8, because: String, reason: Reason| {
             Some((Conclusion { status, because, at: self.now }, reason))
         };
+        if let Some(stop) = self.observed.stop.filter(|stop| stop.resumed) {
+            return conclude(stop.status, "the pod was ending already".into(), Reason::StopRequested);
+        }
         if let Some((key, setback)) = self.observed.setbacks.iter().find(|(_, setback)| self.final_setback(setback)) {
             return match &setback.failure {
                 Failure::Unreachable(words) => {

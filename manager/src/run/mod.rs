@@ -1,10 +1,250 @@
 //! Runs a pod: tasks, time and signals.
+//!
+//! [`Runner::run`] is the loop. One task owns what is observed; everything else sends it messages.
 
 pub mod copy;
 pub mod discover;
 pub mod execute;
+pub mod follow;
 pub mod harden;
 pub mod logs;
 pub mod output;
+pub mod pod;
 pub mod serve_health;
 pub mod watch;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::{Notify, mpsc::UnboundedSender};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep_until};
+use tracing::{debug, error, info, warn};
+
+use crate::engine::Engine;
+use crate::pod::action::{Action, Key, Target, Verb};
+use crate::pod::observed::{Effect, EventKind, Failure, Health, Observation, Observed, Status};
+use crate::pod::plan::{Outcome, Plan, line, plan};
+use crate::pod::spec::PodSpec;
+use execute::{Executor, SandboxOrder};
+use follow::Followers;
+use serve_health::Pause;
+
+/// How long the last output of components may take to come out when the pod is over.
+const LAST_OUTPUT: Duration = Duration::from_secs(2);
+
+/// What the loop needs beside the engine.
+pub struct Surroundings {
+    /// The line to `pause`.
+    pub pause: Pause,
+    /// What a sandbox is made of.
+    pub sandbox: SandboxOrder,
+    /// What `pod.copy` names.
+    pub copies: copy::CopySources,
+    /// Who prints the components' output, where it is asked for.
+    pub followers: Option<Followers>,
+}
+
+/// One pod being run.
+pub struct Runner<E> {
+    executor: Arc<Executor<E>>,
+    pause: Pause,
+    observed: Observed,
+    /// Actions that may be broken off when the pod ends.
+    pulls: BTreeMap<Key, AbortHandle>,
+    news: UnboundedSender<Observation>,
+    inbox: UnboundedReceiver<Observation>,
+    began: Instant,
+}
+
+impl<E: Engine> Runner<E> {
+    /// A pod that nothing is known of yet.
+    pub fn new(engine: Arc<E>, spec: PodSpec, around: Surroundings) -> Self {
+        let (news, inbox) = unbounded_channel();
+        let executor = Executor {
+            engine,
+            spec: Arc::new(spec),
+            sandbox: around.sandbox,
+            copies: around.copies,
+            followers: around.followers,
+            doubt: Arc::new(Notify::new()),
+            news: news.clone(),
+        };
+        Runner {
+            executor: Arc::new(executor),
+            pause: around.pause,
+            observed: Observed::default(),
+            pulls: BTreeMap::new(),
+            news,
+            inbox,
+            began: Instant::now(),
+        }
+    }
+
+    /// Where news from outside goes: a request to stop.
+    pub fn news(&self) -> UnboundedSender<Observation> {
+        self.news.clone()
+    }
+
+    /// Run the pod to its end: observe, plan, act, and again.
+    pub async fn run(mut self) -> Outcome {
+        let executor = Arc::clone(&self.executor);
+        let watch = tokio::spawn(watch::watch(
+            Arc::clone(&executor.engine),
+            executor.spec.identity.pod.clone(),
+            Arc::clone(&executor.doubt),
+            self.news.clone(),
+        ));
+        let mut said = String::new();
+        let outcome = loop {
+            let now = self.began.elapsed();
+            let plan = plan(&executor.spec, &self.observed, now);
+            self.pause.publish(plan.health);
+            if let Some(outcome) = plan.outcome {
+                break outcome;
+            }
+            // Logged before anything is touched; the same again would only be noise.
+            let words = line(&plan.steps);
+            if !words.is_empty() && words != said {
+                info!("plan: {words}");
+                said = words;
+            }
+            let wake_at = plan.wake_at;
+            // What was concluded changes what is planned, at once.
+            if self.act(plan) {
+                continue;
+            }
+            self.wait(wake_at).await;
+        };
+        watch.abort();
+        if let Some(followers) = &executor.followers {
+            followers.finish(LAST_OUTPUT).await;
+        }
+        outcome
+    }
+
+    /// Begin every action of the plan. True when the pod's end was concluded.
+    fn act(&mut self, plan: Plan) -> bool {
+        let mut concluded = false;
+        for step in plan.steps {
+            let key = step.action.key();
+            if let Action::Conclude(conclusion) = step.action {
+                let because = &conclusion.because;
+                match conclusion.status {
+                    0 => info!("ending the pod: {because}"),
+                    status => error!("ending the pod with status {status}: {because}"),
+                }
+                self.pause.conclude(conclusion.status);
+                self.apply(Observation::Ended(key, Ok(Effect::Concluded(conclusion))));
+                // A stop does not wait for a registry.
+                for (pull, handle) in std::mem::take(&mut self.pulls) {
+                    handle.abort();
+                    self.apply(Observation::Ended(pull, Err(Failure::Unsettled("broken off".into()))));
+                }
+                concluded = true;
+                continue;
+            }
+            let id = match &key.target {
+                Some(Target::Remains(id)) => Some(id.clone()),
+                Some(target) => self.observed.member(target).map(|member| member.id.clone()),
+                None => None,
+            };
+            self.apply(Observation::Begun(key.clone()));
+            let (executor, news, done) = (Arc::clone(&self.executor), self.news.clone(), key.clone());
+            let task = tokio::spawn(async move {
+                let result = executor.execute(&step.action, id).await;
+                let _ = news.send(Observation::Ended(done, result));
+            });
+            if matches!(key.verb, Verb::Pull(_)) {
+                self.pulls.insert(key, task.abort_handle());
+            }
+        }
+        concluded
+    }
+
+    /// Wait for news or the time, and take in all the news there is.
+    async fn wait(&mut self, wake_at: Option<Duration>) {
+        let alarm = async {
+            match wake_at {
+                Some(at) => sleep_until(self.began + at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            news = self.inbox.recv() => {
+                if let Some(news) = news {
+                    self.apply(news);
+                }
+            }
+            () = alarm => {}
+        }
+        while let Ok(news) = self.inbox.try_recv() {
+            self.apply(news);
+        }
+    }
+
+    fn apply(&mut self, news: Observation) {
+        self.tell(&news);
+        if let Observation::Ended(key, _) = &news {
+            self.pulls.remove(key);
+        }
+        let listed = matches!(news, Observation::Listed(_));
+        self.observed.apply(&self.executor.spec, news, self.began.elapsed());
+        if listed {
+            self.follow_running();
+        }
+    }
+
+    /// After a listing, follow the output of whatever runs and is not followed: a manager before this one
+    /// did, or the engine was away.
+    fn follow_running(&self) {
+        let Some(followers) = &self.executor.followers else { return };
+        for (name, member) in self.observed.members.iter().filter(|(_, member)| member.runs()) {
+            let (executor, followers) = (Arc::clone(&self.executor), followers.clone());
+            let (id, name) = (member.id.clone(), name.clone());
+            tokio::spawn(async move {
+                let tty = executor.spec.member(&name).is_some_and(|member| member.container.tty);
+                if let Err(error) = followers.follow(&*executor.engine, &id, &name, tty).await {
+                    warn!("cannot follow the output of `{name}`: {error}");
+                }
+            });
+        }
+    }
+
+    /// Log what an operator wants to know of the news.
+    fn tell(&self, news: &Observation) {
+        match news {
+            Observation::Event(event) => {
+                let mut members = self.observed.members.iter();
+                let Some((name, _)) = members.find(|(_, member)| member.id == event.id) else { return };
+                match event.kind {
+                    EventKind::Died(exit) => info!("component `{name}` ended with status {}", exit.status),
+                    EventKind::Oom => warn!("component `{name}` ran out of memory"),
+                    EventKind::Health(Health::Healthy) => info!("component `{name}` is healthy"),
+                    EventKind::Health(Health::Unhealthy) => warn!("component `{name}` is unhealthy"),
+                    EventKind::Health(_) => {}
+                    EventKind::Destroyed => debug!("component `{name}` is gone"),
+                }
+            }
+            Observation::Ended(key, Ok(Effect::Started(container))) => {
+                if let Some(target) = &key.target
+                    && matches!(container.status, Status::Running { .. })
+                {
+                    info!("started {target}");
+                }
+            }
+            Observation::Ended(key, Err(failure)) => {
+                let (Failure::Refused(words) | Failure::Unsettled(words) | Failure::Unreachable(words)) = failure;
+                warn!("cannot {key}: {words}");
+            }
+            Observation::Silent(words) if self.observed.listed => {
+                warn!("watching the engine broke off, trying again: {words}");
+            }
+            Observation::Silent(words) => warn!("the engine does not list the pod: {words}"),
+            Observation::Stop { .. } if self.observed.stop.is_none() => info!("asked to stop"),
+            _ => {}
+        }
+    }
+}

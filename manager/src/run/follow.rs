@@ -1,0 +1,79 @@
+//! Who follows which container's output.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::timeout;
+use tracing::warn;
+
+use super::logs;
+use super::output::Output;
+use crate::engine::{Engine, EngineError};
+
+/// The followers of one pod's containers: at most one a container.
+#[derive(Clone)]
+pub struct Followers {
+    output: Output,
+    /// Ids of containers that are followed now. Not pod state: only whether a stream is open.
+    open: Arc<Mutex<BTreeSet<String>>>,
+    closed: Arc<Notify>,
+}
+
+impl Followers {
+    /// None yet; what comes goes to this output.
+    pub fn new(output: Output) -> Self {
+        Followers { output, open: Arc::default(), closed: Arc::default() }
+    }
+
+    /// Follow a container until its output ends, unless somebody does. Returns when the engine has
+    /// attached.
+    pub async fn follow<E: Engine>(
+        &self,
+        engine: &E,
+        id: &str,
+        component: &str,
+        tty: bool,
+    ) -> Result<(), EngineError> {
+        if !self.with_open(|open| open.insert(id.to_owned())) {
+            return Ok(());
+        }
+        let stream = match engine.attach(id).await {
+            Ok(stream) => stream,
+            Err(error) => {
+                self.with_open(|open| open.remove(id));
+                return Err(error);
+            }
+        };
+        let (this, id, component) = (self.clone(), id.to_owned(), component.to_owned());
+        tokio::spawn(async move {
+            if let Err(error) = logs::pump(stream, &component, tty, &this.output).await {
+                warn!("the output of `{component}` broke off: {error}");
+            }
+            this.with_open(|open| open.remove(&id));
+            this.closed.notify_waiters();
+        });
+        Ok(())
+    }
+
+    /// Wait until every followed output has ended, at most this long.
+    pub async fn finish(&self, limit: Duration) {
+        let all = async {
+            loop {
+                let closed = self.closed.notified();
+                if self.with_open(|open| open.is_empty()) {
+                    return;
+                }
+                closed.await;
+            }
+        };
+        if timeout(limit, all).await.is_err() {
+            warn!("the output of some components did not end within {limit:?}");
+        }
+    }
+
+    fn with_open<T>(&self, act: impl FnOnce(&mut BTreeSet<String>) -> T) -> T {
+        act(&mut self.open.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
