@@ -2,6 +2,8 @@
 //! not passed on.
 #![forbid(unsafe_code)]
 
+use core::ffi::CStr;
+
 /// `TANDEM_CONTROL`: the number of the file descriptor for [`crate::control`] frames; always [`CONTROL_FD`].
 pub const CONTROL: &str = "TANDEM_CONTROL";
 
@@ -11,6 +13,15 @@ pub const LIFELINE: &str = "TANDEM_LIFELINE";
 
 /// `TANDEM_STOP`: `1` when a stop was requested, or an exit status given, before this launch: clean up and exit. Absent otherwise.
 pub const STOP: &str = "TANDEM_STOP";
+
+/// [`CONTROL`] with its value, as the child gets it.
+pub const CONTROL_ENTRY: &CStr = c"TANDEM_CONTROL=3";
+
+/// [`STOP`] with its value, as the child gets it.
+pub const STOP_ENTRY: &CStr = c"TANDEM_STOP=1";
+
+/// How the entry of [`LIFELINE`] begins; the name follows.
+pub const LIFELINE_PREFIX: &[u8] = b"TANDEM_LIFELINE=";
 
 /// The file descriptor of the control channel: the write end of a pipe, blocking.
 pub const CONTROL_FD: i32 = 3;
@@ -26,6 +37,13 @@ pub fn is_ours(entry: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn entries_are_names_and_values() {
+        assert_eq!(CONTROL_ENTRY.to_str(), Ok(format!("{CONTROL}={CONTROL_FD}").as_str()));
+        assert_eq!(STOP_ENTRY.to_str(), Ok(format!("{STOP}=1").as_str()));
+        assert_eq!(LIFELINE_PREFIX, format!("{LIFELINE}=").as_bytes());
+    }
 
     #[test]
     fn only_the_exact_names_are_ours() {

@@ -8,17 +8,21 @@
 /// Where PID 1's name is read.
 pub const COMM_PATH: &core::ffi::CStr = c"/proc/1/comm";
 
+/// How every name begins; the word for the health follows.
+pub const PREFIX: &[u8] = b"pause ";
+
 /// How a pod is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Health {
     /// Not all there yet. The state at the start, and again when a manager crashed, until the next one speaks.
-    Starting,
+    Starting = 0,
     /// All init components done, all components started, and healthy where they say so. The only one that is a success.
-    Healthy,
+    Healthy = 1,
     /// A component says that it is not.
-    Unhealthy,
+    Unhealthy = 2,
     /// A stop was asked for, or the pod has come to its end.
-    Stopping,
+    Stopping = 3,
 }
 
 impl Health {
@@ -28,12 +32,7 @@ impl Health {
     /// The byte that stands for it in a frame.
     #[must_use]
     pub const fn to_byte(self) -> u8 {
-        match self {
-            Self::Starting => 0,
-            Self::Healthy => 1,
-            Self::Unhealthy => 2,
-            Self::Stopping => 3,
-        }
+        self as u8
     }
 
     /// What a byte in a frame stands for.
