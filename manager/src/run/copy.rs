@@ -1,1 +1,362 @@
-//! What is copied into components.
+#![expect(clippy::disallowed_methods, reason = "opens what `pod.copy` names")]
+//! What `pod.copy` copies into components: opened while the manager may, sent when a component is there.
+//!
+//! A file keeps its mode, owner and time. A folder comes with all that is in it; links stay links.
+//! Nothing is held in memory: only a descriptor a file.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
+use tokio::sync::mpsc;
+
+use crate::pod::spec::{CopySpec, PodSpec};
+
+/// Most files and folders that one source may have: each open file costs a descriptor.
+const MOST_ENTRIES: usize = 10_000;
+/// Size of the pieces in which an archive is sent, bytes.
+const PIECE: usize = 64 * 1024;
+
+/// Why a source cannot be copied.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// It cannot be opened or read.
+    #[error("cannot open `{path}` for `pod.copy.{component}`: {error}")]
+    Open {
+        /// Whose copy.
+        component: String,
+        /// The file or folder.
+        path: String,
+        /// Why not.
+        error: io::Error,
+    },
+    /// It is no file, folder or link.
+    #[error("cannot copy `{path}` for `pod.copy.{component}`: it is neither a file, a folder nor a link")]
+    Special {
+        /// Whose copy.
+        component: String,
+        /// What it is.
+        path: String,
+    },
+    /// It is too much.
+    #[error("cannot copy `{path}` for `pod.copy.{component}`: there are more than {MOST_ENTRIES} files in it")]
+    TooMany {
+        /// Whose copy.
+        component: String,
+        /// The folder.
+        path: String,
+    },
+    /// It was not opened: the definition did not have it.
+    #[error("`{0}` was not opened")]
+    Unknown(String),
+}
+
+/// All sources of a pod, open.
+#[derive(Default)]
+pub struct CopySources {
+    sources: BTreeMap<String, Arc<Vec<Entry>>>,
+}
+
+/// A tar archive on its way.
+pub struct Archive {
+    /// The folder of the component in which it is unpacked.
+    pub folder: String,
+    /// Its bytes.
+    pub stream: BoxStream<'static, Bytes>,
+}
+
+struct Entry {
+    /// Path below the source, empty for the source itself.
+    path: PathBuf,
+    meta: Metadata,
+    content: Content,
+}
+
+enum Content {
+    File(File),
+    Folder,
+    Link(PathBuf),
+}
+
+impl CopySources {
+    /// Open everything that the pod's components copy.
+    ///
+    /// # Errors
+    /// For each source that cannot be.
+    pub fn open(spec: &PodSpec) -> Result<Self, Vec<CopyError>> {
+        let mut sources = BTreeMap::new();
+        let mut errors = Vec::new();
+        for (component, copy) in
+            spec.members().flat_map(|member| member.copies.iter().map(|copy| (member.name.as_str(), copy)))
+        {
+            match open(component, &copy.source) {
+                Ok(entries) => {
+                    sources.insert(copy.source.clone(), Arc::new(entries));
+                }
+                Err(error) => errors.push(error),
+            }
+        }
+        if errors.is_empty() { Ok(CopySources { sources }) } else { Err(errors) }
+    }
+
+    /// A copy as an archive. It may be asked for again.
+    ///
+    /// # Errors
+    /// When the source is not among those opened.
+    pub fn archive(&self, copy: &CopySpec) -> Result<Archive, CopyError> {
+        let entries = self.sources.get(&copy.source).ok_or_else(|| CopyError::Unknown(copy.source.clone()))?;
+        let (entries, root) = (Arc::clone(entries), root_name(copy));
+        // tar writes to something that blocks, so it gets a thread for as long as it takes.
+        let (sender, receiver) = mpsc::channel(2);
+        tokio::task::spawn_blocking(move || {
+            // A reader that went away, or a file that shrank, cuts the archive short: the engine says so.
+            let _ = write_archive(&entries, &root, Pieces { sender, piece: Vec::new() });
+        });
+        let stream = stream::unfold(receiver, |mut receiver| async { Some((receiver.recv().await?, receiver)) });
+        // From the root, so that the engine makes folders that are missing on the way.
+        Ok(Archive { folder: "/".into(), stream: stream.boxed() })
+    }
+}
+
+/// The name of the copy, from the component's root.
+fn root_name(copy: &CopySpec) -> PathBuf {
+    let mut target = PathBuf::from(copy.target.trim_start_matches('/'));
+    if copy.target.ends_with('/')
+        && let Some(name) = Path::new(&copy.source).file_name()
+    {
+        target.push(name);
+    }
+    target
+}
+
+fn open(component: &str, source: &str) -> Result<Vec<Entry>, CopyError> {
+    let root = Path::new(source);
+    let mut entries = Vec::new();
+    // What is named is meant, though it be a link: Compose and Swarm put links where they like.
+    let mut todo: Vec<(PathBuf, bool)> = vec![(PathBuf::new(), true)];
+    while let Some((below, follow)) = todo.pop() {
+        let path = if below.as_os_str().is_empty() { root.to_owned() } else { root.join(&below) };
+        let failed = |error| CopyError::Open {
+            component: component.to_owned(),
+            path: path.display().to_string(),
+            error,
+        };
+        let meta =
+            if follow { fs::metadata(&path) } else { fs::symlink_metadata(&path) }.map_err(failed)?;
+        let kind = meta.file_type();
+        let content = if kind.is_file() {
+            Content::File(File::open(&path).map_err(failed)?)
+        } else if kind.is_dir() {
+            let mut names: Vec<OsString> = fs::read_dir(&path)
+                .and_then(|found| found.map(|entry| Ok(entry?.file_name())).collect())
+                .map_err(failed)?;
+            names.sort_unstable_by(|a, b| b.cmp(a));
+            todo.extend(names.into_iter().map(|name| (below.join(name), false)));
+            Content::Folder
+        } else if kind.is_symlink() {
+            Content::Link(fs::read_link(&path).map_err(failed)?)
+        } else {
+            return Err(CopyError::Special {
+                component: component.to_owned(),
+                path: path.display().to_string(),
+            });
+        };
+        entries.push(Entry { path: below, meta, content });
+        if entries.len() + todo.len() > MOST_ENTRIES {
+            return Err(CopyError::TooMany { component: component.to_owned(), path: source.to_owned() });
+        }
+    }
+    Ok(entries)
+}
+
+fn write_archive(entries: &[Entry], root: &Path, to: Pieces) -> io::Result<()> {
+    let mut archive = tar::Builder::new(to);
+    for entry in entries {
+        let name = if entry.path.as_os_str().is_empty() { root.to_owned() } else { root.join(&entry.path) };
+        // The root folder itself is the component's own.
+        if name.as_os_str().is_empty() {
+            continue;
+        }
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(entry.meta.mode() & 0o7777);
+        header.set_uid(u64::from(entry.meta.uid()));
+        header.set_gid(u64::from(entry.meta.gid()));
+        header.set_mtime(u64::try_from(entry.meta.mtime()).unwrap_or(0));
+        header.set_size(0);
+        match &entry.content {
+            Content::File(file) => {
+                header.set_entry_type(tar::EntryType::Regular);
+                header.set_size(entry.meta.len());
+                archive.append_data(&mut header, &name, ReadAt { file, at: 0, end: entry.meta.len() })?;
+            }
+            Content::Folder => {
+                header.set_entry_type(tar::EntryType::Directory);
+                archive.append_data(&mut header, &name, io::empty())?;
+            }
+            Content::Link(target) => {
+                header.set_entry_type(tar::EntryType::Symlink);
+                archive.append_link(&mut header, &name, target)?;
+            }
+        }
+    }
+    archive.into_inner()?.end();
+    Ok(())
+}
+
+/// Reads a file from its beginning without moving the position that others may use.
+struct ReadAt<'a> {
+    file: &'a File,
+    at: u64,
+    end: u64,
+}
+
+impl Read for ReadAt<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.end - self.at).unwrap_or(usize::MAX).min(buffer.len());
+        if left == 0 {
+            return Ok(0);
+        }
+        let read = self.file.read_at(&mut buffer[..left], self.at)?;
+        if read == 0 {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter"));
+        }
+        self.at += read as u64;
+        Ok(read)
+    }
+}
+
+/// Sends what is written in pieces; waits while the receiver is behind.
+struct Pieces {
+    sender: mpsc::Sender<Bytes>,
+    piece: Vec<u8>,
+}
+
+impl Pieces {
+    fn end(mut self) {
+        let _ = self.send();
+    }
+
+    fn send(&mut self) -> io::Result<()> {
+        let piece = std::mem::take(&mut self.piece);
+        self.sender.blocking_send(piece.into()).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+impl Write for Pieces {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.piece.extend_from_slice(bytes);
+        if self.piece.len() >= PIECE {
+            self.send()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pod::identity::Identity;
+    use crate::pod::placement::Namespaces;
+    use crate::pod::spec::ComponentSpec;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    fn pod(copies: Vec<CopySpec>) -> PodSpec {
+        PodSpec {
+            identity: Identity {
+                pod: "id".into(),
+                name: "pod".into(),
+                run: "now".into(),
+                origin: BTreeMap::new(),
+            },
+            namespaces: Namespaces::default(),
+            init: Vec::new(),
+            components: vec![ComponentSpec { name: "app".into(), copies, ..ComponentSpec::default() }],
+            pull_always: false,
+            stop_timeout: std::time::Duration::from_secs(8),
+        }
+    }
+
+    /// Path, mode, size (or link target) of each entry.
+    async fn entries(copy: CopySpec) -> Vec<(String, u32, String)> {
+        let spec = pod(vec![copy.clone()]);
+        let sources = CopySources::open(&spec).unwrap_or_else(|errors| panic!("{errors:?}"));
+        let bytes: Vec<Bytes> = sources.archive(&copy).expect("opened").stream.collect().await;
+        let bytes = bytes.concat();
+        let mut archive = tar::Archive::new(&bytes[..]);
+        let mut found = Vec::new();
+        for entry in archive.entries().expect("a tar archive") {
+            let mut entry = entry.expect("an entry");
+            let mut content = String::new();
+            match entry.link_name().expect("readable") {
+                Some(link) => content = format!("-> {}", link.display()),
+                None => {
+                    entry.read_to_string(&mut content).expect("text");
+                }
+            }
+            let path = entry.path().expect("a path").display().to_string();
+            found.push((path, entry.header().mode().expect("a mode"), content));
+        }
+        found
+    }
+
+    fn copy(source: &Path, target: &str) -> CopySpec {
+        CopySpec { source: source.display().to_string(), target: target.into() }
+    }
+
+    #[tokio::test]
+    async fn a_file_is_named_by_the_target_or_put_into_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("a.conf");
+        fs::write(&file, "hello").expect("written");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).expect("set");
+        assert_eq!(
+            entries(copy(&file, "/etc/app/b.conf")).await,
+            [("etc/app/b.conf".into(), 0o640, "hello".into())]
+        );
+        assert_eq!(entries(copy(&file, "/etc/")).await, [("etc/a.conf".into(), 0o640, "hello".into())]);
+    }
+
+    #[tokio::test]
+    async fn a_folder_comes_with_all_that_is_in_it_and_links_stay_links() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let long = "n".repeat(150);
+        fs::create_dir(folder.path().join("sub")).expect("made");
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o750)).expect("set");
+        fs::set_permissions(folder.path().join("sub"), fs::Permissions::from_mode(0o700)).expect("set");
+        fs::write(folder.path().join("sub").join(&long), "x").expect("written");
+        fs::set_permissions(folder.path().join("sub").join(&long), fs::Permissions::from_mode(0o4755))
+            .expect("set");
+        symlink("/nowhere", folder.path().join("link")).expect("linked");
+        let got = entries(copy(folder.path(), "/data")).await;
+        let want: Vec<(String, u32, String)> = vec![
+            ("data".into(), 0o750, String::new()),
+            ("data/link".into(), 0o777, "-> /nowhere".into()),
+            ("data/sub".into(), 0o700, String::new()),
+            (format!("data/sub/{long}"), 0o4755, "x".into()),
+        ];
+        assert_eq!(got, want);
+    }
+
+    #[test]
+    fn every_source_that_cannot_be_opened_is_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let fifo = folder.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("made");
+        let spec = pod(vec![copy(Path::new("/nowhere"), "/a"), copy(&fifo, "/b")]);
+        let errors: Vec<String> =
+            CopySources::open(&spec).err().expect("errors").iter().map(ToString::to_string).collect();
+        assert!(errors[0].starts_with("cannot open `/nowhere` for `pod.copy.app`: No such file"), "{errors:?}");
+        assert!(errors[1].contains("neither a file, a folder nor a link"), "{errors:?}");
+    }
+}

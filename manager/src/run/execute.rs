@@ -121,10 +121,8 @@ impl<E: Engine> Executor<E> {
         let copies = self.spec.member(name).map(|member| member.copies.as_slice()).unwrap_or_default();
         for copy in copies {
             info!("copying `{}` to `{}` in `{name}`", copy.source, copy.target);
-            let archive = self
-                .copies
-                .archive(name, copy)
-                .map_err(|error| EngineError::Refused(error.to_string()))?;
+            let archive =
+                self.copies.archive(copy).map_err(|error| EngineError::Refused(error.to_string()))?;
             self.engine.copy_in(id, &archive.folder, archive.stream).await?;
         }
         Ok(Effect::Copied)

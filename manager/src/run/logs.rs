@@ -1,1 +1,314 @@
-//! Component output to lines.
+//! Component output to lines: `[out] app: hello` on standard output, `[err] app: oops` on standard error.
+//!
+//! Byte-exact: what a component writes comes out as it is, whatever the encoding, behind a prefix a line.
+//! A line is whole up to 2 MiB; a longer one comes in pieces, each but the first marked `[continued]`
+//! behind its prefix, each but the last ended by `[continues]`. A last line without an end gets one.
+
+use std::io;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+
+use super::output::{Output, Stream};
+use crate::engine::EngineError;
+
+/// Longest line that is put out whole, bytes.
+pub const MAX_LINE: usize = 2 * 1024 * 1024;
+/// What ends a piece that is not the last of its line.
+const CONTINUES: &[u8] = b" [continues]";
+/// What begins a piece that is not the first of its line.
+const CONTINUED: &[u8] = b"[continued] ";
+
+/// Why a container's output cannot be followed further.
+#[derive(Debug, thiserror::Error)]
+pub enum FollowError {
+    /// The connection broke.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// What came is not what Docker sends.
+    #[error("the engine sent a frame of unknown kind {0}")]
+    Frame(u8),
+    /// Our own output is closed.
+    #[error("cannot write: {0}")]
+    Output(#[from] io::Error),
+}
+
+/// Put out what this stream brings, until it ends.
+///
+/// # Errors
+/// When it breaks; what came until then is put out.
+pub async fn pump(
+    mut stream: BoxStream<'static, Result<Bytes, EngineError>>,
+    component: &str,
+    tty: bool,
+    output: &Output,
+) -> Result<(), FollowError> {
+    let mut out = Lines::new("out", component);
+    let mut err = Lines::new("err", component);
+    let mut frames = Frames::default();
+    let mut result = Ok(());
+    while let Some(chunk) = stream.next().await {
+        result = match chunk {
+            Ok(chunk) if tty => {
+                out.push(&chunk);
+                Ok(())
+            }
+            Ok(chunk) => frames.split(&chunk, |stream, bytes| match stream {
+                Stream::Out => out.push(bytes),
+                Stream::Err => err.push(bytes),
+            }),
+            Err(error) => Err(error.into()),
+        };
+        output.write(Stream::Out, out.take()).await?;
+        output.write(Stream::Err, err.take()).await?;
+        if result.is_err() {
+            break;
+        }
+    }
+    out.finish();
+    err.finish();
+    output.write(Stream::Out, out.take()).await?;
+    output.write(Stream::Err, err.take()).await?;
+    result
+}
+
+/// Takes Docker's frames apart: 8 bytes of header (kind, three zeros, length as big-endian u32), then the
+/// payload. Payload is passed on as it comes, so a length, however large, costs nothing.
+#[derive(Debug, Default)]
+pub struct Frames {
+    header: [u8; 8],
+    /// Bytes of the header that are there.
+    have: usize,
+    /// Bytes of the payload that are to come.
+    rest: usize,
+}
+
+impl Frames {
+    /// Take in a chunk, cut anywhere, and pass on the payload in it.
+    ///
+    /// # Errors
+    /// When a frame is of a kind that Docker does not have; nothing behind it can be trusted.
+    pub fn split(&mut self, mut chunk: &[u8], mut sink: impl FnMut(Stream, &[u8])) -> Result<(), FollowError> {
+        while !chunk.is_empty() {
+            if self.rest == 0 {
+                let part = chunk.len().min(8 - self.have);
+                self.header[self.have..self.have + part].copy_from_slice(&chunk[..part]);
+                self.have += part;
+                chunk = &chunk[part..];
+                if self.have < 8 {
+                    return Ok(());
+                }
+                self.have = 0;
+                self.kind()?;
+                let [_, _, _, _, a, b, c, d] = self.header;
+                self.rest = u32::from_be_bytes([a, b, c, d]) as usize;
+                continue;
+            }
+            let part = chunk.len().min(self.rest);
+            sink(self.kind()?, &chunk[..part]);
+            self.rest -= part;
+            chunk = &chunk[part..];
+        }
+        Ok(())
+    }
+
+    fn kind(&self) -> Result<Stream, FollowError> {
+        match self.header[0] {
+            // 0 is standard input, which older engines used for standard output.
+            0 | 1 => Ok(Stream::Out),
+            2 => Ok(Stream::Err),
+            other => Err(FollowError::Frame(other)),
+        }
+    }
+}
+
+/// Makes lines of one stream of a component.
+#[derive(Debug)]
+pub struct Lines {
+    prefix: Vec<u8>,
+    /// The line that has not ended yet, without prefix.
+    partial: Vec<u8>,
+    /// A piece of this line is out already.
+    continued: bool,
+    ready: Vec<u8>,
+}
+
+impl Lines {
+    /// Lines of `out` or `err` of a component.
+    pub fn new(stream: &str, component: &str) -> Self {
+        let prefix = format!("[{stream}] {component}: ").into_bytes();
+        Lines { prefix, partial: Vec::new(), continued: false, ready: Vec::new() }
+    }
+
+    /// Take in bytes, cut anywhere.
+    pub fn push(&mut self, bytes: &[u8]) {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            match piece.strip_suffix(b"\n") {
+                Some(end) => {
+                    self.grow(end);
+                    self.end_line();
+                }
+                None => self.grow(piece),
+            }
+        }
+    }
+
+    /// No more will come: a line without an end is ended.
+    pub fn finish(&mut self) {
+        if !self.partial.is_empty() || self.continued {
+            self.end_line();
+        }
+    }
+
+    /// What is ready to be put out: whole lines.
+    pub fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.ready)
+    }
+
+    fn grow(&mut self, mut bytes: &[u8]) {
+        while self.partial.len() + bytes.len() > MAX_LINE {
+            let (now, later) = bytes.split_at(MAX_LINE - self.partial.len());
+            self.partial.extend_from_slice(now);
+            bytes = later;
+            self.begin();
+            self.ready.extend_from_slice(CONTINUES);
+            self.ready.push(b'\n');
+            self.continued = true;
+        }
+        self.partial.extend_from_slice(bytes);
+    }
+
+    fn end_line(&mut self) {
+        self.begin();
+        self.ready.push(b'\n');
+        self.continued = false;
+        // One long line is no reason to hold 2 MiB for the rest of the component's life.
+        self.partial.shrink_to(4096);
+    }
+
+    /// Move prefix and partial line to what is ready.
+    fn begin(&mut self) {
+        self.ready.extend_from_slice(&self.prefix);
+        if self.continued {
+            self.ready.extend_from_slice(CONTINUED);
+        }
+        self.ready.append(&mut self.partial);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(payload.len()).expect("small");
+        [&[kind, 0, 0, 0], &length.to_be_bytes()[..], payload].concat()
+    }
+
+    fn lines(pushes: &[&[u8]]) -> Vec<u8> {
+        let mut lines = Lines::new("out", "app");
+        pushes.iter().for_each(|bytes| lines.push(bytes));
+        lines.finish();
+        lines.take()
+    }
+
+    #[test]
+    fn each_line_gets_its_prefix_and_an_empty_one_too() {
+        assert_eq!(lines(&[b"one\n\ntwo\n"]), b"[out] app: one\n[out] app: \n[out] app: two\n");
+    }
+
+    #[test]
+    fn a_last_line_without_end_is_put_out_with_one() {
+        assert_eq!(lines(&[b"one\ntw", b"o"]), b"[out] app: one\n[out] app: two\n");
+        assert_eq!(lines(&[]), b"");
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_pass_unchanged() {
+        let all: Vec<u8> = (0..=255).filter(|byte| *byte != b'\n').collect();
+        assert_eq!(lines(&[&all, b"\n"]), [b"[out] app: ", &all[..], b"\n"].concat());
+        let (first, second) = "ü".as_bytes().split_at(1);
+        assert_eq!(lines(&[first, second, b"\r\n"]), "[out] app: ü\r\n".as_bytes());
+    }
+
+    #[test]
+    fn a_line_of_the_longest_length_stays_whole_and_one_more_byte_makes_a_piece() {
+        let longest = vec![b'x'; MAX_LINE];
+        assert_eq!(lines(&[&longest, b"\n"]), [b"[out] app: ", &longest[..], b"\n"].concat());
+        let want = [b"[out] app: ", &longest[..], CONTINUES, b"\n[out] app: [continued] y\n"].concat();
+        assert_eq!(lines(&[&longest, b"y\n"]), want);
+    }
+
+    #[test]
+    fn memory_stays_bounded_however_long_a_line_is() {
+        let mut lines = Lines::new("out", "app");
+        let chunk = vec![b'x'; 64 * 1024];
+        for _ in 0..256 {
+            lines.push(&chunk);
+            lines.take();
+        }
+        assert!(lines.partial.capacity() <= 2 * MAX_LINE, "{}", lines.partial.capacity());
+    }
+
+    #[test]
+    fn a_ten_byte_line_is_not_torn_by_its_own_length() {
+        // Podlike's bug 13: the length byte 0x0a of the header was taken for the end of a line.
+        let mut frames = Frames::default();
+        let mut got = Vec::new();
+        frames.split(&frame(1, b"123456789\n"), |_, bytes| got.extend_from_slice(bytes)).expect("valid");
+        assert_eq!(got, b"123456789\n");
+    }
+
+    #[test]
+    fn a_frame_of_no_known_kind_is_an_error() {
+        let error = Frames::default().split(b"\x09\0\0\0\0\0\0\x01x", |_, _| {}).expect_err("kind 9");
+        assert_eq!(error.to_string(), "the engine sent a frame of unknown kind 9");
+    }
+
+    #[test]
+    fn an_empty_frame_is_passed_over() {
+        let mut got = Vec::new();
+        let bytes = [frame(1, b""), frame(2, b"x")].concat();
+        Frames::default().split(&bytes, |stream, bytes| got.push((stream, bytes.to_vec()))).expect("valid");
+        assert_eq!(got, [(Stream::Err, b"x".to_vec())]);
+    }
+
+    proptest! {
+        #[test]
+        fn however_the_stream_is_cut_the_lines_are_the_same(
+            payloads in prop::collection::vec((1u8..=2, prop::collection::vec(any::<u8>(), 0..40)), 0..12),
+            cuts in prop::collection::vec(1usize..20, 0..60),
+        ) {
+            let bytes: Vec<u8> = payloads.iter().flat_map(|(kind, payload)| frame(*kind, payload)).collect();
+            let run = |chunks: Vec<&[u8]>| {
+                let (mut out, mut err) = (Lines::new("out", "a"), Lines::new("err", "a"));
+                let mut frames = Frames::default();
+                for chunk in chunks {
+                    frames.split(chunk, |stream, bytes| match stream {
+                        Stream::Out => out.push(bytes),
+                        Stream::Err => err.push(bytes),
+                    }).expect("valid frames");
+                }
+                out.finish();
+                err.finish();
+                (out.take(), err.take())
+            };
+            let mut rest = &bytes[..];
+            let mut pieces = Vec::new();
+            for cut in cuts {
+                let (piece, later) = rest.split_at(cut.min(rest.len()));
+                pieces.push(piece);
+                rest = later;
+            }
+            pieces.push(rest);
+            prop_assert_eq!(run(pieces), run(vec![&bytes]));
+        }
+
+        #[test]
+        fn garbage_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Frames::default().split(&bytes, |_, _| {});
+        }
+    }
+}

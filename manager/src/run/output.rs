@@ -1,1 +1,229 @@
-//! Standard output and error.
+//! Standard output and error, written by a thread each, so that a reader who does not read never stops
+//! the loop: a stop is answered at once all the same.
+//!
+//! Components' lines wait for room, as they would in front of the log driver itself. The manager's own
+//! lines never wait: where there is no room they are dropped, and counted.
+
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Blocks of output that may wait for a stream's reader. A block is what one read of the engine brought,
+/// tens of KiB, or one line of at most 2 MiB.
+const WAITING: usize = 8;
+
+/// One of the two streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output.
+    Out,
+    /// Standard error.
+    Err,
+}
+
+/// Both streams. Clones write to the same ones.
+#[derive(Clone, Default)]
+pub struct Output {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    queues: OnceLock<[mpsc::Sender<Message>; 2]>,
+    dropped: AtomicU64,
+}
+
+enum Message {
+    Block(Vec<u8>),
+    Flush(oneshot::Sender<()>),
+}
+
+/// Collects one line of the manager's own log.
+pub struct OwnLine {
+    output: Output,
+    line: Vec<u8>,
+}
+
+impl Output {
+    /// Start the threads. Until then the manager's own lines are written directly; a process that gives
+    /// up privileges must do so while it has one thread.
+    ///
+    /// # Errors
+    /// When a thread cannot be started.
+    pub fn start(&self) -> io::Result<()> {
+        let queues = [writer("stdout", io::stdout())?, writer("stderr", io::stderr())?];
+        // A second start finds the first one's threads; its own end with their queues.
+        let _ = self.shared.queues.set(queues);
+        Ok(())
+    }
+
+    /// Write a block, waiting for room.
+    ///
+    /// # Errors
+    /// When nobody will ever read it.
+    pub async fn write(&self, stream: Stream, block: Vec<u8>) -> io::Result<()> {
+        if block.is_empty() {
+            return Ok(());
+        }
+        let queue = self.queue(stream).ok_or(io::ErrorKind::NotConnected)?;
+        queue.send(Message::Block(block)).await.map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+
+    /// Wait until everything is written, at most this long.
+    pub async fn finish(&self, limit: Duration) {
+        let flush = async {
+            for stream in [Stream::Out, Stream::Err] {
+                let (done, wait) = oneshot::channel();
+                if let Some(queue) = self.queue(stream)
+                    && queue.send(Message::Flush(done)).await.is_ok()
+                {
+                    let _ = wait.await;
+                }
+            }
+        };
+        // Where nobody reads there is nobody to tell.
+        let _ = timeout(limit, flush).await;
+    }
+
+    fn queue(&self, stream: Stream) -> Option<&mpsc::Sender<Message>> {
+        let [out, err] = self.shared.queues.get()?;
+        Some(match stream {
+            Stream::Out => out,
+            Stream::Err => err,
+        })
+    }
+
+    /// One of the manager's own lines.
+    fn say(&self, mut line: Vec<u8>) {
+        let Some(queue) = self.queue(Stream::Err) else {
+            let _ = io::stderr().write_all(&line);
+            return;
+        };
+        let dropped = self.shared.dropped.swap(0, Ordering::Relaxed);
+        if dropped > 0 {
+            let note = format!("{dropped} lines of the manager were dropped: standard error was not read\n");
+            line.splice(0..0, note.into_bytes());
+        }
+        if let Err(mpsc::error::TrySendError::Full(_)) = queue.try_send(Message::Block(line)) {
+            self.shared.dropped.fetch_add(dropped + 1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl<'a> MakeWriter<'a> for Output {
+    type Writer = OwnLine;
+
+    fn make_writer(&'a self) -> OwnLine {
+        OwnLine { output: self.clone(), line: Vec::new() }
+    }
+}
+
+impl Write for OwnLine {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.line.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for OwnLine {
+    fn drop(&mut self) {
+        if !self.line.is_empty() {
+            self.output.say(std::mem::take(&mut self.line));
+        }
+    }
+}
+
+/// A thread that writes what comes through the queue, until it cannot.
+fn writer(name: &str, mut to: impl Write + Send + 'static) -> io::Result<mpsc::Sender<Message>> {
+    let (queue, mut blocks) = mpsc::channel(WAITING);
+    // It calls nothing deep: the default of 2 MiB would only look alarming.
+    thread::Builder::new().name(name.to_owned()).stack_size(64 * 1024).spawn(move || {
+        while let Some(message) = blocks.blocking_recv() {
+            match message {
+                Message::Block(block) => {
+                    if to.write_all(&block).and_then(|()| to.flush()).is_err() {
+                        // Closed for good: dropping the queue tells the writers.
+                        return;
+                    }
+                }
+                Message::Flush(done) => {
+                    let _ = done.send(());
+                }
+            }
+        }
+    })?;
+    Ok(queue)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc as std_mpsc;
+
+    /// A reader that does not read until it is let.
+    struct Stuck(std_mpsc::Receiver<()>, Arc<AtomicU64>);
+
+    impl Write for Stuck {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let _ = self.0.recv();
+            self.1.fetch_add(bytes.len() as u64, Ordering::SeqCst);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn own_lines_never_wait_for_a_stuck_reader_and_are_counted() {
+        let (release, stuck) = std_mpsc::channel();
+        let written = Arc::new(AtomicU64::new(0));
+        let output = Output::default();
+        let stderr = writer("test", Stuck(stuck, Arc::clone(&written))).expect("a thread");
+        let stdout = writer("test", io::sink()).expect("a thread");
+        assert!(output.shared.queues.set([stdout, stderr]).is_ok());
+        for _ in 0..100 {
+            output.say(b"line\n".to_vec());
+        }
+        let dropped = output.shared.dropped.load(Ordering::Relaxed);
+        assert!((90..100).contains(&dropped), "{dropped} dropped");
+        drop(release);
+        output.finish(Duration::from_secs(10)).await;
+        output.say(b"line\n".to_vec());
+        output.finish(Duration::from_secs(10)).await;
+        let lines = 100 - dropped + 1;
+        assert!(written.load(Ordering::SeqCst) > lines * 5, "the note about dropped lines is missing");
+    }
+
+    #[tokio::test]
+    async fn a_closed_stream_is_an_error_and_no_hang() {
+        struct Closed;
+        impl Write for Closed {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let output = Output::default();
+        let queues = [writer("test", Closed).expect("a thread"), writer("test", Closed).expect("a thread")];
+        assert!(output.shared.queues.set(queues).is_ok());
+        let mut result = Ok(());
+        for _ in 0..WAITING + 2 {
+            result = output.write(Stream::Out, b"x".to_vec()).await;
+        }
+        assert_eq!(result.map_err(|error| error.kind()), Err(io::ErrorKind::BrokenPipe));
+    }
+}
