@@ -38,6 +38,7 @@ impl Errno {
             12 => "out of memory",
             13 => "permission denied",
             20 => "not a directory",
+            22 => "invalid argument",
             24 => "too many open files",
             26 => "text file busy",
             28 => "no space left on device",

@@ -116,7 +116,7 @@ impl Launcher {
     fn execute(&self, environment: Strings<'_>) -> Errno {
         let args = self.command();
         let Some(command) = self.command().next() else { return Errno::NOENT };
-        if command.to_bytes().contains(&b'/') {
+        if command.is_empty() || command.to_bytes().contains(&b'/') {
             return sys::execute(command.to_bytes_with_nul(), args, environment);
         }
         let mut inherited = self.process.env;

@@ -1,1 +1,13 @@
-//! tests
+//! The real program as PID 1 of real namespaces. One test program, because every file needs the same stage.
+
+mod cat;
+mod channel;
+mod exit_codes;
+mod health;
+mod idle;
+mod lifeline;
+mod properties;
+mod reaping;
+mod respawn;
+mod signals;
+mod stage;
