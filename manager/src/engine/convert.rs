@@ -1,1 +1,592 @@
-//! Between our types and the engine's.
+//! Between our types and the engine's: what is asked of it, and what its answers mean. Pure.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use bollard::models::{
+    ContainerConfig, ContainerCreateBody, ContainerInspectResponse, ContainerState, ContainerStateStatusEnum,
+    HealthConfig, HealthStatusEnum, HostConfig, HostConfigLogConfig, ImageInspect, MountBindOptions,
+    MountBindOptionsPropagationEnum, MountPoint, MountTmpfsOptions, MountType, MountVolumeOptions,
+    SystemInfo,
+};
+use serde::Deserialize;
+
+use super::{CreateRequest, EngineError, EngineInfo};
+use crate::pod::identity::Role;
+use crate::pod::observed::{ContainerInfo, Event, EventKind, Exit, Health, Status};
+use crate::pod::placement::Holder;
+use crate::pod::spec::{ComponentSpec, ContainerSpec, HealthCheck, Mount, MountSource, PodSpec};
+use crate::pod::task::{TaskContainer, TaskMount};
+
+/// Whom the sandbox runs as; nobody else on the host should have this number.
+const SANDBOX_USER: &str = "65532:65532";
+/// Processes in the sandbox's own cgroup. `pause` is one; the container runtime needs a few threads for a
+/// moment before it becomes `pause`.
+const SANDBOX_PIDS: i64 = 64;
+/// What a sandbox may leave in its log: `pause` says one line at its end, or why it could not begin.
+const SANDBOX_LOG_BYTES: &str = "64k";
+
+/// What the engine is asked for a component or init component.
+///
+/// A container named in `container:<name>` must exist when the engine is asked (20.10 refuses
+/// otherwise; it need not run before the start), and the engine puts its id in the place of the name. So
+/// the sandbox's name will do, and a later container of that name is never joined by mistake.
+pub fn create_request(pod: &PodSpec, member: &ComponentSpec, role: Role) -> CreateRequest {
+    let join = |holder: Holder| match holder {
+        Holder::Task => format!("container:{}", pod.identity.pod),
+        Holder::Sandbox => format!("container:{}", pod.identity.sandbox_container()),
+    };
+    let namespaces = &pod.namespaces;
+    let mut container = member.container.clone();
+    if namespaces.ipc.is_some() {
+        // There is one /dev/shm, the holder's; the engine would ignore this one.
+        container.shm_size_bytes = None;
+    }
+    let mut labels = container.labels.clone();
+    labels.extend(pod.identity.labels(role, Some(&member.name)));
+    CreateRequest {
+        name: pod.identity.member_container(&member.name),
+        container,
+        labels,
+        network_mode: format!("container:{}", pod.identity.pod),
+        pid_mode: namespaces.pid.map(join).unwrap_or_default(),
+        // Said, because the engine's default may be `shareable`.
+        ipc_mode: namespaces.ipc.map_or_else(|| "private".into(), join),
+        cgroup_parent: namespaces.cgroup_parent.clone(),
+        security_opt: Vec::new(),
+        stop_grace: member.stop_grace,
+        log: None,
+    }
+}
+
+/// What the engine is asked for the sandbox: `pause` alone, with nothing that it could do.
+pub fn sandbox_request(pod: &PodSpec, image_id: &str, lifeline: &str) -> CreateRequest {
+    let holds_ipc = pod.namespaces.ipc == Some(Holder::Sandbox);
+    CreateRequest {
+        name: pod.identity.sandbox_container(),
+        container: ContainerSpec {
+            image: image_id.into(),
+            entrypoint: Some(vec!["/pause".into()]),
+            command: Some(vec!["--lifeline".into(), lifeline.into()]),
+            user: Some(SANDBOX_USER.into()),
+            read_only: true,
+            // The image's check asks for the health of a pod; this container has none to tell.
+            healthcheck: Some(HealthCheck::Disabled),
+            pids_limit: Some(SANDBOX_PIDS),
+            cap_drop: vec!["ALL".into()],
+            shm_size_bytes: if holds_ipc { pod.namespaces.shm_size_bytes } else { None },
+            ..ContainerSpec::default()
+        },
+        labels: pod.identity.labels(Role::Sandbox, None),
+        network_mode: format!("container:{}", pod.identity.pod),
+        pid_mode: String::new(),
+        ipc_mode: if holds_ipc { "shareable" } else { "private" }.into(),
+        cgroup_parent: pod.namespaces.cgroup_parent.clone(),
+        security_opt: vec!["no-new-privileges".into()],
+        stop_grace: None,
+        // Not the engine's default: that may be a log service whose absence would keep pods from starting.
+        log: Some((
+            "json-file".into(),
+            BTreeMap::from([("max-size".into(), SANDBOX_LOG_BYTES.into()), ("max-file".into(), "1".into())]),
+        )),
+    }
+}
+
+/// The body of `POST /containers/create`.
+pub fn create_body(request: &CreateRequest) -> ContainerCreateBody {
+    let container = &request.container;
+    let (binds, mounts) = binds_and_mounts(&container.mounts);
+    let filled = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
+    ContainerCreateBody {
+        image: Some(container.image.clone()),
+        entrypoint: container.entrypoint.clone().map(cleared),
+        cmd: container.command.clone(),
+        env: (!container.environment.is_empty()).then(|| environment(&container.environment)),
+        working_dir: container.working_dir.clone(),
+        user: container.user.clone(),
+        labels: Some(request.labels.clone().into_iter().collect()),
+        healthcheck: container.healthcheck.as_ref().map(health_config),
+        stop_signal: container.stop_signal.clone(),
+        stop_timeout: request.stop_grace.map(whole_seconds),
+        tty: container.tty.then_some(true),
+        open_stdin: container.stdin_open.then_some(true),
+        host_config: Some(HostConfig {
+            network_mode: Some(request.network_mode.clone()),
+            pid_mode: (!request.pid_mode.is_empty()).then(|| request.pid_mode.clone()),
+            ipc_mode: Some(request.ipc_mode.clone()),
+            cgroup_parent: request.cgroup_parent.clone(),
+            security_opt: filled(&request.security_opt),
+            log_config: request.log.as_ref().map(|(driver, options)| HostConfigLogConfig {
+                typ: Some(driver.clone()),
+                config: Some(options.clone().into_iter().collect()),
+            }),
+            binds,
+            mounts,
+            tmpfs: (!container.tmpfs.is_empty())
+                .then(|| container.tmpfs.clone().into_iter().collect::<HashMap<_, _>>()),
+            readonly_rootfs: container.read_only.then_some(true),
+            memory: container.memory_bytes,
+            nano_cpus: container.nano_cpus,
+            pids_limit: container.pids_limit,
+            cap_add: filled(&container.cap_add),
+            cap_drop: filled(&container.cap_drop),
+            shm_size: container.shm_size_bytes,
+            ..HostConfig::default()
+        }),
+        ..ContainerCreateBody::default()
+    }
+}
+
+/// An entrypoint that is cleared is sent as `[""]`, as Docker's command line does: after `[]` the image's
+/// command would still hold, which was written for the image's entrypoint.
+pub fn cleared(entrypoint: Vec<String>) -> Vec<String> {
+    if entrypoint.is_empty() { vec![String::new()] } else { entrypoint }
+}
+
+/// `NAME=value`, and `NAME` alone for what is to be taken out of the image's.
+fn environment(variables: &[(String, Option<String>)]) -> Vec<String> {
+    variables
+        .iter()
+        .map(|(name, value)| match value {
+            Some(value) => format!("{name}={value}"),
+            None => name.clone(),
+        })
+        .collect()
+}
+
+/// Binds that make their folder on the host go the old way, `path:target:options`: the `Mounts` form has
+/// no such wish before API 1.43. Where a path has a colon only the new form can say it.
+fn binds_and_mounts(mounts: &[Mount]) -> (Option<Vec<String>>, Option<Vec<bollard::models::Mount>>) {
+    let (mut binds, mut others) = (Vec::new(), Vec::new());
+    for mount in mounts {
+        match &mount.source {
+            MountSource::Bind { path, create: true, propagation }
+                if !path.contains(':') && !mount.target.contains(':') =>
+            {
+                let mut options = vec![if mount.read_only { "ro" } else { "rw" }];
+                options.extend(propagation.as_deref());
+                binds.push(format!("{path}:{}:{}", mount.target, options.join(",")));
+            }
+            _ => others.push(engine_mount(mount)),
+        }
+    }
+    ((!binds.is_empty()).then_some(binds), (!others.is_empty()).then_some(others))
+}
+
+fn engine_mount(mount: &Mount) -> bollard::models::Mount {
+    let mut out = bollard::models::Mount {
+        target: Some(mount.target.clone()),
+        read_only: mount.read_only.then_some(true),
+        ..Default::default()
+    };
+    match &mount.source {
+        MountSource::Bind { path, propagation, .. } => {
+            out.typ = Some(MountType::BIND);
+            out.source = Some(path.clone());
+            out.bind_options = propagation
+                .as_deref()
+                .and_then(propagation_mode)
+                .map(|propagation| MountBindOptions { propagation: Some(propagation), ..Default::default() });
+        }
+        MountSource::Volume { name, no_copy } => {
+            out.typ = Some(MountType::VOLUME);
+            out.source.clone_from(name);
+            out.volume_options =
+                no_copy.then(|| MountVolumeOptions { no_copy: Some(true), ..Default::default() });
+        }
+        MountSource::Tmpfs { size_bytes, mode } => {
+            out.typ = Some(MountType::TMPFS);
+            out.tmpfs_options = (size_bytes.is_some() || mode.is_some()).then(|| MountTmpfsOptions {
+                size_bytes: *size_bytes,
+                mode: mode.map(i64::from),
+                ..Default::default()
+            });
+        }
+    }
+    out
+}
+
+/// Words that a definition may hold have been checked before; another leaves the engine's default.
+fn propagation_mode(word: &str) -> Option<MountBindOptionsPropagationEnum> {
+    use MountBindOptionsPropagationEnum as Mode;
+    Some(match word {
+        "private" => Mode::PRIVATE,
+        "rprivate" => Mode::RPRIVATE,
+        "shared" => Mode::SHARED,
+        "rshared" => Mode::RSHARED,
+        "slave" => Mode::SLAVE,
+        "rslave" => Mode::RSLAVE,
+        _ => return None,
+    })
+}
+
+fn health_config(check: &HealthCheck) -> HealthConfig {
+    match check {
+        HealthCheck::Disabled => HealthConfig { test: Some(vec!["NONE".into()]), ..Default::default() },
+        HealthCheck::Check { test, interval, timeout, start_period, retries } => HealthConfig {
+            // None sent: the image's test with our times.
+            test: (!test.is_empty()).then(|| test.clone()),
+            interval: interval.map(nanos_of),
+            timeout: timeout.map(nanos_of),
+            start_period: start_period.map(nanos_of),
+            retries: retries.map(i64::from),
+            ..Default::default()
+        },
+    }
+}
+
+fn nanos_of(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// Whole seconds, rounded up: rounded down, half a second of grace would be none.
+pub fn whole_seconds(duration: Duration) -> i64 {
+    let secs = duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0));
+    i64::try_from(secs).unwrap_or(i64::MAX)
+}
+
+/// What `GET /info` tells.
+pub fn engine_info(info: SystemInfo) -> EngineInfo {
+    EngineInfo {
+        version: info.server_version.unwrap_or_default(),
+        cgroup_driver: info.cgroup_driver.map(|driver| driver.to_string()).unwrap_or_default(),
+        // Engines before cgroup v2 do not say.
+        cgroup_version: info.cgroup_version.and_then(|version| version.to_string().parse().ok()).unwrap_or(1),
+    }
+}
+
+/// Does the image have a health check of its own?
+pub fn has_healthcheck(image: ImageInspect) -> bool {
+    let test = image.config.and_then(|config| config.healthcheck).and_then(|check| check.test);
+    test.is_some_and(|test| test.first().is_some_and(|first| !first.is_empty() && first != "NONE"))
+}
+
+/// What `GET /containers/ID/json` tells of a container of the pod.
+pub fn container_info(inspect: ContainerInspectResponse) -> ContainerInfo {
+    let config = inspect.config.unwrap_or_default();
+    ContainerInfo {
+        id: inspect.id.unwrap_or_default(),
+        name: bare_name(inspect.name),
+        labels: labels(&config),
+        status: inspect.state.map(|state| status(&state)).unwrap_or_default(),
+        tty: config.tty.unwrap_or_default(),
+    }
+}
+
+/// What it tells of the task container; the labels of volumes are added by who has asked for them.
+pub fn task_container(inspect: ContainerInspectResponse) -> TaskContainer {
+    let config = inspect.config.unwrap_or_default();
+    let host = inspect.host_config.unwrap_or_default();
+    TaskContainer {
+        id: inspect.id.unwrap_or_default(),
+        name: bare_name(inspect.name),
+        started_at: inspect.state.and_then(|state| state.started_at).unwrap_or_default(),
+        image_id: inspect.image.unwrap_or_default(),
+        labels: labels(&config),
+        mounts: inspect.mounts.unwrap_or_default().into_iter().map(task_mount).collect(),
+        ipc_mode: host.ipc_mode.unwrap_or_default(),
+        network_mode: host.network_mode.unwrap_or_default(),
+        cgroup_parent: host.cgroup_parent.unwrap_or_default(),
+        user: config.user.unwrap_or_default(),
+        cap_drop: capabilities(host.cap_drop),
+        cap_add: capabilities(host.cap_add),
+        privileged: host.privileged.unwrap_or_default(),
+        memory_bytes: host.memory.unwrap_or_default(),
+    }
+}
+
+fn task_mount(mount: MountPoint) -> TaskMount {
+    let kind = mount.typ.map(|kind| kind.to_string()).unwrap_or_default();
+    TaskMount {
+        volume: mount.name.filter(|name| kind == "volume" && !name.is_empty()),
+        kind,
+        source: mount.source.unwrap_or_default(),
+        target: mount.destination.unwrap_or_default(),
+        writable: mount.rw.unwrap_or_default(),
+        labels: BTreeMap::new(),
+    }
+}
+
+/// Without `CAP_`: engines keep what they were sent, and clients send both spellings.
+fn capabilities(list: Option<Vec<String>>) -> Vec<String> {
+    let bare = |name: String| {
+        let upper = name.to_ascii_uppercase();
+        upper.strip_prefix("CAP_").map(str::to_owned).unwrap_or(upper)
+    };
+    list.unwrap_or_default().into_iter().map(bare).collect()
+}
+
+fn bare_name(name: Option<String>) -> String {
+    let name = name.unwrap_or_default();
+    name.strip_prefix('/').map(str::to_owned).unwrap_or(name)
+}
+
+fn labels(config: &ContainerConfig) -> BTreeMap<String, String> {
+    config.labels.clone().unwrap_or_default().into_iter().collect()
+}
+
+fn status(state: &ContainerState) -> Status {
+    use ContainerStateStatusEnum as Engine;
+    let exit = || Exit {
+        status: state.exit_code.unwrap_or_default(),
+        oom: state.oom_killed.unwrap_or_default(),
+        at_nanos: state.finished_at.as_deref().and_then(nanos).unwrap_or_default(),
+    };
+    let failed_to_start = state.exit_code.unwrap_or_default() != 0
+        && state.error.as_deref().is_some_and(|error| !error.is_empty());
+    match state.status.unwrap_or(Engine::EMPTY) {
+        // The engine keeps `created` when a start failed, with the status that a shell would give (127
+        // where there is no such program, 126 where it cannot run, else 128) and no time of its end.
+        Engine::CREATED if failed_to_start => Status::Exited(exit()),
+        Engine::CREATED | Engine::EMPTY => Status::Created,
+        Engine::RUNNING | Engine::PAUSED | Engine::RESTARTING | Engine::STOPPING => {
+            let health = state.health.as_ref().and_then(|health| health.status);
+            Status::Running { health: health.map(health_of).unwrap_or_default() }
+        }
+        Engine::EXITED => Status::Exited(exit()),
+        Engine::REMOVING | Engine::DEAD => Status::Removing,
+    }
+}
+
+fn health_of(status: HealthStatusEnum) -> Health {
+    match status {
+        HealthStatusEnum::STARTING => Health::Starting,
+        HealthStatusEnum::HEALTHY => Health::Healthy,
+        HealthStatusEnum::UNHEALTHY => Health::Unhealthy,
+        HealthStatusEnum::NONE | HealthStatusEnum::EMPTY => Health::None,
+    }
+}
+
+/// One line of `GET /events`, as far as it is read. Engines from API 1.52 on have no `status` and `id`
+/// any more; `Action` and `Actor` are in all of them.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct EventMessage {
+    action: String,
+    actor: EventActor,
+    #[serde(default, rename = "timeNano")]
+    time_nano: i64,
+}
+
+#[derive(Debug, Deserialize)]
+struct EventActor {
+    #[serde(rename = "ID")]
+    id: String,
+    #[serde(default, rename = "Attributes")]
+    attributes: EventAttributes,
+}
+
+/// Only this one of them: the others are the container's labels, of any size.
+#[derive(Debug, Default, Deserialize)]
+struct EventAttributes {
+    #[serde(default, rename = "exitCode")]
+    exit_code: Option<String>,
+}
+
+impl EventMessage {
+    /// Tells one event from another.
+    pub fn key(&self) -> (i64, String, String) {
+        (self.time_nano, self.actor.id.clone(), self.action.clone())
+    }
+}
+
+/// What an event means to us, `None` for nothing.
+pub fn event(message: EventMessage) -> Option<Event> {
+    let kind = match message.action.as_str() {
+        "die" => EventKind::Died(Exit {
+            // An engine that does not say how it ended has not seen it end well.
+            status: message.actor.attributes.exit_code.and_then(|code| code.parse().ok()).unwrap_or(255),
+            oom: false,
+            at_nanos: message.time_nano,
+        }),
+        "oom" => EventKind::Oom,
+        "destroy" => EventKind::Destroyed,
+        action => EventKind::Health(match action.strip_prefix("health_status:")?.trim() {
+            "healthy" => Health::Healthy,
+            "unhealthy" => Health::Unhealthy,
+            "starting" => Health::Starting,
+            _ => return None,
+        }),
+    };
+    Some(Event { id: message.actor.id, kind })
+}
+
+/// One line of `POST /images/create`, as far as it is read.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct PullMessage {
+    id: Option<String>,
+    status: String,
+    error: Option<String>,
+    #[serde(rename = "errorDetail")]
+    error_detail: Option<PullError>,
+    #[serde(rename = "progressDetail")]
+    progress: PullBytes,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct PullError {
+    message: String,
+}
+
+#[derive(Debug, Default, Clone, Copy, Deserialize)]
+#[serde(default)]
+struct PullBytes {
+    current: u64,
+    total: u64,
+}
+
+/// Of a pull's hundreds of messages those that are worth a line of log: what the engine says of the image
+/// as a whole, and how far the layers are, now and then.
+#[derive(Debug, Default)]
+pub struct PullProgress {
+    layers: BTreeMap<String, Layer>,
+    told_at: Option<Duration>,
+    told: String,
+}
+
+#[derive(Debug, Default)]
+struct Layer {
+    downloaded: PullBytes,
+    done: bool,
+}
+
+impl PullProgress {
+    /// Least time between two lines about layers.
+    const EVERY: Duration = Duration::from_secs(5);
+
+    /// Take in a message that came at `now`; the line to log, if any.
+    ///
+    /// # Errors
+    /// The registry's own words where the message is an error: a pull fails with status 200 and the error
+    /// in the stream.
+    pub fn take(&mut self, message: PullMessage, now: Duration) -> Result<Option<String>, EngineError> {
+        if let Some(words) = message.error_detail.map(|detail| detail.message).or(message.error) {
+            return Err(EngineError::Refused(words));
+        }
+        let layer = match message.id {
+            // `Pulling from library/nginx` has the tag as its id.
+            Some(id) if !message.status.starts_with("Pulling from ") => self.layers.entry(id).or_default(),
+            _ => return Ok((!message.status.is_empty()).then_some(message.status)),
+        };
+        match message.status.as_str() {
+            "Downloading" => layer.downloaded = message.progress,
+            "Download complete" => layer.downloaded.current = layer.downloaded.total,
+            "Pull complete" | "Already exists" => layer.done = true,
+            _ => {}
+        }
+        // The first line comes when the first interval is over: most pulls are done by then.
+        let since = *self.told_at.get_or_insert(now);
+        if now.saturating_sub(since) < Self::EVERY {
+            return Ok(None);
+        }
+        let line = self.line();
+        if line == self.told {
+            return Ok(None);
+        }
+        self.told_at = Some(now);
+        self.told.clone_from(&line);
+        Ok(Some(line))
+    }
+
+    fn line(&self) -> String {
+        let done = self.layers.values().filter(|layer| layer.done).count();
+        let (current, total) = self.layers.values().fold((0, 0), |(current, total), layer| {
+            (current + layer.downloaded.current, total + layer.downloaded.total)
+        });
+        let megabytes = |bytes: u64| format!("{}.{}", bytes / 1_000_000, bytes / 100_000 % 10);
+        format!(
+            "{done} of {} layers, downloaded {} of {} MB",
+            self.layers.len(),
+            megabytes(current),
+            megabytes(total)
+        )
+    }
+}
+
+/// An image reference in the two parts that a pull wants, as Docker's command line splits it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageReference {
+    /// `fromImage`: registry and repository.
+    pub name: String,
+    /// `tag`: a tag, or a digest, which wins over a tag.
+    pub tag: String,
+}
+
+impl ImageReference {
+    /// `name`, `name:tag`, `name@digest`, `name:tag@digest`. Without either the tag is `latest`: a pull
+    /// without tag would fetch every one there is.
+    ///
+    /// # Errors
+    /// [`EngineError::Refused`] where it could be no reference, in the engine's words. The engine knows
+    /// the whole grammar; this keeps out what would make another request of the URL.
+    pub fn parse(text: &str) -> Result<Self, EngineError> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._-:/@+".contains(c);
+        let dots = |part: &str| part == "." || part == ".." || part.is_empty();
+        if text.is_empty() || !text.chars().all(plain) || text.split('/').any(dots) {
+            return Err(EngineError::Refused(format!("invalid reference format: `{text}`")));
+        }
+        let (named, digest) = match text.split_once('@') {
+            Some((named, digest)) => (named, Some(digest)),
+            None => (text, None),
+        };
+        // The colon of a tag stands behind the last slash; before it, it is the registry's port.
+        let from = named.rfind('/').map_or(0, |slash| slash + 1);
+        let (name, tag) = match named.get(from..).and_then(|last| last.find(':')) {
+            Some(colon) => (&named[..from + colon], Some(&named[from + colon + 1..])),
+            None => (named, None),
+        };
+        Ok(Self { name: name.to_owned(), tag: digest.or(tag).unwrap_or("latest").to_owned() })
+    }
+}
+
+/// Nanoseconds since 1970 of a time as the engine writes it (RFC 3339, up to nine digits of a second, any
+/// offset). `None` for what is no such time, or the zero time of Go, `0001-01-01T00:00:00Z`.
+pub fn nanos(text: &str) -> Option<i64> {
+    let number = |range: std::ops::Range<usize>| -> Option<i64> {
+        let digits = text.get(range)?;
+        if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        digits.parse().ok()
+    };
+    let separators = [(4, b'-'), (7, b'-'), (13, b':'), (16, b':')];
+    if separators.iter().any(|(at, byte)| text.as_bytes().get(*at) != Some(byte))
+        || !matches!(text.as_bytes().get(10), Some(b'T' | b't' | b' '))
+    {
+        return None;
+    }
+    let days = days_since_1970(number(0..4)?, number(5..7)?, number(8..10)?);
+    let time = number(11..13)? * 3600 + number(14..16)? * 60 + number(17..19)?;
+    let rest = text.get(19..)?;
+    let (fraction, zone) = match rest.strip_prefix('.') {
+        Some(rest) => rest.split_at(rest.find(|c: char| !c.is_ascii_digit())?),
+        None => ("", rest),
+    };
+    let nanos: i64 = format!("{fraction:0<9}").get(..9)?.parse().ok()?;
+    let offset = match zone {
+        "Z" | "z" => 0,
+        _ => {
+            let (hours, minutes) = zone.get(1..)?.split_once(':')?;
+            let offset = hours.parse::<i64>().ok()? * 3600 + minutes.parse::<i64>().ok()? * 60;
+            match zone.as_bytes().first()? {
+                b'+' => offset,
+                b'-' => -offset,
+                _ => return None,
+            }
+        }
+    };
+    let seconds = days * 86_400 + time - offset;
+    seconds.checked_mul(1_000_000_000)?.checked_add(nanos).filter(|nanos| *nanos > 0)
+}
+
+/// Days of the civil calendar, by Howard Hinnant's `days_from_civil`: years begin in March, so that the
+/// leap day is their last. <https://howardhinnant.github.io/date_algorithms.html>
+fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let of_era = year.rem_euclid(400);
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
+}

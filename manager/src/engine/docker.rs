@@ -1,1 +1,556 @@
-//! The Docker Engine through bollard.
+//! The Docker Engine: its API over HTTP, and what its answers mean. No policy.
+//!
+//! bollard makes and reads the ordinary calls; their requests travel through our own
+//! [`Transport`](super::transport), which says why. Two things of bollard's are not used:
+//! - **Its URLs.** bollard 0.21 negotiates a version of the API and then leaves it out of the path, so that
+//!   each engine would answer in its newest dialect. [`Transport`] sees `/containers/...` and
+//!   [`versioned`] puts `/v1.41` before it.
+//! - **Its streams** (attach, events, pull). They are lazy, so that nobody can tell when the engine has
+//!   begun to listen; the decoder of attached output takes a terminal's byte for a frame's header when it
+//!   is below 3, and holds a whole frame in memory. Here the request is sent at once, and the body is what
+//!   the engine wrote.
+//!
+//! Every call has a time limit that covers the body too; a stream has one until its first byte could come.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bollard::errors::Error as BollardError;
+use bollard::models::ContainerInspectResponse;
+use bollard::query_parameters::{
+    CreateContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
+    StopContainerOptionsBuilder,
+};
+use bollard::{BollardRequest, ClientVersion, Docker};
+use bytes::{Bytes, BytesMut};
+use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use http_body_util::{BodyExt, Empty, Limited, StreamBody};
+use hyper::body::{Body, Frame, Incoming};
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::http::uri::PathAndQuery;
+use hyper::{Method, Request, Response};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tokio::time::{Instant, timeout};
+
+use super::convert::{self, EventMessage, ImageReference, PullMessage, PullProgress};
+use super::transport::{TlsError, Transport};
+use super::{CreateRequest, Created, Engine, EngineAddress, EngineError, EngineInfo};
+use crate::pod::identity::LABEL_POD;
+use crate::pod::observed::{ContainerInfo, Event};
+use crate::pod::task::TaskContainer;
+
+/// The newest API that Tandem was tried with: what bollard's types describe.
+const NEWEST_API: ClientVersion = ClientVersion { major_version: 1, minor_version: 53 };
+/// The oldest: Docker Engine 20.10.
+const OLDEST_API: ClientVersion = ClientVersion { major_version: 1, minor_version: 41 };
+
+/// Limit of a call that only asks, or does what takes the engine a moment.
+const SHORT: Duration = Duration::from_secs(30);
+/// Limit of a creation, start or removal. A busy engine with a slow disk or a volume plug-in takes its time.
+const LONG: Duration = Duration::from_secs(120);
+/// Limit of unpacking an archive, however large.
+const COPY: Duration = Duration::from_secs(600);
+/// What a stop may take beyond the grace it was given: the kill, and the engine's own 10 s for it.
+const STOP_SLACK: Duration = Duration::from_secs(20);
+/// bollard wants one limit for all calls; ours are set here, call by call.
+const NO_LIMIT_SECS: u64 = 365 * 24 * 3600;
+/// Calls that one listing has open at a time.
+const INSPECTIONS: usize = 8;
+/// Longest line of an event or pull stream; an event carries all labels of its container.
+const LINE_LIMIT: usize = 4 * 1024 * 1024;
+/// Longest error message that is read.
+const ERROR_LIMIT: usize = 64 * 1024;
+/// Events whose repetition is noticed.
+const RECENT_EVENTS: usize = 32;
+
+/// A Docker Engine. Clones are the same one.
+#[derive(Clone)]
+pub struct DockerEngine {
+    transport: Transport,
+    /// Set once the engine has told its version of the API; forgotten when it does not answer, since it
+    /// may come back as another version.
+    api: Arc<Mutex<Option<Docker>>>,
+}
+
+impl DockerEngine {
+    /// An engine at this address. It is not asked anything yet; certificates are read now.
+    ///
+    /// # Errors
+    /// Where TLS is asked for and its files are of no use.
+    pub fn new(address: &EngineAddress) -> Result<Self, TlsError> {
+        Ok(Self { transport: Transport::new(address)?, api: Arc::default() })
+    }
+
+    /// The version of the API that is spoken: the engine's, or [`NEWEST_API`] where the engine's is newer.
+    async fn api(&self) -> Result<Docker, EngineError> {
+        if let Some(docker) = self.negotiated().as_ref() {
+            return Ok(docker.clone());
+        }
+        // The one path without a version; asked with a version that is too new, an engine refuses.
+        let request = empty_request(Method::GET, "/_ping");
+        let response = self.transport.send(request).await.map_err(unreachable)?;
+        let response = accepted(response).await?;
+        let words = response.headers().get("Api-Version").and_then(|value| value.to_str().ok());
+        let version = negotiate(words)?;
+        let docker = self.speak(&version)?;
+        *self.negotiated() = Some(docker.clone());
+        Ok(docker)
+    }
+
+    fn speak(&self, version: &ClientVersion) -> Result<Docker, EngineError> {
+        let (transport, prefix) = (self.transport.clone(), prefix(version));
+        let send = move |request: BollardRequest| {
+            let (transport, prefix) = (transport.clone(), prefix.clone());
+            async move {
+                let request = versioned(request, &prefix)?;
+                // bollard has no variant for another transport's errors; the words come through.
+                transport.send(request).await.map_err(|error| std::io::Error::other(error).into())
+            }
+        };
+        // The host only makes the URL complete; the transport knows where to go.
+        Docker::connect_with_custom_transport(send, Some("http://engine"), NO_LIMIT_SECS, version)
+            .map_err(translate)
+    }
+
+    fn negotiated(&self) -> MutexGuard<'_, Option<Docker>> {
+        self.api.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A call through bollard.
+    async fn call<T, F>(&self, limit: Duration, call: impl FnOnce(Docker) -> F) -> Result<T, EngineError>
+    where
+        F: Future<Output = Result<T, BollardError>>,
+    {
+        self.within(limit, async { call(self.api().await?).await.map_err(translate) }).await
+    }
+
+    /// A call of our own: sent at once; resolves with the body of the answer.
+    async fn open<B>(&self, limit: Duration, request: Request<B>) -> Result<Incoming, EngineError>
+    where
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let work = async {
+            let docker = self.api().await?;
+            let request = versioned(request, &prefix(&docker.client_version())).map_err(translate)?;
+            let response = self.transport.send(request).await.map_err(unreachable)?;
+            Ok(accepted(response).await?.into_body())
+        };
+        self.within(limit, work).await
+    }
+
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        work: impl Future<Output = Result<T, EngineError>>,
+    ) -> Result<T, EngineError> {
+        let result = timeout(limit, work).await.unwrap_or_else(|_| {
+            Err(EngineError::Unreachable(format!("no answer within {} s", limit.as_secs())))
+        });
+        if matches!(result, Err(EngineError::Unreachable(_))) {
+            *self.negotiated() = None;
+        }
+        result
+    }
+
+    async fn inspect_raw(&self, id: &str) -> Result<ContainerInspectResponse, EngineError> {
+        self.call(SHORT, |docker| async move { docker.inspect_container(id, None).await }).await
+    }
+
+    /// What the image would run, for a container that clears the command only.
+    async fn image_entrypoint(&self, image: &str) -> Result<Vec<String>, EngineError> {
+        ImageReference::parse(image)?;
+        let image = self.call(SHORT, |docker| async move { docker.inspect_image(image).await }).await?;
+        let entrypoint = image.config.and_then(|config| config.entrypoint).unwrap_or_default();
+        // With none at all there is nothing to run, and `[""]` makes the engine say so.
+        Ok(convert::cleared(entrypoint))
+    }
+}
+
+impl Engine for DockerEngine {
+    async fn info(&self) -> Result<EngineInfo, EngineError> {
+        let info = self.call(SHORT, |docker| async move { docker.info().await }).await?;
+        Ok(convert::engine_info(info))
+    }
+
+    async fn inspect_task(&self, id: &str) -> Result<TaskContainer, EngineError> {
+        let mut task = convert::task_container(self.inspect_raw(id).await?);
+        for mount in &mut task.mounts {
+            let Some(name) = mount.volume.as_deref() else { continue };
+            let volume = self.call(SHORT, |docker| async move { docker.inspect_volume(name).await }).await;
+            match volume {
+                Ok(volume) => mount.labels = volume.labels.into_iter().collect(),
+                // Removed by force while it is mounted, or its plug-in has lost it: mounted it is still.
+                Err(EngineError::NotFound(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(task)
+    }
+
+    async fn inspect(&self, id: &str) -> Result<ContainerInfo, EngineError> {
+        self.inspect_raw(id).await.map(convert::container_info)
+    }
+
+    async fn list(&self, pod: &str) -> Result<Vec<ContainerInfo>, EngineError> {
+        let label = format!("{LABEL_POD}={pod}");
+        let options = ListContainersOptionsBuilder::new()
+            .all(true)
+            .filters(&[("label", vec![label])].into_iter().collect())
+            .build();
+        let summaries =
+            self.call(SHORT, |docker| async move { docker.list_containers(Some(options)).await }).await?;
+        // The summaries lack what counts: health, the status of the end, whether a start failed.
+        let inspections = summaries.into_iter().filter_map(|summary| summary.id).map(|id| async move {
+            match self.inspect(&id).await {
+                Ok(container) => Ok(Some(container)),
+                // Gone between the two calls.
+                Err(EngineError::NotFound(_)) => Ok(None),
+                Err(error) => Err(error),
+            }
+        });
+        stream::iter(inspections)
+            .buffered(INSPECTIONS)
+            .try_filter_map(|found| async { Ok(found) })
+            .try_collect()
+            .await
+    }
+
+    async fn events(&self, pod: &str) -> Result<BoxStream<'static, Result<Event, EngineError>>, EngineError> {
+        // The engine sends the head of the answer and subscribes to the events only then (20.10 to 28:
+        // `getEvents`), so that one between the two would be lost. Asked for `since` a moment before by its
+        // own clock, it looks back and subscribes in one step.
+        let info = self.call(SHORT, |docker| async move { docker.info().await }).await?;
+        let since = info.system_time.as_deref().and_then(convert::nanos).unwrap_or_default();
+        let filters = serde_json::json!({
+            "type": ["container"],
+            "label": [format!("{LABEL_POD}={pod}")],
+            "event": ["die", "oom", "health_status", "destroy"],
+        });
+        let path = format!(
+            "/events?since={}.{:09}&filters={}",
+            since / 1_000_000_000,
+            since % 1_000_000_000,
+            encoded(&filters.to_string())
+        );
+        let body = self.open(SHORT, empty_request(Method::GET, &path)).await?;
+        // An event of that moment may come twice, once looked back at and once live.
+        let mut recent = VecDeque::with_capacity(RECENT_EVENTS);
+        let events = json_lines::<EventMessage>(body).try_filter_map(move |message| {
+            let key = message.key();
+            let repeated = recent.contains(&key);
+            if !repeated {
+                recent.truncate(RECENT_EVENTS - 1);
+                recent.push_front(key);
+            }
+            let event = if repeated { None } else { convert::event(message) };
+            async { Ok(event) }
+        });
+        Ok(events.boxed())
+    }
+
+    async fn image_has_healthcheck(&self, image: &str) -> Result<Option<bool>, EngineError> {
+        ImageReference::parse(image)?;
+        match self.call(SHORT, |docker| async move { docker.inspect_image(image).await }).await {
+            Ok(image) => Ok(Some(convert::has_healthcheck(image))),
+            Err(EngineError::NotFound(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn pull(&self, image: &str) -> BoxStream<'static, Result<String, EngineError>> {
+        let (engine, image) = (self.clone(), image.to_owned());
+        let messages = async move {
+            let reference = ImageReference::parse(&image)?;
+            let path = format!(
+                "/images/create?fromImage={}&tag={}",
+                encoded(&reference.name),
+                encoded(&reference.tag)
+            );
+            // The engine answers when the registry has, and that may take as long as registries take:
+            // whoever waits for it drops the stream to break it off. Connecting has its own limit.
+            let body = engine.open(Duration::MAX, empty_request(Method::POST, &path)).await?;
+            Ok(json_lines::<PullMessage>(body))
+        };
+        let (mut progress, began) = (PullProgress::default(), Instant::now());
+        stream::once(messages)
+            .try_flatten()
+            .try_filter_map(move |message| {
+                let line = progress.take(message, began.elapsed());
+                async { line }
+            })
+            .boxed()
+    }
+
+    async fn create(&self, request: &CreateRequest) -> Result<Created, EngineError> {
+        let mut body = convert::create_body(request);
+        if request.container.entrypoint.is_none()
+            && request.container.command.as_ref().is_some_and(Vec::is_empty)
+        {
+            // To the engine an empty command is none, and the image's holds, unless the entrypoint is said.
+            body.entrypoint = Some(self.image_entrypoint(&request.container.image).await?);
+        }
+        let options = CreateContainerOptionsBuilder::new().name(&request.name).build();
+        let created = self
+            .call(LONG, |docker| async move { docker.create_container(Some(options), body).await })
+            .await
+            .map_err(|error| match error {
+                // A holder of namespaces that is gone (400 from 20.10, 404 elsewhere) is no fault of the
+                // request, and not a missing image.
+                EngineError::NotFound(words) | EngineError::Refused(words)
+                    if words.to_ascii_lowercase().contains("no such container") =>
+                {
+                    EngineError::Conflict(words)
+                }
+                other => other,
+            })?;
+        Ok(Created { id: created.id, warnings: created.warnings })
+    }
+
+    async fn copy_in(
+        &self,
+        id: &str,
+        folder: &str,
+        archive: BoxStream<'static, Bytes>,
+    ) -> Result<(), EngineError> {
+        // Without `copyUIDGID` the archive's owners are kept; with it all would belong to the user that the
+        // container runs as. `noOverwriteDirNonDir`: a file never takes a folder's place, nor the reverse.
+        let path =
+            format!("/containers/{}/archive?noOverwriteDirNonDir=true&path={}", encoded(id), encoded(folder));
+        let parts = archive.map(|part| Ok::<_, Infallible>(Frame::data(part)));
+        let mut request = request(Method::PUT, &path, StreamBody::new(parts));
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-tar"));
+        self.open(COPY, request).await.map(drop)
+    }
+
+    async fn attach(&self, id: &str) -> Result<BoxStream<'static, Result<Bytes, EngineError>>, EngineError> {
+        // No `Upgrade` is asked for: the engine takes over the connection all the same, answers 200 at
+        // once, also for a container that is not started yet, and then the body is the raw stream until
+        // the container ends.
+        let path = format!("/containers/{}/attach?stream=1&stdout=1&stderr=1", encoded(id));
+        let body = self.open(SHORT, empty_request(Method::POST, &path)).await?;
+        Ok(chunks(body).boxed())
+    }
+
+    async fn start(&self, id: &str) -> Result<(), EngineError> {
+        self.call(LONG, |docker| async move { docker.start_container(id, None).await }).await
+    }
+
+    async fn stop(&self, id: &str, grace: Duration) -> Result<(), EngineError> {
+        let secs = i32::try_from(convert::whole_seconds(grace)).unwrap_or(i32::MAX);
+        let options = StopContainerOptionsBuilder::new().t(secs).build();
+        let limit = grace.saturating_add(STOP_SLACK);
+        self.call(limit, |docker| async move { docker.stop_container(id, Some(options)).await }).await
+    }
+
+    async fn remove(&self, id: &str) -> Result<(), EngineError> {
+        let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+        match self.call(LONG, |docker| async move { docker.remove_container(id, Some(options)).await }).await
+        {
+            Err(EngineError::NotFound(_)) => Ok(()),
+            // "removal of container X is already in progress".
+            Err(EngineError::Conflict(words)) if words.contains("already in progress") => Ok(()),
+            result => result,
+        }
+    }
+}
+
+/// A request to the engine, without the version of the API in its path.
+fn request<B>(method: Method, path: &str, body: B) -> Request<B> {
+    let mut request = Request::new(body);
+    *request.method_mut() = method;
+    *request.uri_mut() = path.parse().expect("invariant: fixed text and `encoded` parts make a path");
+    request
+}
+
+fn empty_request(method: Method, path: &str) -> Request<Empty<Bytes>> {
+    request(method, path, Empty::new())
+}
+
+/// `/v1.41`.
+fn prefix(version: &ClientVersion) -> String {
+    format!("/v{}.{}", version.major_version, version.minor_version)
+}
+
+/// The version that both speak, from what the engine says in `Api-Version`.
+fn negotiate(engine: Option<&str>) -> Result<ClientVersion, EngineError> {
+    let said = engine.unwrap_or("nothing");
+    let numbers =
+        said.split_once('.').and_then(|(major, minor)| Some((major.parse().ok()?, minor.parse().ok()?)));
+    let Some((major_version, minor_version)) = numbers else {
+        return Err(EngineError::Refused(format!(
+            "this is no Docker Engine: asked for its API version it says `{said}`"
+        )));
+    };
+    let version = ClientVersion { major_version, minor_version };
+    if version < OLDEST_API {
+        return Err(EngineError::Refused(format!(
+            "the engine's API is version {said}; Tandem needs 1.41 (Docker Engine 20.10) or newer"
+        )));
+    }
+    Ok(if version < NEWEST_API { version } else { NEWEST_API })
+}
+
+/// The request with the version before its path, and without scheme and host: HTTP/1.1 sends the path only.
+fn versioned<B>(mut request: Request<B>, prefix: &str) -> Result<Request<B>, BollardError> {
+    let path = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
+    // A bollard that puts it there itself must not break this.
+    let has_version =
+        path.strip_prefix("/v").is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()));
+    let path = if has_version { path.to_owned() } else { format!("{prefix}{path}") };
+    *request.uri_mut() = path.parse()?;
+    Ok(request)
+}
+
+/// Text as a part of a path or query.
+fn encoded(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+/// The answer, unless the engine says no.
+async fn accepted(response: Response<Incoming>) -> Result<Response<Incoming>, EngineError> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    #[derive(Deserialize)]
+    struct Words {
+        message: String,
+    }
+    let body = Limited::new(response.into_body(), ERROR_LIMIT).collect().await;
+    let body = body.map(|body| body.to_bytes()).unwrap_or_default();
+    let words = serde_json::from_slice(&body)
+        .map(|words: Words| words.message)
+        .unwrap_or_else(|_| String::from_utf8_lossy(&body).trim().to_owned());
+    Err(refusal(status.as_u16(), words))
+}
+
+/// What a status other than success means. The one place that knows.
+fn refusal(status: u16, words: String) -> EngineError {
+    let words = if words.is_empty() { format!("the engine answers with status {status}") } else { words };
+    match status {
+        404 => EngineError::NotFound(words),
+        409 => EngineError::Conflict(words),
+        // A proxy before the engine that cannot reach it; the engine itself uses none of them here.
+        502..=504 => EngineError::Unreachable(words),
+        // The engine was replaced by one that no longer speaks what was negotiated: ask again.
+        400 if words.starts_with("client version ") => EngineError::Unreachable(words),
+        _ => EngineError::Refused(words),
+    }
+}
+
+/// bollard's errors as ours.
+fn translate(error: BollardError) -> EngineError {
+    match error {
+        BollardError::DockerResponseServerError { status_code, message } => refusal(status_code, message),
+        BollardError::RequestTimeoutError
+        | BollardError::IOError { .. }
+        | BollardError::HyperResponseError { .. } => unreachable(error),
+        // An answer that is not what the API says, or a request that cannot be written.
+        other => EngineError::Refused(format!("the engine is not understood: {}", causes(&other))),
+    }
+}
+
+fn unreachable(error: impl std::error::Error) -> EngineError {
+    EngineError::Unreachable(causes(&error))
+}
+
+/// An error with its causes, each said once.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let words = cause.to_string();
+        if !text.contains(&words) {
+            text = format!("{text}: {words}");
+        }
+        next = cause.source();
+    }
+    text
+}
+
+/// The parts of a body as they come.
+fn chunks(body: Incoming) -> impl futures_util::Stream<Item = Result<Bytes, EngineError>> + Send + 'static {
+    body.into_data_stream().map_err(unreachable)
+}
+
+/// The lines of a body, each a JSON value.
+fn json_lines<T: DeserializeOwned + Send + 'static>(
+    body: Incoming,
+) -> impl futures_util::Stream<Item = Result<T, EngineError>> + Send + 'static {
+    let lines = Lines { body, buffer: BytesMut::new(), searched: 0, ended: false };
+    stream::try_unfold(lines, |mut lines| async {
+        let Some(line) = lines.next().await? else { return Ok(None) };
+        let value = serde_json::from_slice(&line)
+            .map_err(|error| EngineError::Refused(format!("the engine is not understood: {error}")))?;
+        Ok(Some((value, lines)))
+    })
+}
+
+/// Cuts a body into lines.
+struct Lines {
+    body: Incoming,
+    buffer: BytesMut,
+    /// How much of the buffer is known to have no line end.
+    searched: usize,
+    ended: bool,
+}
+
+impl Lines {
+    /// The next line that is not empty; the last one need not end with a line end.
+    async fn next(&mut self) -> Result<Option<Bytes>, EngineError> {
+        loop {
+            if let Some(line) = self.cut() {
+                if line.trim_ascii().is_empty() {
+                    continue;
+                }
+                return Ok(Some(line));
+            }
+            if self.ended {
+                let rest = self.buffer.split().freeze();
+                return Ok((!rest.trim_ascii().is_empty()).then_some(rest));
+            }
+            if self.buffer.len() > LINE_LIMIT {
+                return Err(EngineError::Refused(format!(
+                    "the engine wrote a line of more than {LINE_LIMIT} bytes"
+                )));
+            }
+            match self.body.frame().await {
+                Some(frame) => {
+                    if let Ok(data) = frame.map_err(unreachable)?.into_data() {
+                        self.buffer.extend_from_slice(&data);
+                    }
+                }
+                None => self.ended = true,
+            }
+        }
+    }
+
+    fn cut(&mut self) -> Option<Bytes> {
+        let unsearched = self.buffer.get(self.searched..)?;
+        match unsearched.iter().position(|byte| *byte == b'\n') {
+            Some(at) => {
+                let end = self.searched + at + 1;
+                self.searched = 0;
+                Some(self.buffer.split_to(end).freeze())
+            }
+            None => {
+                self.searched = self.buffer.len();
+                None
+            }
+        }
+    }
+}

@@ -1,9 +1,11 @@
 //! The only door to the engine: what Tandem asks of it, in Tandem's own types.
 
+mod address;
 pub mod convert;
 pub mod docker;
 #[cfg(test)]
 pub mod fake;
+mod transport;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -11,6 +13,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
+
+pub use address::{AddressError, DEFAULT_SOCKET, EngineAddress};
+pub use transport::TlsError;
 
 use crate::pod::observed::{ContainerInfo, Event};
 use crate::pod::spec::ContainerSpec;
@@ -96,6 +101,10 @@ pub struct CreateRequest {
     pub cgroup_parent: Option<String>,
     /// `HostConfig.SecurityOpt`.
     pub security_opt: Vec<String>,
+    /// `Config.StopTimeout`: what the engine itself grants on a stop that names no time.
+    pub stop_grace: Option<Duration>,
+    /// `HostConfig.LogConfig`: driver and options; `None` is the engine's default.
+    pub log: Option<(String, BTreeMap<String, String>)>,
 }
 
 /// What came of a creation.
