@@ -1,6 +1,7 @@
 //! Component states to pod health.
 
 use super::observed::{Health, Observed, Status};
+use super::plan::next_init;
 use super::spec::PodSpec;
 
 /// The pod's health, as `pause health` tells it.
@@ -21,10 +22,8 @@ pub enum PodHealth {
 pub fn pod_health(spec: &PodSpec, observed: &Observed) -> PodHealth {
     let status = |name: &str| observed.members.get(name).map(|member| member.status);
     let mut health = PodHealth::Healthy;
-    for init in &spec.init {
-        if !matches!(status(&init.name), Some(Status::Exited(exit)) if exit.status == 0) {
-            health = PodHealth::Starting;
-        }
+    if next_init(spec, observed).is_some() {
+        health = PodHealth::Starting;
     }
     for component in &spec.components {
         match status(&component.name) {

@@ -7,5 +7,7 @@ pub mod observed;
 pub mod order;
 pub mod placement;
 pub mod plan;
+#[cfg(test)]
+pub(crate) mod sample;
 pub mod spec;
 pub mod task;

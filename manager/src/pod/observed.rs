@@ -32,6 +32,13 @@ pub struct Observed {
     pub stop: Option<StopRequest>,
     /// The pod's end has been decided, and `pause` knows.
     pub concluded: Option<Conclusion>,
+    /// Containers of this run that ran when last seen, and are gone: nobody told how they ended.
+    pub vanished: BTreeSet<Target>,
+    /// A creation ended without a clear answer: until the next listing there may be a container more
+    /// than is known.
+    pub unsure: bool,
+    /// The listing under way began after that.
+    resolving: bool,
     /// Ids known when a listing began: only these can be missing from it.
     before_listing: BTreeSet<String>,
     /// Ids of containers that are gone for good, so that late news does not bring them back.
@@ -227,6 +234,7 @@ impl Observed {
     pub fn apply(&mut self, spec: &PodSpec, news: Observation, now: Duration) {
         match news {
             Observation::Listing => {
+                self.resolving = self.unsure;
                 self.before_listing = self.ids().map(str::to_owned).collect();
             }
             Observation::Listed(containers) => self.listed(spec, containers),
@@ -290,6 +298,9 @@ impl Observed {
             }
         }
         self.listed = true;
+        if std::mem::take(&mut self.resolving) {
+            self.unsure = false;
+        }
         self.setbacks.remove(&Key { verb: Verb::List, target: None });
     }
 
@@ -338,12 +349,20 @@ impl Observed {
             Ok(Effect::ImageMissing(image)) if self.images.get(&image) == Some(&Image::Pulled) => {
                 Failure::Refused(format!("image `{image}` was pulled, but the engine does not find it"))
             }
+            // Only components' images are pulled: the sandbox is made of the one the task container runs.
+            Ok(Effect::ImageMissing(image)) if key.target == Some(Target::Sandbox) => {
+                Failure::Refused(format!("image `{image}` is not there"))
+            }
             Ok(effect) => {
                 self.setbacks.remove(&key);
                 self.effect(&key, effect);
                 return;
             }
         };
+        if key.verb == Verb::Create && !matches!(failure, Failure::Refused(_)) {
+            self.unsure = true;
+            self.resolving = false;
+        }
         self.setback(key, failure, now);
     }
 
@@ -425,6 +444,12 @@ impl Observed {
     fn forget(&mut self, id: &str) {
         self.gone.insert(id.to_owned());
         self.remains.remove(id);
+        let ran = |member: &Member| member.id == id && matches!(member.status, Status::Running { .. });
+        if self.sandbox.as_ref().is_some_and(ran) {
+            self.vanished.insert(Target::Sandbox);
+        }
+        let members = self.members.iter().filter(|(_, member)| ran(member));
+        self.vanished.extend(members.map(|(name, _)| Target::Member(name.clone())));
         self.members.retain(|_, member| member.id != id);
         if self.sandbox.as_ref().is_some_and(|sandbox| sandbox.id == id) {
             self.sandbox = None;
@@ -479,3 +504,6 @@ fn place(spec: &PodSpec, container: &ContainerInfo) -> Option<Target> {
     let members = if role == Role::Init.as_str() { &spec.init } else { &spec.components };
     members.iter().any(|member| member.name == name).then(|| Target::Member(name.to_owned()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,8 @@ pub const STATUS_UNAVAILABLE: u8 = 69;
 pub const STATUS_REFUSED: u8 = 125;
 /// How long an engine that does not answer is waited for.
 pub const ENGINE_PATIENCE: Duration = Duration::from_secs(30);
+/// The status of a pod of which a running container was removed: what a kill gives (128 + 9).
+const STATUS_KILLED: u8 = 137;
 /// How often something unsettled (a name still in use, a container gone) is looked at again.
 const UNSETTLED_ATTEMPTS: u32 = 10;
 /// After the time for stopping is over, how long removal is tried before the pod ends all the same.
@@ -69,12 +71,15 @@ pub fn plan(spec: &PodSpec, observed: &Observed, now: Duration) -> Plan {
             draft.wind_down(conclusion);
         }
         None => match draft.conclusion() {
-            Some((conclusion, reason)) => draft.add(Action::Conclude(conclusion), reason),
+            Some((conclusion, reason)) => {
+                draft.plan.health = PodHealth::Stopping;
+                draft.add(Action::Conclude(conclusion), reason);
+            }
             None if observed.listed => {
                 draft.bring_up();
                 draft.plan.health = pod_health(spec, observed);
             }
-            None => {}
+            None => draft.wake(ENGINE_PATIENCE),
         },
     }
     draft.plan
@@ -96,7 +101,18 @@ impl Draft<'_> {
         if let Some(stop) = self.observed.stop.filter(|stop| stop.resumed) {
             return conclude(stop.status, "the pod was ending already".into(), Reason::StopRequested);
         }
-        if let Some((key, setback)) = self.observed.setbacks.iter().find(|(_, setback)| self.final_setback(setback)) {
+        // Nothing was begun, and nothing is known: an engine that hangs is as good as none.
+        if !self.observed.listed && self.now >= ENGINE_PATIENCE {
+            let words = self.observed.setbacks.values().find_map(|setback| match &setback.failure {
+                Failure::Unreachable(words) => Some(words.as_str()),
+                _ => None,
+            });
+            let because = words.unwrap_or("the engine does not answer").to_owned();
+            return conclude(STATUS_UNAVAILABLE, because, Reason::Impossible);
+        }
+        if let Some((key, setback)) =
+            self.observed.setbacks.iter().find(|(_, setback)| self.final_setback(setback))
+        {
             return match &setback.failure {
                 Failure::Unreachable(words) => {
                     conclude(STATUS_UNAVAILABLE, format!("cannot {key}: {words}"), Reason::Impossible)
@@ -109,7 +125,14 @@ impl Draft<'_> {
         // Its end ends all the others, so it is the cause even where their ends were told first.
         if let Some(exit) = self.observed.sandbox.as_ref().and_then(Member::exit) {
             let status = passed_on(exit.status).max(1);
-            return conclude(status, format!("the sandbox ended with status {}", exit.status), Reason::SandboxEnded);
+            return conclude(
+                status,
+                format!("the sandbox ended with status {}", exit.status),
+                Reason::SandboxEnded,
+            );
+        }
+        if self.observed.vanished.contains(&Target::Sandbox) {
+            return conclude(STATUS_KILLED, "the sandbox was removed".into(), Reason::SandboxEnded);
         }
         if let Some((name, exit, init)) = self.first_exit() {
             let kind = if init { "init component" } else { "component" };
@@ -117,6 +140,13 @@ impl Draft<'_> {
             let because = format!("{kind} `{name}` ended with status {}{oom}", exit.status);
             let reason = if init { Reason::InitFailed } else { Reason::ComponentEnded };
             return conclude(passed_on(exit.status), because, reason);
+        }
+        if let Some(target) = self.observed.vanished.first() {
+            return conclude(
+                STATUS_KILLED,
+                format!("{target} was removed while it ran"),
+                Reason::ComponentEnded,
+            );
         }
         if let Some(stop) = self.observed.stop {
             return conclude(stop.status, "a stop was requested".into(), Reason::StopRequested);
@@ -126,7 +156,8 @@ impl Draft<'_> {
             Health::None => (STATUS_USAGE, "has no health check: give it one, or wait for `service_started`"),
             _ => (1, "is unhealthy"),
         };
-        let because = format!("`{component}` waits for `{dependency}` to be healthy, but `{dependency}` {why}");
+        let because =
+            format!("`{component}` waits for `{dependency}` to be healthy, but `{dependency}` {why}");
         conclude(status, because, Reason::Impossible)
     }
 
@@ -135,7 +166,9 @@ impl Draft<'_> {
         match setback.failure {
             Failure::Refused(_) => true,
             Failure::Unsettled(_) => setback.attempts >= UNSETTLED_ATTEMPTS,
-            Failure::Unreachable(_) => self.now.saturating_sub(setback.since) >= ENGINE_PATIENCE,
+            // By its own attempts, not by the clock: one that failed once, and was found done by a look
+            // at the engine, is over.
+            Failure::Unreachable(_) => setback.last.saturating_sub(setback.since) >= ENGINE_PATIENCE,
         }
     }
 
@@ -200,8 +233,7 @@ impl Draft<'_> {
         }
         // One at a time, created when its turn comes: what an engine copies from an image into an empty
         // volume at creation must not come before what an earlier init component wrote there.
-        let next = spec.init.iter().find(|init| !matches!(self.exit_status(&init.name), Some(0)));
-        match next {
+        match next_init(spec, self.observed) {
             Some(init) => self.advance(init, Reason::InitsTurn),
             None => spec.components.iter().for_each(|component| self.advance(component, Reason::Wanted)),
         }
@@ -253,16 +285,14 @@ impl Draft<'_> {
         self.observed.members.get(name).is_some_and(|member| member.status != Status::Created)
     }
 
-    fn exit_status(&self, name: &str) -> Option<i64> {
-        Some(self.observed.members.get(name)?.exit()?.status)
-    }
-
     /// Towards nothing.
     fn wind_down(&mut self, conclusion: &Conclusion) {
         let deadline = conclusion.at + self.spec.stop_timeout;
         let give_up = deadline + CLEANUP_PATIENCE;
-        let idle = self.observed.in_flight.is_empty();
-        if (idle && self.observed.listed && self.observed.is_empty()) || self.now >= give_up {
+        // Of an engine that was never heard there is nothing to wait for any more.
+        let unheard = !self.observed.listed && conclusion.at >= ENGINE_PATIENCE;
+        let over = self.observed.listed && self.observed.is_empty() && self.quiet(deadline);
+        if over || unheard || self.now >= give_up {
             self.plan.outcome = Some(Outcome { status: conclusion.status, left: self.left() });
             return;
         }
@@ -281,24 +311,31 @@ impl Draft<'_> {
         }
     }
 
+    /// Nothing is under way that could still bring a container, or leave one.
+    fn quiet(&self, deadline: Duration) -> bool {
+        let matters = |key: &Key| self.now < deadline || matches!(key.verb, Verb::Create | Verb::Remove);
+        !self.observed.unsure && !self.observed.in_flight.iter().any(matters)
+    }
+
     /// The next step of one component towards nothing.
     fn retire(&mut self, name: &str, member: &Member, deadline: Duration) {
         let target = Target::Member(name.to_owned());
+        let unsettled = self.observed.busy(&target);
+        if self.now >= deadline && (member.runs() || unsettled) {
+            self.remove(target, Reason::OutOfTime);
+            return;
+        }
         if !member.runs() {
             // One that was just told to start is settled first, or it would run on unseen.
-            if !self.observed.busy(&target) {
+            if !unsettled {
                 let created = member.status == Status::Created;
                 self.remove(target, if created { Reason::Ending } else { Reason::Spent });
             }
             return;
         }
-        if self.now >= deadline {
-            self.remove(target, Reason::OutOfTime);
-            return;
-        }
         let runs = |name: &str| self.observed.members.get(name).is_some_and(Member::runs);
         let needed = dependents(&self.spec.components, name).any(|dependent| runs(&dependent.name));
-        if !needed && !self.observed.busy(&target) {
+        if !needed && !unsettled {
             let grace = self.spec.member(name).and_then(|one| one.stop_grace).unwrap_or(DEFAULT_STOP_GRACE);
             self.add(Action::Stop(target, grace.min(deadline - self.now)), Reason::Ending);
         }
@@ -310,9 +347,21 @@ impl Draft<'_> {
 
     /// What is still there, for people.
     fn left(&self) -> Vec<String> {
-        let sandbox = self.observed.sandbox.iter().map(|_| self.spec.identity.sandbox_container());
-        let members = self.observed.members.keys().map(|name| self.spec.identity.member_container(name));
-        sandbox.chain(members).chain(self.observed.remains.values().cloned()).collect()
+        let ours = [Target::Sandbox]
+            .into_iter()
+            .chain(self.spec.members().map(|one| Target::Member(one.name.clone())));
+        let identity = &self.spec.identity;
+        // A creation without an answer may yet come to pass.
+        let creating = |target: &Target| {
+            self.observed.in_flight.contains(&Key { verb: Verb::Create, target: Some(target.clone()) })
+        };
+        let left = ours.filter(|target| self.observed.member(target).is_some() || creating(target));
+        let names = left.filter_map(|target| match target {
+            Target::Sandbox => Some(identity.sandbox_container()),
+            Target::Member(name) => Some(identity.member_container(&name)),
+            Target::Remains(_) => None,
+        });
+        names.chain(self.observed.remains.values().cloned()).collect()
     }
 
     /// Add a step, unless it is under way, was added already, or failed a moment ago.
@@ -337,6 +386,23 @@ impl Draft<'_> {
     }
 }
 
+/// The init component whose turn it is, `None` when all are done.
+///
+/// One that is not there is done where something later is there, since each is created only after the
+/// end of the one before it: `docker container prune` removes those that have ended, and must not make
+/// a pod begin again.
+pub fn next_init<'a>(spec: &'a PodSpec, observed: &Observed) -> Option<&'a ComponentSpec> {
+    let members = &observed.members;
+    let seen = |later: &[ComponentSpec]| later.iter().any(|one| members.contains_key(&one.name));
+    spec.init.iter().enumerate().find_map(|(place, init)| {
+        let done = match members.get(&init.name) {
+            Some(member) => member.exit().is_some_and(|exit| exit.status == 0),
+            None => seen(&spec.init[place + 1..]) || seen(&spec.components),
+        };
+        (!done).then_some(init)
+    })
+}
+
 /// How long to wait after the n-th failure in a row: doubling from 100 ms to 2 s.
 fn pause_after(attempts: u32) -> Duration {
     Duration::from_millis(100 << attempts.saturating_sub(1).min(5)).min(Duration::from_secs(2))
@@ -352,3 +418,6 @@ fn passed_on(status: i64) -> u8 {
 pub fn line(steps: &[Step]) -> String {
     steps.iter().map(Step::to_string).collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests;

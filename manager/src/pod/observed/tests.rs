@@ -1,0 +1,342 @@
+//! News in every order in which it can come.
+
+use super::*;
+use crate::pod::sample::{pod, sandboxed};
+
+const EXIT: Exit = Exit { status: 3, oom: false, at_nanos: 7 };
+const RUNNING: Status = Status::Running { health: Health::None };
+
+fn key(verb: Verb, name: &str) -> Key {
+    let target = if name == "sandbox" { Target::Sandbox } else { Target::Member(name.into()) };
+    Key { verb, target: Some(target) }
+}
+
+fn created(name: &str, id: &str) -> Observation {
+    Observation::Ended(key(Verb::Create, name), Ok(Effect::Created(id.into())))
+}
+
+fn failed(verb: Verb, name: &str, failure: Failure) -> Observation {
+    Observation::Ended(key(verb, name), Err(failure))
+}
+
+fn event(id: &str, kind: EventKind) -> Observation {
+    Observation::Event(Event { id: id.into(), kind })
+}
+
+/// A container as the pod `app` would have made it.
+fn container(name: &str, id: &str, status: Status) -> ContainerInfo {
+    let identity = pod("app").identity;
+    let (role, component) = match name {
+        "sandbox" => (Role::Sandbox, None),
+        init if init.starts_with("init-") => (Role::Init, Some(init)),
+        name => (Role::Component, Some(name)),
+    };
+    ContainerInfo {
+        id: id.into(),
+        name: identity.member_container(name),
+        labels: identity.labels(role, component),
+        status,
+        tty: false,
+    }
+}
+
+fn started(name: &str, id: &str, status: Status) -> Observation {
+    Observation::Ended(key(Verb::Start, name), Ok(Effect::Started(container(name, id, status))))
+}
+
+/// What is known after this news, told second by second.
+fn after(spec: &PodSpec, news: impl IntoIterator<Item = Observation>) -> Observed {
+    let mut observed = Observed::default();
+    for (second, news) in (0..).zip(news) {
+        observed.apply(spec, news, Duration::from_secs(second));
+    }
+    observed
+}
+
+fn status(observed: &Observed, name: &str) -> Option<Status> {
+    observed.members.get(name).map(|member| member.status)
+}
+
+#[test]
+fn a_listing_puts_every_container_in_its_place() {
+    let spec = sandboxed("init-1 | app");
+    let observed = after(
+        &spec,
+        [Observation::Listed(vec![
+            container("sandbox", "1", RUNNING),
+            container("init-1", "2", Status::Exited(Exit::default())),
+            container("app", "3", Status::Created),
+        ])],
+    );
+    assert!(observed.listed);
+    assert_eq!(observed.sandbox.as_ref().map(|one| (one.id.as_str(), one.status)), Some(("1", RUNNING)));
+    assert_eq!(status(&observed, "init-1"), Some(Status::Exited(Exit::default())));
+    assert_eq!(status(&observed, "app"), Some(Status::Created));
+    assert!(observed.remains.is_empty());
+}
+
+#[test]
+fn what_is_not_of_this_run_and_this_definition_is_remains() {
+    let with = |label: &str, value: &str| {
+        let mut one = container("app", "9", RUNNING);
+        one.labels.insert(label.into(), value.into());
+        one
+    };
+    let without = |label: &str| {
+        let mut one = container("app", "9", RUNNING);
+        one.labels.remove(label);
+        one
+    };
+    let cases = [
+        ("an earlier run", with(LABEL_RUN, "2024-05-01T09:00:00Z")),
+        ("no run", without(LABEL_RUN)),
+        ("a component that is not in the definition", with(LABEL_COMPONENT, "gone")),
+        ("no component", without(LABEL_COMPONENT)),
+        ("no role", without(LABEL_ROLE)),
+        ("an init component of a component's name", with(LABEL_ROLE, "init")),
+        ("a sandbox where there is none", with(LABEL_ROLE, "sandbox")),
+    ];
+    for (case, one) in cases {
+        let observed = after(&pod("app"), [Observation::Listed(vec![one])]);
+        let remains = BTreeMap::from([("9".to_owned(), "pod.podlike.app".to_owned())]);
+        assert_eq!(observed.remains, remains, "{case}");
+        assert!(observed.members.is_empty() && observed.sandbox.is_none(), "{case}");
+        assert!(!observed.is_empty(), "{case}");
+    }
+}
+
+#[test]
+fn a_second_container_for_one_place_is_remains() {
+    let listed = vec![
+        container("app", "1", RUNNING),
+        container("app", "2", RUNNING),
+        container("sandbox", "3", RUNNING),
+        container("sandbox", "4", RUNNING),
+    ];
+    let observed = after(&sandboxed("app"), [Observation::Listed(listed)]);
+    assert_eq!(observed.remains.keys().collect::<Vec<_>>(), ["2", "4"]);
+}
+
+#[test]
+fn an_end_is_not_taken_back_by_older_looks() {
+    let spec = pod("app");
+    for late in [
+        started("app", "1", RUNNING),
+        started("app", "1", Status::Created),
+        Observation::Listed(vec![container("app", "1", RUNNING)]),
+        event("1", EventKind::Health(Health::Healthy)),
+    ] {
+        let observed = after(&spec, [created("app", "1"), event("1", EventKind::Died(EXIT)), late.clone()]);
+        assert_eq!(status(&observed, "app"), Some(Status::Exited(EXIT)), "{late:?}");
+    }
+}
+
+#[test]
+fn an_end_may_be_told_before_the_start_has_been_answered() {
+    let observed = after(
+        &pod("app"),
+        [created("app", "1"), event("1", EventKind::Died(EXIT)), started("app", "1", Status::Exited(EXIT))],
+    );
+    assert_eq!(status(&observed, "app"), Some(Status::Exited(EXIT)));
+}
+
+#[test]
+fn a_start_is_not_taken_back_by_a_listing_that_looked_before_it() {
+    let listed = Observation::Listed(vec![container("app", "1", Status::Created)]);
+    let news = [created("app", "1"), Observation::Listing, started("app", "1", RUNNING), listed];
+    assert_eq!(status(&after(&pod("app"), news), "app"), Some(RUNNING));
+}
+
+#[test]
+fn a_verdict_on_health_is_not_taken_back_by_an_older_look() {
+    let running = |health| Status::Running { health };
+    for verdict in [Health::Healthy, Health::Unhealthy] {
+        let news = [
+            created("app", "1"),
+            started("app", "1", running(Health::Starting)),
+            event("1", EventKind::Health(verdict)),
+            Observation::Listed(vec![container("app", "1", running(Health::Starting))]),
+        ];
+        assert_eq!(status(&after(&pod("app"), news), "app"), Some(running(verdict)));
+    }
+    let news = [
+        started("app", "1", running(Health::Healthy)),
+        Observation::Listed(vec![container("app", "1", running(Health::Healthy))]),
+        event("1", EventKind::Health(Health::Unhealthy)),
+        event("1", EventKind::Health(Health::Healthy)),
+    ];
+    assert_eq!(status(&after(&pod("app"), news), "app"), Some(running(Health::Healthy)), "news counts");
+}
+
+#[test]
+fn a_verdict_that_overtakes_the_answer_of_the_start_makes_nothing_run() {
+    let news = [created("app", "1"), event("1", EventKind::Health(Health::Healthy))];
+    assert_eq!(status(&after(&pod("app"), news), "app"), Some(Status::Created));
+}
+
+#[test]
+fn what_is_destroyed_does_not_come_back() {
+    let spec = pod("app");
+    let listed = || Observation::Listed(vec![container("app", "1", Status::Created)]);
+    for late in [listed(), created("app", "1"), started("app", "1", RUNNING)] {
+        let news = [listed(), event("1", EventKind::Destroyed), late.clone()];
+        let observed = after(&spec, news);
+        assert!(observed.is_empty(), "{late:?}");
+        let removed = Observation::Ended(key(Verb::Remove, "app"), Ok(Effect::Removed));
+        let observed = after(&spec, [listed(), removed, late.clone()]);
+        assert!(observed.is_empty(), "{late:?}");
+    }
+    let news = [listed(), event("1", EventKind::Destroyed), created("app", "2")];
+    assert_eq!(after(&spec, news).members["app"].id, "2", "another may take its place");
+}
+
+#[test]
+fn a_listing_forgets_only_what_was_known_when_it_began() {
+    let listed = || Observation::Listed(vec![]);
+    let news = [created("app", "1"), Observation::Listing, created("db", "2"), listed()];
+    let observed = after(&pod("app db"), news);
+    assert_eq!(observed.members.keys().collect::<Vec<_>>(), ["db"]);
+    let next = [
+        created("app", "1"),
+        Observation::Listing,
+        created("db", "2"),
+        listed(),
+        Observation::Listing,
+        listed(),
+    ];
+    assert!(after(&pod("app db"), next).is_empty(), "the next one would have it");
+}
+
+#[test]
+fn a_listing_may_be_quicker_than_the_answer_of_a_creation() {
+    let news = [
+        Observation::Listing,
+        Observation::Listed(vec![container("app", "1", RUNNING)]),
+        created("app", "1"),
+    ];
+    let observed = after(&pod("app"), news);
+    assert_eq!(status(&observed, "app"), Some(RUNNING));
+    assert!(observed.remains.is_empty());
+}
+
+#[test]
+fn an_out_of_memory_event_joins_the_end_that_it_explains() {
+    let end = |news: Vec<Observation>| status(&after(&pod("app"), news), "app");
+    let oom = Some(Status::Exited(Exit { oom: true, ..EXIT }));
+    let run = || [created("app", "1"), started("app", "1", RUNNING)];
+    let mut news = run().to_vec();
+    news.extend([event("1", EventKind::Oom), event("1", EventKind::Died(EXIT))]);
+    assert_eq!(end(news), oom);
+    let mut alone = run().to_vec();
+    alone.push(event("1", EventKind::Oom));
+    assert_eq!(end(alone), Some(RUNNING), "the kernel may have killed a child of it only");
+}
+
+#[test]
+fn events_of_strangers_are_passed_over() {
+    let news = [created("app", "1"), event("2", EventKind::Died(EXIT)), event("2", EventKind::Oom)];
+    assert_eq!(status(&after(&pod("app"), news), "app"), Some(Status::Created));
+}
+
+#[test]
+fn one_that_ran_and_is_gone_without_an_end_has_vanished() {
+    let spec = sandboxed("app db");
+    let run = |name: &str| Observation::Listed(vec![container(name, "1", RUNNING)]);
+    let gone = || [Observation::Listing, Observation::Listed(vec![])];
+    for (name, target) in [("app", Target::Member("app".into())), ("sandbox", Target::Sandbox)] {
+        let observed = after(&spec, [run(name)].into_iter().chain(gone()));
+        assert_eq!(observed.vanished, BTreeSet::from([target]), "{name}");
+        assert!(observed.is_empty(), "{name}");
+    }
+    let quiet =
+        [("created", Status::Created), ("ended", Status::Exited(EXIT)), ("on its way out", Status::Removing)];
+    for (case, status) in quiet {
+        let listed = Observation::Listed(vec![container("app", "1", status)]);
+        assert!(after(&spec, [listed].into_iter().chain(gone())).vanished.is_empty(), "{case}");
+    }
+    let told = [run("app"), event("1", EventKind::Died(EXIT)), event("1", EventKind::Destroyed)];
+    assert!(after(&spec, told).vanished.is_empty(), "its end was told");
+}
+
+#[test]
+fn after_a_creation_without_an_answer_a_whole_listing_makes_sure() {
+    let spec = pod("app");
+    let lost = || failed(Verb::Create, "app", Failure::Unreachable("gone".into()));
+    let listed = || Observation::Listed(vec![]);
+    assert!(after(&spec, [lost()]).unsure);
+    assert!(!after(&spec, [lost(), Observation::Listing, listed()]).unsure);
+    assert!(after(&spec, [Observation::Listing, lost(), listed()]).unsure, "it may have looked before");
+    assert!(after(&spec, [lost(), Observation::Listing, lost(), listed()]).unsure, "another was lost since");
+    assert!(
+        !after(&spec, [failed(Verb::Create, "app", Failure::Refused("no".into()))]).unsure,
+        "a clear answer"
+    );
+    assert!(!after(&spec, [failed(Verb::Start, "app", Failure::Unreachable("gone".into()))]).unsure);
+}
+
+#[test]
+fn failures_in_a_row_are_counted_from_the_first_and_end_with_success() {
+    let spec = pod("app");
+    let lost = || failed(Verb::Create, "app", Failure::Unreachable("gone".into()));
+    let busy = failed(Verb::Create, "app", Failure::Unsettled("in use".into()));
+    let observed = after(&spec, [Observation::Listing, lost(), lost(), busy]);
+    let want = Setback {
+        failure: Failure::Unsettled("in use".into()),
+        attempts: 3,
+        since: Duration::from_secs(1),
+        last: Duration::from_secs(3),
+    };
+    assert_eq!(observed.setbacks.get(&key(Verb::Create, "app")), Some(&want));
+    assert!(after(&spec, [lost(), created("app", "1")]).setbacks.is_empty());
+}
+
+#[test]
+fn an_engine_that_cannot_be_listed_is_a_setback_only_until_it_once_was() {
+    let spec = pod("app");
+    let silent = || Observation::Silent("gone".into());
+    assert_eq!(after(&spec, [silent(), silent()]).setbacks.len(), 1);
+    assert!(after(&spec, [silent(), Observation::Listing, Observation::Listed(vec![])]).setbacks.is_empty());
+    assert!(after(&spec, [Observation::Listed(vec![]), silent()]).setbacks.is_empty());
+}
+
+#[test]
+fn a_missing_image_is_pulled_once_and_then_it_is_a_refusal() {
+    let spec = sandboxed("app");
+    let missing = || Observation::Ended(key(Verb::Create, "app"), Ok(Effect::ImageMissing("app".into())));
+    let pull = Key { verb: Verb::Pull("app".into()), target: None };
+    let pulled = Observation::Ended(pull, Ok(Effect::Pulled));
+    assert_eq!(after(&spec, [missing()]).images.get("app"), Some(&Image::Missing));
+    assert_eq!(after(&spec, [missing(), pulled.clone()]).images.get("app"), Some(&Image::Pulled));
+    let again = after(&spec, [missing(), pulled, missing()]);
+    let words = Failure::Refused("image `app` was pulled, but the engine does not find it".into());
+    assert_eq!(again.setbacks[&key(Verb::Create, "app")].failure, words);
+    let sandbox = Observation::Ended(key(Verb::Create, "sandbox"), Ok(Effect::ImageMissing("x".into())));
+    let words = Failure::Refused("image `x` is not there".into());
+    assert_eq!(after(&spec, [sandbox]).setbacks[&key(Verb::Create, "sandbox")].failure, words);
+}
+
+#[test]
+fn the_first_word_on_the_end_stands() {
+    let spec = pod("app");
+    let stop = |status| Observation::Stop { status, resumed: false };
+    assert_eq!(after(&spec, [stop(0), stop(5)]).stop.map(|stop| stop.status), Some(0));
+    let conclude = |status| {
+        let conclusion = Conclusion { status, because: String::new(), at: Duration::ZERO };
+        let key = Key { verb: Verb::Conclude, target: None };
+        Observation::Ended(key, Ok(Effect::Concluded(conclusion)))
+    };
+    let observed = after(&spec, [conclude(3), conclude(0)]);
+    assert_eq!(observed.concluded.map(|conclusion| conclusion.status), Some(3));
+}
+
+#[test]
+fn an_action_is_under_way_from_its_beginning_to_its_end() {
+    let spec = pod("app");
+    let begun = || Observation::Begun(key(Verb::Create, "app"));
+    let target = Target::Member("app".into());
+    assert!(after(&spec, [begun()]).busy(&target));
+    assert!(!after(&spec, [begun(), created("app", "1")]).busy(&target));
+    assert!(
+        !after(&spec, [begun(), failed(Verb::Create, "app", Failure::Refused("no".into()))]).busy(&target)
+    );
+}

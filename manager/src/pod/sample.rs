@@ -1,0 +1,60 @@
+//! Pods for tests, written as short text.
+
+use std::time::Duration;
+
+use super::identity::Identity;
+use super::placement::{Holder, Namespaces};
+use super::spec::{ComponentSpec, Condition, ContainerSpec, CopySpec, Dependency, PodSpec};
+
+/// Id of the task container of [`pod`].
+const POD_ID: &str = "00000000000000000000000000000000000000000000000000000000000000aa";
+
+/// A pod from text like `init-1 init-2 | app db+copy web<app,db:healthy`: init components before the
+/// bar; what a component waits for after `<`; its image is called as it is. The task container is
+/// called `pod`, and the time for stopping is 8 s.
+pub(crate) fn pod(text: &str) -> PodSpec {
+    let (init, components) = text.split_once('|').unwrap_or(("", text));
+    let parse = |text: &str| text.split_whitespace().map(component).collect::<Vec<_>>();
+    let mut components = parse(components);
+    components.sort_by(|one, other| one.name.cmp(&other.name));
+    PodSpec {
+        identity: Identity {
+            pod: POD_ID.into(),
+            name: "pod".into(),
+            run: "2024-05-01T10:00:00Z".into(),
+            origin: Default::default(),
+        },
+        namespaces: Namespaces::default(),
+        init: parse(init),
+        components,
+        pull_always: false,
+        stop_timeout: Duration::from_secs(8),
+    }
+}
+
+/// The same with PIDs and IPC held by a sandbox.
+pub(crate) fn sandboxed(text: &str) -> PodSpec {
+    let namespaces =
+        Namespaces { pid: Some(Holder::Sandbox), ipc: Some(Holder::Sandbox), ..Namespaces::default() };
+    PodSpec { namespaces, ..pod(text) }
+}
+
+fn component(text: &str) -> ComponentSpec {
+    let (name, on) = text.split_once('<').unwrap_or((text, ""));
+    let (name, copy) = name.strip_suffix("+copy").map_or((name, false), |name| (name, true));
+    let depends_on = on.split(',').filter(|on| !on.is_empty()).map(|on| match on.strip_suffix(":healthy") {
+        Some(on) => Dependency { on: on.into(), condition: Condition::Healthy },
+        None => Dependency { on: on.into(), condition: Condition::Started },
+    });
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    ComponentSpec {
+        name: name.into(),
+        container: ContainerSpec { image: name.into(), ..ContainerSpec::default() },
+        depends_on: depends_on.collect(),
+        copies: copy
+            .then(|| CopySpec { source: source.into(), target: "/copied".into() })
+            .into_iter()
+            .collect(),
+        stop_grace: None,
+    }
+}
