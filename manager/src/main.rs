@@ -1,0 +1,72 @@
+//! `manager`: see the library. Five beats: privacy, command line, logging, runtime, exit status.
+
+use std::process::ExitCode;
+
+use manager::cli::{self, Command, LogFormat, RunArgs};
+use manager::pod::plan::STATUS_USAGE;
+use manager::run::{harden, output::Output, pod};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
+
+fn main() -> ExitCode {
+    if let Err(error) = harden::unobserved() {
+        eprintln!("manager: {error}");
+        return ExitCode::from(STATUS_USAGE);
+    }
+    let cli = match cli::parse(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { STATUS_USAGE } else { 0 });
+        }
+    };
+    match cli.command {
+        Command::Run(args) => run(args),
+        Command::Healthcheck => healthcheck(),
+        Command::Version => {
+            println!("manager {}", env!("CARGO_PKG_VERSION"));
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+fn run(args: RunArgs) -> ExitCode {
+    let output = Output::default();
+    if let Err(words) = log(&args, &output) {
+        eprintln!("manager: {words}");
+        return ExitCode::from(STATUS_USAGE);
+    }
+    // One thread: the work is waiting, and privileges are given up by the thread.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("manager: cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let status = runtime.block_on(pod::run(args, output));
+    // A writer that nobody reads must not keep the pod from ending.
+    runtime.shutdown_background();
+    ExitCode::from(status)
+}
+
+fn log(args: &RunArgs, output: &Output) -> Result<(), String> {
+    let levels: Targets = args
+        .log
+        .parse()
+        .map_err(|error| format!("`--log` (`TANDEM_LOG`) is `{}`: {error}; valid is e.g. `info`", args.log))?;
+    let lines = tracing_subscriber::fmt::layer().with_writer(output.clone()).with_ansi(false);
+    let registry = tracing_subscriber::registry().with(levels);
+    match args.log_format {
+        LogFormat::Text => registry.with(lines.with_target(false)).init(),
+        LogFormat::Json => registry.with(lines.json()).init(),
+    }
+    Ok(())
+}
+
+fn healthcheck() -> ExitCode {
+    let comm = std::fs::read_to_string("/proc/1/comm").unwrap_or_default();
+    let word = comm.trim_end().strip_prefix("pause ").unwrap_or("unknown");
+    println!("Healthcheck result: {word}");
+    ExitCode::from(u8::from(word != "healthy"))
+}

@@ -1,0 +1,366 @@
+#![expect(clippy::disallowed_methods, reason = "reads what pause left in the environment")]
+//! `manager run`: from the labels of the own task container to a pod that runs, and to its end.
+//!
+//! Everything that can be wrong is found before the engine is asked to change anything. What needs root
+//! is opened first, then root is given up, then the pod begins.
+
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, sleep};
+use tracing::{debug, error, info, warn};
+
+use super::copy::CopySources;
+use super::execute::SandboxOrder;
+use super::follow::Followers;
+use super::output::Output;
+use super::serve_health::Pause;
+use super::{Runner, Surroundings, discover, harden};
+use crate::cli::{Placement, RunArgs};
+use crate::engine::docker::DockerEngine;
+use crate::engine::{Engine, EngineAddress, EngineError, EngineInfo};
+use crate::pod::identity::Identity;
+use crate::pod::observed::Observation;
+use crate::pod::placement::{Holder, Namespaces, Programs, Wish, place};
+use crate::pod::plan::{ENGINE_PATIENCE, STATUS_REFUSED, STATUS_UNAVAILABLE, STATUS_USAGE};
+use crate::pod::spec::{Condition, Definition, PodSpec};
+use crate::pod::task::TaskContainer;
+use crate::source::{self, load::Disk};
+
+/// How long the last lines may take to be written.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+/// Bounds of the wait between two attempts to reach the engine at the start.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
+
+/// Why a pod was not begun.
+struct Refusal {
+    status: u8,
+    words: String,
+}
+
+/// What `pause` handed to its child.
+struct Handed {
+    /// The pipe to `pause`.
+    control: File,
+    /// Name of the abstract socket for a sandbox.
+    lifeline: String,
+    /// The status to end with: a manager before this one was ending the pod.
+    ending: Option<u8>,
+}
+
+/// Run the pod of this container. Returns its exit status.
+pub async fn run(args: RunArgs, output: Output) -> u8 {
+    // Before anything else: a stop is answered at once in every state.
+    let mut stops = match Stops::listen() {
+        Ok(stops) => stops,
+        Err(error) => {
+            error!("cannot listen to signals: {error}");
+            return STATUS_REFUSED;
+        }
+    };
+    let begun = tokio::select! {
+        biased;
+        () = stops.next() => {
+            info!("asked to stop before the pod began");
+            return 0;
+        }
+        begun = begin(&args, &output) => begun,
+    };
+    let status = match begun {
+        Err(refusal) => {
+            error!("{}", refusal.words);
+            refusal.status
+        }
+        Ok((runner, ending)) => {
+            let news = runner.news();
+            if let Some(status) = ending {
+                let _ = news.send(Observation::Stop { status, resumed: true });
+            }
+            tokio::spawn(async move {
+                loop {
+                    stops.next().await;
+                    if news.send(Observation::Stop { status: 0, resumed: false }).is_err() {
+                        return;
+                    }
+                }
+            });
+            let outcome = runner.run().await;
+            for name in &outcome.left {
+                error!("left behind: container `{name}` could not be removed in time");
+            }
+            info!("the pod has ended with status {}", outcome.status);
+            outcome.status
+        }
+    };
+    output.finish(LAST_WORDS).await;
+    status
+}
+
+/// SIGTERM and SIGINT.
+struct Stops {
+    term: Signal,
+    int: Signal,
+}
+
+impl Stops {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Stops { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.term.recv() => {}
+            _ = self.int.recv() => {}
+        }
+    }
+}
+
+/// Everything up to the first change.
+async fn begin(args: &RunArgs, output: &Output) -> Result<(Runner<DockerEngine>, Option<u8>), Refusal> {
+    let usage = |words: String| Refusal { status: STATUS_USAGE, words };
+    // First of all: only then does pause know that a stop can be handled here.
+    let id = discover::own_container().map_err(|error| usage(error.to_string()))?;
+    let handed = handed()?;
+    let mut pause = Pause::new(handed.control);
+    pause.publish(crate::pod::health::PodHealth::Starting);
+
+    let address = EngineAddress::parse(
+        Some(&args.docker_host),
+        Some(&args.docker_tls_verify),
+        Some(&args.docker_cert_path),
+    )
+    .map_err(|error| usage(error.to_string()))?;
+    let socket = socket_of(&address)?;
+    let engine = DockerEngine::new(&address).map_err(|error| usage(error.to_string()))?;
+    let info = patiently(&address, || engine.info()).await?;
+    let task = patiently(&address, || engine.inspect_task(&id)).await?;
+    debug!("engine {} at {address}, task container `{}`", info.version, task.name);
+
+    let spec = match specify(args, &task, &info, &engine, socket.as_deref()).await {
+        Ok(spec) => spec,
+        // What an earlier manager ran with the same labels must be cleaned up even so.
+        Err(_) if handed.ending.is_some() => {
+            pod_of(args, &task, Definition::default(), Namespaces::default())
+        }
+        Err(refusal) => return Err(refusal),
+    };
+    harden::raise_descriptor_limit().map_err(|error| usage(format!("cannot raise RLIMIT_NOFILE: {error}")))?;
+    let copies = match CopySources::open(&spec) {
+        Ok(copies) => copies,
+        Err(_) if handed.ending.is_some() => CopySources::default(),
+        Err(errors) => {
+            let words: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            return Err(usage(words.join("\n")));
+        }
+    };
+    let standing = harden::give_up(socket.as_deref())
+        .map_err(|error| Refusal { status: STATUS_REFUSED, words: error.to_string() })?;
+    match standing.still_root {
+        Some(why) => warn!("the manager stays root, without capabilities: {why}"),
+        None => debug!("the manager is user {} without capabilities", standing.user),
+    }
+    output
+        .start()
+        .map_err(|error| Refusal { status: STATUS_REFUSED, words: format!("cannot start a thread: {error}") })?;
+
+    if !spec.namespaces.sandbox() {
+        pause.close_listener();
+    }
+    let names: Vec<&str> = spec.members().map(|member| member.name.as_str()).collect();
+    info!("the pod of `{}`: {}", task.name, names.join(", "));
+    let around = Surroundings {
+        pause,
+        sandbox: SandboxOrder { image: task.image_id.clone(), lifeline: handed.lifeline },
+        copies,
+        followers: args.logs.then(|| Followers::new(output.clone())),
+    };
+    Ok((Runner::new(Arc::new(engine), spec, around), handed.ending))
+}
+
+/// The pod that is wanted, with every reason against it in one report.
+async fn specify(
+    args: &RunArgs,
+    task: &TaskContainer,
+    info: &EngineInfo,
+    engine: &DockerEngine,
+    socket: Option<&Path>,
+) -> Result<PodSpec, Refusal> {
+    let mut faults: Vec<String> = Vec::new();
+    let host_socket = socket.map(|path| host_path(task, path));
+    let definition = match source::labels::definition(task, &Disk, host_socket.as_deref()) {
+        Ok((definition, warnings)) => {
+            for warning in warnings {
+                warn!("{warning}");
+            }
+            definition
+        }
+        Err(report) => {
+            faults.push(report.to_string());
+            Definition::default()
+        }
+    };
+    let wish = Wish {
+        holder: match args.placement {
+            Placement::Auto => None,
+            Placement::Sandbox => Some(Holder::Sandbox),
+            Placement::Task => Some(Holder::Task),
+        },
+        pids: args.pids,
+        ipc: args.ipc,
+    };
+    let programs = Programs { unreadable: harden::programs_unreadable() };
+    let shm_sizes = definition.components.iter().chain(&definition.init);
+    let shm_sizes = shm_sizes.filter_map(|member| member.container.shm_size_bytes);
+    let mut namespaces = match place(wish, task, programs, shm_sizes) {
+        Ok(namespaces) => namespaces,
+        Err(reasons) => {
+            faults.extend(reasons.iter().map(ToString::to_string));
+            Namespaces::default()
+        }
+    };
+    namespaces.cgroup_parent = discover::cgroup_parent(info, &discover::own_cgroups(), task);
+    let mut spec = pod_of(args, task, definition, namespaces);
+    if args.volumes {
+        let shared = source::lower::shared_mounts(task, host_socket.as_deref());
+        for member in spec.init.iter_mut().chain(&mut spec.components) {
+            let own = &mut member.container;
+            let taken = |target: &str| {
+                own.mounts.iter().any(|mount| mount.target == target) || own.tmpfs.contains_key(target)
+            };
+            let more: Vec<_> = shared.iter().filter(|mount| !taken(&mount.target)).cloned().collect();
+            own.mounts.extend(more);
+        }
+    }
+    faults.extend(waits_in_vain(&spec, engine).await);
+    if faults.is_empty() {
+        return Ok(spec);
+    }
+    Err(Refusal { status: STATUS_USAGE, words: faults.join("\n") })
+}
+
+fn pod_of(args: &RunArgs, task: &TaskContainer, definition: Definition, namespaces: Namespaces) -> PodSpec {
+    PodSpec {
+        identity: Identity {
+            pod: task.id.clone(),
+            name: task.name.clone(),
+            run: task.started_at.clone(),
+            origin: Identity::origin_of(&task.labels),
+        },
+        namespaces,
+        init: definition.init,
+        components: definition.components,
+        pull_always: args.pull,
+        stop_timeout: args.stop_timeout,
+    }
+}
+
+/// Components that wait for the health of one that has no health check, as far as the images that the
+/// engine has tell.
+async fn waits_in_vain(spec: &PodSpec, engine: &DockerEngine) -> Vec<String> {
+    let mut faults = Vec::new();
+    for component in &spec.components {
+        for dependency in &component.depends_on {
+            let Some(on) = spec.member(&dependency.on) else { continue };
+            let unsaid = dependency.condition == Condition::Healthy && on.container.healthcheck.is_none();
+            if unsaid && let Ok(Some(false)) = engine.image_has_healthcheck(&on.container.image).await {
+                faults.push(format!(
+                    "`pod.component.{}`: `depends_on.{}.condition` is `service_healthy`, but neither `{}` nor its image \
+                     `{}` has a health check: give it a `healthcheck`, or wait for `service_started`",
+                    component.name, on.name, on.name, on.container.image
+                ));
+            }
+        }
+    }
+    faults
+}
+
+/// What `pause` handed over.
+fn handed() -> Result<Handed, Refusal> {
+    let usage = |words: &str| Refusal { status: STATUS_USAGE, words: words.to_owned() };
+    let number = std::env::var(pause::env::CONTROL).map_err(|_| {
+        usage(
+            "the manager is not looked after by pause: start it as `/pause -- /manager`, which is the entrypoint of \
+             the image `tandem/manager`",
+        )
+    })?;
+    // Opened anew rather than taken over: so it closes on exec, and no unsafe code is needed.
+    let control = OpenOptions::new()
+        .write(true)
+        .open(format!("/proc/self/fd/{number}"))
+        .map_err(|error| usage(&format!("cannot open the control pipe to pause: {error}")))?;
+    if let Ok(number) = number.parse::<i32>() {
+        let _ = nix::unistd::close(number);
+    }
+    let ending = std::env::var(pause::env::STOP).ok();
+    Ok(Handed {
+        control,
+        lifeline: std::env::var(pause::env::LIFELINE).unwrap_or_default(),
+        ending: ending.map(|status| status.parse().unwrap_or(0)),
+    })
+}
+
+/// The unix socket of an engine that components will not be able to reach.
+fn socket_of(address: &EngineAddress) -> Result<Option<PathBuf>, Refusal> {
+    match address {
+        EngineAddress::Unix(path) => Ok(Some(path.clone())),
+        EngineAddress::Tls { .. } => Ok(None),
+        EngineAddress::Tcp { .. } => Err(Refusal {
+            status: STATUS_USAGE,
+            words: format!(
+                "the engine at {address} has no protection, and components share the manager's network: every one of \
+                 them could use it; mount a unix socket, or use TLS with client certificates (`DOCKER_TLS_VERIFY`, \
+                 `DOCKER_CERT_PATH`)"
+            ),
+        }),
+    }
+}
+
+/// Where a path of the task container is on the host, as its mounts tell.
+fn host_path(task: &TaskContainer, path: &Path) -> String {
+    let covering = task.mounts.iter().filter_map(|mount| {
+        let rest = path.strip_prefix(&mount.target).ok()?;
+        Some((mount.target.len(), Path::new(&mount.source).join(rest)))
+    });
+    let host = covering.max_by_key(|(length, _)| *length).map_or_else(|| path.to_owned(), |(_, host)| host);
+    host.to_string_lossy().trim_end_matches('/').to_owned()
+}
+
+/// Ask until the engine answers, within limits.
+async fn patiently<T, F>(address: &EngineAddress, mut ask: impl FnMut() -> F) -> Result<T, Refusal>
+where
+    F: Future<Output = Result<T, EngineError>>,
+{
+    let began = Instant::now();
+    let mut backoff = BACKOFF.0;
+    loop {
+        let left = ENGINE_PATIENCE.saturating_sub(began.elapsed());
+        let words = match tokio::time::timeout(left, ask()).await {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(EngineError::Unreachable(words))) => words,
+            Ok(Err(other)) => {
+                return Err(Refusal {
+                    status: STATUS_UNAVAILABLE,
+                    words: format!("the engine at {address} does not serve: {other}"),
+                });
+            }
+            Err(_) => "no answer in time".to_owned(),
+        };
+        if began.elapsed() + backoff >= ENGINE_PATIENCE {
+            return Err(Refusal {
+                status: STATUS_UNAVAILABLE,
+                words: format!(
+                    "the engine at {address} does not answer ({words}): is its socket mounted into the task container, \
+                     and the engine running?"
+                ),
+            });
+        }
+        if backoff == BACKOFF.0 {
+            warn!("waiting for the engine at {address}: {words}");
+        }
+        sleep(backoff).await;
+        backoff = (backoff * 2).min(BACKOFF.1);
+    }
+}
