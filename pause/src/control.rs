@@ -53,8 +53,8 @@ pub enum Frame<'a> {
     Err(&'a [u8]),
     /// From now on TERM and INT wait for the [`Frame::Exit`], at most so many seconds; 0 ends this.
     Hold(u32),
-    /// The pod's exit status. A bare pause ends with it at once. A supervising one remembers it, and ends with it when
-    /// the manager does not come to an end of its own.
+    /// The pod's exit status. A bare pause ends with it at once. A supervising one remembers the first, and ends with it
+    /// when its child has ended: a manager that crashes on the way, and the one that then cleans up, cannot lose it.
     Exit(u8),
     /// No sandbox will connect to the lifeline: stop listening.
     CloseListener,

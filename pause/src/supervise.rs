@@ -9,12 +9,12 @@
 //! | down | TERM, INT | remembered as a stop; the child is launched at once, to clean up |
 //! | down | another signal | nothing: there is nobody to tell |
 //! | down | the deadline | it is launched |
-//! | up | exits with N | pause ends with N, whatever was said before |
+//! | up | exits with N | pause ends with the verdict, else with N |
 //! | up | cannot be executed, is not found | pause ends with 126, 127 |
 //! | up | killed by a signal that a stop forwarded to this life | the end: 128 + signal, or the verdict; but a crash if an earlier life had spoken and this one had not: it died before it could have its handlers, and left what the earlier one made |
 //! | up | killed by any other signal (a crash), or no process could be made | not ending: launched again after [`BACKOFF_MS`]; ending: at once; beyond [`Supervised::MOST_RESTARTS`] in any [`WINDOW_MS`]: the end, as above |
 //! | any | health frame | published, unless ending: then the health is "stopping" |
-//! | any | exit frame N | remembered as the verdict |
+//! | any | exit frame N | remembered as the verdict, unless there is one: a life that only cleans up knows less |
 //!
 //! A crash also takes the health back to "starting", until the next life speaks.
 #![forbid(unsafe_code)]
@@ -92,7 +92,7 @@ impl Supervised {
             Event::Due => return self.due(now_ms),
             Event::CloseListener => return Decision::CloseListener,
             Event::Health(health) => self.health = health,
-            Event::Exit(status) => self.verdict = Some(status),
+            Event::Exit(status) => self.verdict = self.verdict.or(Some(status)),
             Event::Hold(_) | Event::ChannelClosed | Event::LifelineGone => {}
         }
         Decision::Continue
@@ -151,7 +151,7 @@ impl Supervised {
         self.health = Health::Starting;
         let attempt = self.restarts_within_window(now_ms);
         match end {
-            End::Exited(status) => Decision::Exit { status, why: Why::Ended(end) },
+            End::Exited(_) => Decision::Exit { status: self.last_word(end), why: Why::Ended(end) },
             End::NotFound | End::NotExecutable => Decision::Exit { status: end.code(), why: Why::Ended(end) },
             End::Killed(signal) if self.stop && forwarded.contains(signal) && !unready => {
                 Decision::Exit { status: self.last_word(end), why: Why::Ended(end) }
@@ -167,7 +167,7 @@ impl Supervised {
         }
     }
 
-    /// The status for an end that is no status: the verdict, if one was given.
+    /// The status to end with: the verdict, if one was given.
     fn last_word(&self, end: End) -> u8 {
         self.verdict.unwrap_or(end.code())
     }
@@ -243,15 +243,11 @@ mod tests {
     }
 
     #[test]
-    fn an_exit_status_is_the_end_whatever_was_said_before() {
+    fn an_exit_status_is_the_end_and_passed_on() {
         for status in 0..=255 {
             let want = end(status, End::Exited(status));
             play("by itself", &[(1, exited(status), want)]);
             play("asked to stop", &[(1, TERM, forward(Signal::Term)), (2, exited(status), want)]);
-            play(
-                "with another verdict",
-                &[(1, Event::Exit(!status), Decision::Continue), (2, exited(status), want)],
-            );
         }
     }
 
@@ -455,17 +451,17 @@ mod tests {
     }
 
     #[test]
-    fn a_verdict_is_the_status_when_the_child_has_none_of_its_own() {
+    fn a_verdict_is_the_status_whatever_becomes_of_the_child() {
         use Decision::Continue;
         type Story<'a> = &'a [(u64, Event, Decision)];
         let cases: [(&str, Story<'_>); 4] = [
             (
-                "a crash after the verdict: the next life cleans up at once, and its own status counts",
+                "a crash after the verdict: the next life cleans up at once, and need not know the status",
                 &[
                     (1, Event::Exit(7), Continue),
                     (2, SEGV, respawn(11, 0, 1)),
                     (2, Event::Due, launch(true)),
-                    (3, exited(9), end(9, End::Exited(9))),
+                    (3, exited(9), end(7, End::Exited(9))),
                 ],
             ),
             (
@@ -477,12 +473,12 @@ mod tests {
                 ],
             ),
             (
-                "the last verdict counts",
+                "the first verdict counts",
                 &[
                     (1, Event::Exit(7), Continue),
                     (1, Event::Exit(8), Continue),
                     (2, TERM, forward(Signal::Term)),
-                    (3, BY_TERM, end(8, End::Killed(15))),
+                    (3, BY_TERM, end(7, End::Killed(15))),
                 ],
             ),
             (
