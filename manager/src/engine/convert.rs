@@ -590,3 +590,460 @@ fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pod::identity::Identity;
+    use crate::pod::placement::Namespaces;
+    use serde_json::{Value, from_value, json};
+
+    fn pod(pid: Option<Holder>, ipc: Option<Holder>) -> PodSpec {
+        PodSpec {
+            identity: Identity {
+                pod: "id".into(),
+                name: "web.1".into(),
+                run: "now".into(),
+                origin: BTreeMap::from([("io.tandem.service".into(), "web".into())]),
+            },
+            namespaces: Namespaces {
+                pid,
+                ipc,
+                shm_size_bytes: Some(7),
+                cgroup_parent: Some("/parent".into()),
+            },
+            init: Vec::new(),
+            components: Vec::new(),
+            pull_always: false,
+            stop_timeout: Duration::from_secs(8),
+        }
+    }
+
+    fn component(container: ContainerSpec) -> ComponentSpec {
+        ComponentSpec { name: "app".into(), container, ..ComponentSpec::default() }
+    }
+
+    /// What is sent for a component in a pod of its own namespaces; the parts that are always the same are
+    /// taken out.
+    fn sent(container: ContainerSpec) -> Value {
+        let request = create_request(&pod(None, None), &component(container), Role::Component);
+        let mut body = serde_json::to_value(create_body(&request)).expect("JSON");
+        let map = body.as_object_mut().expect("an object");
+        map.remove("Labels");
+        map.remove("Image");
+        let host = map.get_mut("HostConfig").and_then(Value::as_object_mut).expect("an object");
+        for always in ["NetworkMode", "IpcMode", "CgroupParent"] {
+            assert!(host.remove(always).is_some(), "{always}");
+        }
+        if host.is_empty() {
+            map.remove("HostConfig");
+        }
+        body
+    }
+
+    #[test]
+    fn a_component_is_sent_with_what_was_said_and_no_more() {
+        let member = component(ContainerSpec {
+            image: "nginx".into(),
+            labels: BTreeMap::from([("a".into(), "b".into()), ("io.tandem.pod".into(), "forged".into())]),
+            shm_size_bytes: Some(1),
+            ..ContainerSpec::default()
+        });
+        let request = create_request(&pod(Some(Holder::Sandbox), Some(Holder::Sandbox)), &member, Role::Init);
+        assert_eq!(request.name, "web.1.podlike.app");
+        let want = json!({
+            "Image": "nginx",
+            "Labels": {
+                "a": "b",
+                "io.tandem.pod": "id",
+                "io.tandem.role": "init",
+                "io.tandem.component": "app",
+                "io.tandem.run": "now",
+                "io.tandem.service": "web",
+            },
+            "HostConfig": {
+                "NetworkMode": "container:id",
+                "PidMode": "container:web.1.pause",
+                "IpcMode": "container:web.1.pause",
+                "CgroupParent": "/parent",
+            },
+        });
+        assert_eq!(serde_json::to_value(create_body(&request)).expect("JSON"), want);
+    }
+
+    #[test]
+    fn namespaces_are_the_tasks_the_sandboxs_or_its_own() {
+        use Holder::{Sandbox, Task};
+        for (pid, ipc, want) in [
+            (None, None, ("", "private", Some(1))),
+            (Some(Task), None, ("container:id", "private", Some(1))),
+            (None, Some(Task), ("", "container:id", None)),
+            (Some(Sandbox), Some(Sandbox), ("container:web.1.pause", "container:web.1.pause", None)),
+        ] {
+            let member = component(ContainerSpec { shm_size_bytes: Some(1), ..ContainerSpec::default() });
+            let got = create_request(&pod(pid, ipc), &member, Role::Component);
+            let shm = got.container.shm_size_bytes;
+            assert_eq!((got.pid_mode.as_str(), got.ipc_mode.as_str(), shm), want, "{pid:?} {ipc:?}");
+            assert_eq!(got.network_mode, "container:id");
+        }
+    }
+
+    #[test]
+    fn the_sandbox_is_pause_and_can_do_nothing() {
+        let request = sandbox_request(&pod(Some(Holder::Sandbox), Some(Holder::Sandbox)), "sha256:1", "life");
+        let want = json!({
+            "Image": "sha256:1",
+            "Entrypoint": ["/pause"],
+            "Cmd": ["--lifeline", "life"],
+            "User": "65532:65532",
+            "Healthcheck": { "Test": ["NONE"] },
+            "Labels": {
+                "io.tandem.pod": "id",
+                "io.tandem.role": "sandbox",
+                "io.tandem.run": "now",
+                "io.tandem.service": "web",
+            },
+            "HostConfig": {
+                "NetworkMode": "container:id",
+                "IpcMode": "shareable",
+                "ShmSize": 7,
+                "CgroupParent": "/parent",
+                "CapDrop": ["ALL"],
+                "SecurityOpt": ["no-new-privileges"],
+                "ReadonlyRootfs": true,
+                "PidsLimit": 64,
+                "LogConfig": { "Type": "json-file", "Config": { "max-size": "64k", "max-file": "1" } },
+            },
+        });
+        assert_eq!(serde_json::to_value(create_body(&request)).expect("JSON"), want);
+        assert_eq!(request.name, "web.1.pause");
+        let request = sandbox_request(&pod(Some(Holder::Sandbox), None), "sha256:1", "life");
+        assert_eq!((request.ipc_mode.as_str(), request.container.shm_size_bytes), ("private", None));
+    }
+
+    #[test]
+    fn every_field_of_a_container_is_sent() {
+        let secs = |secs| Some(Duration::from_secs(secs));
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        let spec = ContainerSpec::default;
+        let cases = [
+            (
+                ContainerSpec { entrypoint: Some(words(&["/a", "b"])), ..spec() },
+                json!({ "Entrypoint": ["/a", "b"] }),
+            ),
+            (ContainerSpec { entrypoint: Some(Vec::new()), ..spec() }, json!({ "Entrypoint": [""] })),
+            (ContainerSpec { command: Some(words(&["a"])), ..spec() }, json!({ "Cmd": ["a"] })),
+            (ContainerSpec { command: Some(Vec::new()), ..spec() }, json!({ "Cmd": [] })),
+            (
+                ContainerSpec {
+                    environment: vec![
+                        ("A".into(), Some("1".into())),
+                        ("B".into(), None),
+                        ("C".into(), Some(String::new())),
+                    ],
+                    ..spec()
+                },
+                json!({ "Env": ["A=1", "B", "C="] }),
+            ),
+            (ContainerSpec { working_dir: Some("/w".into()), ..spec() }, json!({ "WorkingDir": "/w" })),
+            (ContainerSpec { user: Some("1:2".into()), ..spec() }, json!({ "User": "1:2" })),
+            (
+                ContainerSpec { tmpfs: BTreeMap::from([("/t".into(), "size=1m".into())]), ..spec() },
+                json!({ "HostConfig": { "Tmpfs": { "/t": "size=1m" } } }),
+            ),
+            (
+                ContainerSpec { read_only: true, ..spec() },
+                json!({ "HostConfig": { "ReadonlyRootfs": true } }),
+            ),
+            (
+                ContainerSpec { healthcheck: Some(HealthCheck::Disabled), ..spec() },
+                json!({ "Healthcheck": { "Test": ["NONE"] } }),
+            ),
+            (
+                ContainerSpec {
+                    healthcheck: Some(HealthCheck::Check {
+                        test: words(&["CMD", "true"]),
+                        interval: secs(1),
+                        timeout: secs(2),
+                        start_period: secs(3),
+                        retries: Some(4),
+                    }),
+                    ..spec()
+                },
+                json!({ "Healthcheck": {
+                    "Test": ["CMD", "true"], "Interval": 1_000_000_000, "Timeout": 2_000_000_000,
+                    "StartPeriod": 3_000_000_000_u64, "Retries": 4,
+                } }),
+            ),
+            (
+                ContainerSpec {
+                    healthcheck: Some(HealthCheck::Check {
+                        test: Vec::new(),
+                        interval: secs(1),
+                        timeout: None,
+                        start_period: None,
+                        retries: None,
+                    }),
+                    ..spec()
+                },
+                json!({ "Healthcheck": { "Interval": 1_000_000_000 } }),
+            ),
+            (
+                ContainerSpec { stop_signal: Some("SIGINT".into()), ..spec() },
+                json!({ "StopSignal": "SIGINT" }),
+            ),
+            (ContainerSpec { memory_bytes: Some(1), ..spec() }, json!({ "HostConfig": { "Memory": 1 } })),
+            (ContainerSpec { nano_cpus: Some(1), ..spec() }, json!({ "HostConfig": { "NanoCpus": 1 } })),
+            (ContainerSpec { pids_limit: Some(-1), ..spec() }, json!({ "HostConfig": { "PidsLimit": -1 } })),
+            (
+                ContainerSpec { cap_add: words(&["A"]), ..spec() },
+                json!({ "HostConfig": { "CapAdd": ["A"] } }),
+            ),
+            (
+                ContainerSpec { cap_drop: words(&["ALL"]), ..spec() },
+                json!({ "HostConfig": { "CapDrop": ["ALL"] } }),
+            ),
+            (ContainerSpec { shm_size_bytes: Some(1), ..spec() }, json!({ "HostConfig": { "ShmSize": 1 } })),
+            (ContainerSpec { tty: true, ..spec() }, json!({ "Tty": true })),
+            (ContainerSpec { stdin_open: true, ..spec() }, json!({ "OpenStdin": true })),
+        ];
+        for (container, want) in cases {
+            assert_eq!(sent(container.clone()), want, "{container:?}");
+        }
+    }
+
+    #[test]
+    fn every_kind_of_mount_is_sent() {
+        let bind = |path: &str, create, propagation: Option<&str>| MountSource::Bind {
+            path: path.into(),
+            create,
+            propagation: propagation.map(str::to_owned),
+        };
+        let cases = [
+            (false, bind("/h", true, None), json!({ "Binds": ["/h:/t:rw"] })),
+            (true, bind("/h", true, Some("rslave")), json!({ "Binds": ["/h:/t:ro,rslave"] })),
+            (
+                true,
+                bind("/h", false, Some("rslave")),
+                json!({ "Mounts": [{ "Type": "bind", "Source": "/h", "Target": "/t", "ReadOnly": true,
+                                     "BindOptions": { "Propagation": "rslave" } }] }),
+            ),
+            (
+                false,
+                bind("/a:b", true, None),
+                json!({ "Mounts": [{ "Type": "bind", "Source": "/a:b", "Target": "/t" }] }),
+            ),
+            (
+                false,
+                MountSource::Volume { name: Some("v".into()), no_copy: true },
+                json!({ "Mounts": [{ "Type": "volume", "Source": "v", "Target": "/t",
+                                     "VolumeOptions": { "NoCopy": true } }] }),
+            ),
+            (
+                true,
+                MountSource::Volume { name: None, no_copy: false },
+                json!({ "Mounts": [{ "Type": "volume", "Target": "/t", "ReadOnly": true }] }),
+            ),
+            (
+                false,
+                MountSource::Tmpfs { size_bytes: Some(9), mode: Some(0o1777) },
+                json!({ "Mounts": [{ "Type": "tmpfs", "Target": "/t",
+                                     "TmpfsOptions": { "SizeBytes": 9, "Mode": 0o1777 } }] }),
+            ),
+        ];
+        for (read_only, source, want) in cases {
+            let mounts = vec![Mount { target: "/t".into(), read_only, source }];
+            let got = sent(ContainerSpec { mounts, ..ContainerSpec::default() });
+            assert_eq!(got, json!({ "HostConfig": want }));
+        }
+    }
+
+    #[test]
+    fn the_grace_of_a_stop_is_whole_seconds_rounded_up() {
+        for (millis, want) in [(0, 0), (1, 1), (1000, 1), (1001, 2)] {
+            assert_eq!(whole_seconds(Duration::from_millis(millis)), want, "{millis} ms");
+        }
+        let mut member = component(ContainerSpec::default());
+        member.stop_grace = Some(Duration::from_millis(1500));
+        let body = create_body(&create_request(&pod(None, None), &member, Role::Component));
+        assert_eq!(body.stop_timeout, Some(2));
+    }
+
+    #[test]
+    fn a_containers_state_is_read_as_what_it_does() {
+        let exited = |status, oom, at_nanos| Status::Exited(Exit { status, oom, at_nanos });
+        let running = |health| Status::Running { health };
+        let never = "0001-01-01T00:00:00Z";
+        let cases = [
+            (
+                json!({ "Status": "created", "ExitCode": 0, "Error": "", "FinishedAt": never }),
+                Status::Created,
+            ),
+            (
+                json!({ "Status": "created", "ExitCode": 127, "Error": "not found", "FinishedAt": never }),
+                exited(127, false, 0),
+            ),
+            (json!({ "Status": "running" }), running(Health::None)),
+            (json!({ "Status": "paused", "Health": { "Status": "starting" } }), running(Health::Starting)),
+            (json!({ "Status": "restarting", "Health": { "Status": "healthy" } }), running(Health::Healthy)),
+            (json!({ "Status": "running", "Health": { "Status": "unhealthy" } }), running(Health::Unhealthy)),
+            (json!({ "Status": "running", "Health": { "Status": "none" } }), running(Health::None)),
+            (
+                json!({ "Status": "exited", "ExitCode": 137, "OOMKilled": true, "FinishedAt": "1970-01-01T00:00:01.5Z" }),
+                exited(137, true, 1_500_000_000),
+            ),
+            (json!({ "Status": "removing" }), Status::Removing),
+            (json!({ "Status": "dead", "ExitCode": 1 }), Status::Removing),
+        ];
+        for (state, want) in cases {
+            let state: ContainerState = from_value(state.clone()).expect("a state");
+            assert_eq!(status(&state), want, "{state:?}");
+        }
+    }
+
+    #[test]
+    fn the_task_container_is_read_whole_and_with_nulls() {
+        let task = task_container(
+            from_value(json!({
+                "Id": "id", "Name": "/web.1.x", "Image": "sha256:1",
+                "State": { "StartedAt": "2026-01-01T00:00:00.123456789Z" },
+                "Config": { "User": "65532", "Labels": { "a": "b" } },
+                "HostConfig": {
+                    "IpcMode": "private", "NetworkMode": "default", "CgroupParent": "/p", "Privileged": true,
+                    "CapAdd": ["CAP_KILL", "net_admin"], "CapDrop": ["ALL"], "Memory": 5,
+                },
+                "Mounts": [
+                    { "Type": "volume", "Name": "v", "Source": "/host/v", "Destination": "/data", "RW": true },
+                    { "Type": "bind", "Source": "/run", "Destination": "/var/run", "RW": false },
+                ],
+            }))
+            .expect("an inspection"),
+        );
+        assert_eq!((task.name.as_str(), task.image_id.as_str()), ("web.1.x", "sha256:1"));
+        assert_eq!(task.started_at, "2026-01-01T00:00:00.123456789Z");
+        assert_eq!(task.cap_add, ["KILL", "NET_ADMIN"]);
+        assert_eq!((task.cgroup_parent.as_str(), task.memory_bytes, task.privileged), ("/p", 5, true));
+        assert_eq!((task.mounts[0].volume.as_deref(), task.mounts[0].writable), (Some("v"), true));
+        assert_eq!((task.mounts[1].volume.as_deref(), task.mounts[1].target.as_str()), (None, "/var/run"));
+
+        let bare = json!({ "Id": "id", "Config": { "Labels": null }, "HostConfig": { "CapAdd": null }, "Mounts": null });
+        let bare = task_container(from_value(bare).expect("an inspection"));
+        assert_eq!(bare, TaskContainer { id: "id".into(), ..TaskContainer::default() });
+    }
+
+    #[test]
+    fn an_image_has_a_health_check_or_has_none() {
+        for (config, want) in [
+            (json!(null), false),
+            (json!({}), false),
+            (json!({ "Healthcheck": { "Test": ["NONE"] } }), false),
+            (json!({ "Healthcheck": { "Test": [] } }), false),
+            (json!({ "Healthcheck": { "Test": ["CMD-SHELL", "true"] } }), true),
+        ] {
+            let image = from_value(json!({ "Config": config })).expect("an image");
+            assert_eq!(has_healthcheck(image), want, "{config}");
+        }
+    }
+
+    #[test]
+    fn events_are_read_from_action_and_actor() {
+        let died = |status| Some(EventKind::Died(Exit { status, oom: false, at_nanos: 9 }));
+        for (action, attributes, want) in [
+            ("die", json!({ "exitCode": "255" }), died(255)),
+            ("die", json!({}), died(255)),
+            ("oom", json!({}), Some(EventKind::Oom)),
+            ("destroy", json!({}), Some(EventKind::Destroyed)),
+            ("health_status: healthy", json!({}), Some(EventKind::Health(Health::Healthy))),
+            ("health_status: unhealthy", json!({}), Some(EventKind::Health(Health::Unhealthy))),
+            ("health_status: starting", json!({}), Some(EventKind::Health(Health::Starting))),
+            ("health_status: running", json!({}), None),
+            ("exec_die", json!({ "exitCode": "1" }), None),
+        ] {
+            // `status` and `id` are older engines'; they must not be needed, nor looked at.
+            let message = json!({
+                "status": "start", "id": "other", "Type": "container", "Action": action,
+                "Actor": { "ID": "id", "Attributes": attributes }, "time": 1, "timeNano": 9,
+            });
+            let got = event(from_value(message).expect("an event"));
+            assert_eq!(got, want.map(|kind| Event { id: "id".into(), kind }), "{action}");
+        }
+    }
+
+    #[test]
+    fn a_pull_tells_what_is_worth_a_line() {
+        let mut progress = PullProgress::default();
+        let mut take = |secs: u64, message: Value| {
+            progress.take(from_value(message).expect("a message"), Duration::from_secs(secs))
+        };
+        let layer = |id: &str, status: &str, current: u64, total: u64| json!({ "id": id, "status": status, "progressDetail": { "current": current, "total": total } });
+        let cases = [
+            (
+                0,
+                json!({ "status": "Pulling from library/nginx", "id": "1.27" }),
+                Some("Pulling from library/nginx"),
+            ),
+            (1, json!({ "status": "Pulling fs layer", "progressDetail": {}, "id": "a" }), None),
+            (2, layer("b", "Already exists", 0, 0), None),
+            (3, layer("a", "Downloading", 1_000_000, 4_500_000), None),
+            (
+                7,
+                layer("a", "Downloading", 2_000_000, 4_500_000),
+                Some("1 of 2 layers, downloaded 2.0 of 4.5 MB"),
+            ),
+            (8, layer("a", "Download complete", 0, 0), None),
+            (12, layer("a", "Extracting", 1, 2), Some("1 of 2 layers, downloaded 4.5 of 4.5 MB")),
+            (60, layer("a", "Extracting", 2, 2), None),
+            (61, layer("a", "Pull complete", 0, 0), Some("2 of 2 layers, downloaded 4.5 of 4.5 MB")),
+            (61, json!({ "status": "Digest: sha256:1" }), Some("Digest: sha256:1")),
+        ];
+        for (secs, message, want) in cases {
+            assert_eq!(take(secs, message.clone()), Ok(want.map(str::to_owned)), "{message}");
+        }
+        for message in [
+            json!({ "errorDetail": { "message": "denied" }, "error": "denied" }),
+            json!({ "error": "denied" }),
+        ] {
+            assert_eq!(take(62, message), Err(EngineError::Refused("denied".into())));
+        }
+    }
+
+    #[test]
+    fn an_image_reference_is_split_as_dockers_command_line_does() {
+        for (text, name, tag) in [
+            ("nginx", "nginx", "latest"),
+            ("nginx:1.27", "nginx", "1.27"),
+            ("reg.io:5000/a/b", "reg.io:5000/a/b", "latest"),
+            ("reg.io:5000/a/b:x", "reg.io:5000/a/b", "x"),
+            ("a@sha256:12", "a", "sha256:12"),
+            ("reg:5000/a:x@sha256:12", "reg:5000/a", "sha256:12"),
+        ] {
+            let want = ImageReference { name: name.into(), tag: tag.into() };
+            assert_eq!(ImageReference::parse(text), Ok(want), "{text}");
+        }
+        for text in ["", "a b", "../containers/json", "a/../b", "a?b", "a#b", "a%2e", "/a", "a/", "\u{fc}"] {
+            assert!(matches!(ImageReference::parse(text), Err(EngineError::Refused(_))), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_are_read_to_the_nanosecond() {
+        for (text, want) in [
+            ("1970-01-01T00:00:00.000000001Z", Some(1)),
+            ("1970-01-02T00:00:00Z", Some(86_400_000_000_000)),
+            ("2000-02-29T12:30:15.5Z", Some(951_827_415_500_000_000)),
+            ("2026-11-21T08:44:07.648916751Z", Some(1_795_250_647_648_916_751)),
+            ("2026-11-21T10:44:07.648916751+02:00", Some(1_795_250_647_648_916_751)),
+            ("2026-11-21T03:14:07.648916751-05:30", Some(1_795_250_647_648_916_751)),
+            ("2100-03-01T00:00:00Z", Some(4_107_542_400_000_000_000)),
+            ("0001-01-01T00:00:00Z", None),
+            ("9999-12-31T23:59:59Z", None),
+            ("2026-11-21 08:44", None),
+            ("2026-11-21T08:44:07", None),
+            ("2026-11-21T08:44:07.Z7", None),
+            ("2026-1\u{fc}-21T08:44:07Z", None),
+            ("", None),
+        ] {
+            assert_eq!(nanos(text), want, "{text}");
+        }
+    }
+}

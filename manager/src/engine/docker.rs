@@ -1,10 +1,10 @@
 //! The Docker Engine: its API over HTTP, and what its answers mean. No policy.
 //!
 //! bollard makes and reads the ordinary calls; their requests travel through our own
-//! [`Transport`](super::transport), which says why. Two things of bollard's are not used:
+//! `Transport`, which says why. Two things of bollard's are not used:
 //! - **Its URLs.** bollard 0.21 negotiates a version of the API and then leaves it out of the path, so that
-//!   each engine would answer in its newest dialect. [`Transport`] sees `/containers/...` and
-//!   [`versioned`] puts `/v1.41` before it.
+//!   each engine would answer in its newest dialect. `Transport` sees `/containers/...` and
+//!   `versioned` puts `/v1.41` before it.
 //! - **Its streams** (attach, events, pull). They are lazy, so that nobody can tell when the engine has
 //!   begun to listen; the decoder of attached output takes a terminal's byte for a frame's header when it
 //!   is below 3, and holds a whole frame in memory. Here the request is sent at once, and the body is what
@@ -434,13 +434,16 @@ async fn accepted(response: Response<Incoming>) -> Result<Response<Incoming>, En
     let body = body.map(|body| body.to_bytes()).unwrap_or_default();
     let words = serde_json::from_slice(&body)
         .map(|words: Words| words.message)
-        .unwrap_or_else(|_| String::from_utf8_lossy(&body).trim().to_owned());
+        .unwrap_or_else(|_| String::from_utf8_lossy(&body).into_owned());
     Err(refusal(status.as_u16(), words))
 }
 
 /// What a status other than success means. The one place that knows.
 fn refusal(status: u16, words: String) -> EngineError {
-    let words = if words.is_empty() { format!("the engine answers with status {status}") } else { words };
+    let words = match words.trim() {
+        "" => format!("the engine answers with status {status}"),
+        words => words.to_owned(),
+    };
     match status {
         404 => EngineError::NotFound(words),
         409 => EngineError::Conflict(words),
@@ -552,5 +555,224 @@ impl Lines {
                 None
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pod::observed::{EventKind, Health};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::UnixListener;
+    use tokio::task::JoinHandle;
+
+    /// An engine that gives these answers, one a connection, and then the lines of the requests.
+    fn canned(answers: Vec<String>) -> (DockerEngine, JoinHandle<Vec<String>>) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("engine.sock");
+        let listener = UnixListener::bind(&path).expect("a socket");
+        let engine = DockerEngine::new(&EngineAddress::Unix(path)).expect("no TLS");
+        let server = tokio::spawn(async move {
+            let mut requests = Vec::new();
+            for answer in answers {
+                let (mut stream, _) = listener.accept().await.expect("a connection");
+                let mut request = vec![0; 65536];
+                let length = stream.read(&mut request).await.expect("a request");
+                let text = String::from_utf8_lossy(&request[..length]).into_owned();
+                requests.push(text.lines().next().unwrap_or_default().to_owned());
+                // Byte by byte: whatever is read must not depend on how it is cut.
+                for byte in answer.as_bytes() {
+                    if stream.write_all(&[*byte]).await.is_err() {
+                        break;
+                    }
+                    tokio::task::yield_now().await;
+                }
+            }
+            drop(folder);
+            requests
+        });
+        (engine, server)
+    }
+
+    fn ping(version: &str) -> String {
+        format!("HTTP/1.1 200 OK\r\nApi-Version: {version}\r\nContent-Length: 2\r\n\r\nOK")
+    }
+
+    fn answer(status: &str, body: &str) -> String {
+        format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+    }
+
+    /// As an attach is answered: no length, ended by the end of the connection.
+    fn endless(body: &str) -> String {
+        format!("HTTP/1.1 200 OK\r\nContent-Type: application/vnd.docker.raw-stream\r\n\r\n{body}")
+    }
+
+    #[tokio::test]
+    async fn calls_are_made_in_the_older_of_both_versions() {
+        for (engines, spoken) in [("1.41", "1.41"), ("1.53", "1.53"), ("1.99", "1.53"), ("2.0", "1.53")] {
+            let info = r#"{"ServerVersion":"9","CgroupDriver":"systemd","CgroupVersion":"2"}"#;
+            let (engine, server) = canned(vec![ping(engines), answer("200 OK", info), endless("raw")]);
+            let info = engine.info().await.expect("an answer");
+            let want = EngineInfo { version: "9".into(), cgroup_driver: "systemd".into(), cgroup_version: 2 };
+            assert_eq!(info, want);
+            let output: Vec<_> = engine.attach("id").await.expect("attached").collect().await;
+            assert_eq!(output.into_iter().collect::<Result<Vec<_>, _>>().expect("bytes").concat(), b"raw");
+            let attach = format!("POST /v{spoken}/containers/id/attach?stream=1&stdout=1&stderr=1 HTTP/1.1");
+            let want = ["GET /_ping HTTP/1.1".to_owned(), format!("GET /v{spoken}/info HTTP/1.1"), attach];
+            assert_eq!(server.await.expect("served"), want);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_engine_that_is_too_old_or_none_at_all_is_refused() {
+        for (says, want) in [("1.40", "Tandem needs 1.41"), ("later", "this is no Docker Engine")] {
+            let (engine, _) = canned(vec![ping(says)]);
+            let error = engine.info().await.expect_err(says);
+            assert!(matches!(&error, EngineError::Refused(words) if words.contains(want)), "{error:?}");
+        }
+        let (engine, _) = canned(vec![answer("200 OK", "hello")]);
+        let error = engine.info().await.expect_err("a web server");
+        assert!(matches!(&error, EngineError::Refused(words) if words.contains("`nothing`")), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn what_the_engine_says_is_passed_on_in_its_own_words() {
+        let cases = [
+            ("404 Not Found", EngineError::NotFound("words".into())),
+            ("409 Conflict", EngineError::Conflict("words".into())),
+            ("400 Bad Request", EngineError::Refused("words".into())),
+            ("403 Forbidden", EngineError::Refused("words".into())),
+            ("500 Internal Server Error", EngineError::Refused("words".into())),
+            ("502 Bad Gateway", EngineError::Unreachable("words".into())),
+        ];
+        for (status, want) in cases {
+            for body in [r#"{"message":"words"}"#, "words\n"] {
+                // Ours and bollard's way of making a call.
+                let (engine, _) = canned(vec![ping("1.41"), answer(status, body)]);
+                assert_eq!(engine.attach("id").await.err(), Some(want.clone()), "{status}: {body}");
+                let (engine, _) = canned(vec![ping("1.41"), answer(status, body)]);
+                assert_eq!(engine.inspect("id").await, Err(want.clone()), "{status}: {body}");
+            }
+        }
+        assert_eq!(
+            refusal(418, String::new()),
+            EngineError::Refused("the engine answers with status 418".into())
+        );
+    }
+
+    #[tokio::test]
+    async fn already_so_is_done() {
+        let cases = ["304 Not Modified", "404 Not Found", "409 Conflict"];
+        let words = r#"{"message":"removal of container x is already in progress"}"#;
+        let mut answers = vec![ping("1.41"), "HTTP/1.1 304 Not Modified\r\n\r\n".to_owned()];
+        answers.push("HTTP/1.1 304 Not Modified\r\n\r\n".to_owned());
+        answers.extend(cases[1..].iter().map(|status| answer(status, words)));
+        let (engine, server) = canned(answers);
+        assert_eq!(engine.start("x").await, Ok(()));
+        assert_eq!(engine.stop("x", Duration::from_millis(1)).await, Ok(()));
+        assert_eq!(engine.remove("x").await, Ok(()));
+        assert_eq!(engine.remove("x").await, Ok(()));
+        let requests = server.await.expect("served");
+        assert_eq!(requests[2], "POST /v1.41/containers/x/stop?t=1 HTTP/1.1");
+        assert_eq!(requests[3], "DELETE /v1.41/containers/x?v=true&force=true&link=false HTTP/1.1");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_engine_that_says_nothing_is_unreachable_after_the_limit() {
+        let (engine, _server) = canned(vec![String::new()]);
+        // The connection stays open: this answer is never begun.
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("mute.sock");
+        let _mute = UnixListener::bind(&path).expect("a socket");
+        let mute = DockerEngine::new(&EngineAddress::Unix(path)).expect("no TLS");
+        let error = mute.info().await.expect_err("no answer");
+        assert_eq!(error, EngineError::Unreachable("no answer within 30 s".into()));
+        let error = engine.info().await.expect_err("closed at once");
+        assert!(matches!(error, EngineError::Unreachable(_)), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn an_engine_that_came_back_as_another_version_is_asked_again() {
+        let gone = r#"{"message":"client version 1.41 is too old. Minimum supported API version is 1.44"}"#;
+        let (engine, server) = canned(vec![
+            ping("1.41"),
+            answer("400 Bad Request", gone),
+            ping("1.52"),
+            answer("204 No Content", ""),
+        ]);
+        assert!(matches!(engine.start("x").await, Err(EngineError::Unreachable(_))));
+        assert_eq!(engine.start("x").await, Ok(()));
+        assert_eq!(server.await.expect("served")[3], "POST /v1.52/containers/x/start HTTP/1.1");
+    }
+
+    #[tokio::test]
+    async fn events_are_asked_for_since_a_moment_ago_and_told_once() {
+        let died = r#"{"Type":"container","Action":"die","Actor":{"ID":"a","Attributes":{"exitCode":"7","x":"y"}},"time":5,"timeNano":5000000001}"#;
+        let health = r#"{"Action":"health_status: healthy","Actor":{"ID":"b","Attributes":{}},"timeNano":6}"#;
+        // As API 1.52 and newer write it, and without a line end at the last.
+        let lines = format!("{died}\n\n{died}\n{health}\r\n{health}");
+        let (engine, server) = canned(vec![
+            ping("1.41"),
+            answer("200 OK", r#"{"SystemTime":"1970-01-01T00:00:05.000000007+00:00"}"#),
+            endless(&lines),
+        ]);
+        let events: Vec<_> = engine.events("pod").await.expect("a stream").collect().await;
+        let events: Vec<Event> = events.into_iter().collect::<Result<_, _>>().expect("events");
+        let exit = crate::pod::observed::Exit { status: 7, oom: false, at_nanos: 5_000_000_001 };
+        let want = [
+            Event { id: "a".into(), kind: EventKind::Died(exit) },
+            Event { id: "b".into(), kind: EventKind::Health(Health::Healthy) },
+        ];
+        assert_eq!(events, want);
+        let request = &server.await.expect("served")[2];
+        assert!(
+            request.starts_with("GET /v1.41/events?since=5.000000007&filters=%7B%22event%22%3A%5B"),
+            "{request}"
+        );
+        assert!(request.contains("io.tandem.pod%3Dpod"), "{request}");
+    }
+
+    #[tokio::test]
+    async fn a_pull_ends_with_the_registrys_words() {
+        let body = "{\"status\":\"Pulling from a/b\",\"id\":\"1\"}\r\n{\"errorDetail\":{\"message\":\"toomanyrequests\"},\"error\":\"toomanyrequests\"}\r\n";
+        let (engine, server) = canned(vec![ping("1.41"), endless(body)]);
+        let lines: Vec<_> = engine.pull("reg:5000/a/b:1").collect().await;
+        assert_eq!(
+            lines,
+            [Ok("Pulling from a/b".into()), Err(EngineError::Refused("toomanyrequests".into()))]
+        );
+        let want = "POST /v1.41/images/create?fromImage=reg%3A5000%2Fa%2Fb&tag=1 HTTP/1.1";
+        assert_eq!(server.await.expect("served")[1], want);
+        let (engine, _) = canned(Vec::new());
+        let lines: Vec<_> = engine.pull("../../containers/x").collect().await;
+        assert!(
+            matches!(&lines[..], [Err(EngineError::Refused(words))] if words.contains("invalid reference"))
+        );
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_is_not_json_or_has_no_line_ends_is_an_error() {
+        let (engine, _) = canned(vec![ping("1.41"), endless("<html>\n")]);
+        let lines: Vec<_> = engine.pull("a").collect().await;
+        assert!(matches!(&lines[..], [Err(EngineError::Refused(words))] if words.contains("not understood")));
+    }
+
+    #[test]
+    fn a_path_gets_the_version_once() {
+        for (path, want) in [
+            ("/info", "/v1.41/info"),
+            ("http://engine/containers/x/json?a=b", "/v1.41/containers/x/json?a=b"),
+            ("/volumes/x", "/v1.41/volumes/x"),
+            ("/v1.53/info", "/v1.53/info"),
+        ] {
+            let request = versioned(request(Method::GET, path, ()), "/v1.41").expect("a path");
+            assert_eq!(request.uri(), want, "{path}");
+        }
+    }
+
+    #[test]
+    fn text_in_a_path_stays_one_part_of_it() {
+        assert_eq!(encoded("a-._~Z9"), "a-._~Z9");
+        assert_eq!(encoded("../?#%ü "), "..%2F%3F%23%25%C3%BC%20");
     }
 }

@@ -11,12 +11,13 @@
 //! socket, an idle connection costs memory here and in the engine, and one that the engine closed between
 //! two requests leaves open whether a `create` was done. Dropping a request or its answer closes its
 //! connection, which tells the engine to give up, too: that is how a pull ends at once on TERM.
-#![expect(clippy::disallowed_methods, reason = "reads the TLS key and certificates")]
 
 use std::error::Error;
 use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use hyper::body::{Body, Incoming};
@@ -27,6 +28,7 @@ use hyper_util::rt::TokioIo;
 use nix::sys::socket::{setsockopt, sockopt};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::ring;
@@ -172,13 +174,31 @@ impl Transport {
 
 /// A TCP connection that notices when the other side is gone.
 async fn dial(host: &str, port: u16) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect((host, port)).await?;
+    let stream = TcpStream::connect(&*look_up(host, port).await?).await?;
     stream.set_nodelay(true)?;
     setsockopt(&stream, sockopt::KeepAlive, &true)?;
     setsockopt(&stream, sockopt::TcpKeepIdle, &KEEPALIVE_SECS)?;
     setsockopt(&stream, sockopt::TcpKeepInterval, &KEEPALIVE_SECS)?;
     setsockopt(&stream, sockopt::TcpKeepCount, &KEEPALIVE_PROBES)?;
     Ok(stream)
+}
+
+/// The addresses of a host. A name is looked up on a thread that is gone afterwards: one of tokio's would
+/// live on for a while, with the capabilities that the manager gives up in the meantime, which belong to
+/// threads.
+async fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    if let Ok(address) = host.parse() {
+        return Ok(vec![SocketAddr::new(address, port)]);
+    }
+    let (tell, told) = oneshot::channel();
+    let name = host.to_owned();
+    let thread = thread::Builder::new().name("look-up".into()).spawn(move || {
+        let _ = tell.send((name.as_str(), port).to_socket_addrs().map(Vec::from_iter));
+    })?;
+    let addresses = told.await.unwrap_or_else(|_| Err(io::ErrorKind::NotFound.into()));
+    // It has nothing more to do: this does not wait.
+    let _ = thread.join();
+    addresses
 }
 
 /// Trusts `ca.pem` alone, and presents `cert.pem` with `key.pem`.
@@ -209,4 +229,173 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 
 fn file_fault(path: &Path, fault: impl ToString) -> TlsError {
     TlsError::File { path: path.to_owned(), fault: fault.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use http_body_util::{BodyExt, Empty};
+    use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+    use std::fs;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+    use tokio_rustls::rustls::ServerConfig;
+    use tokio_rustls::rustls::server::WebPkiClientVerifier;
+
+    /// A certificate authority.
+    struct Authority {
+        pem: String,
+        issuer: Issuer<'static, KeyPair>,
+    }
+
+    impl Authority {
+        fn new() -> Self {
+            let mut params = CertificateParams::new(Vec::new()).expect("no names");
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            let key = KeyPair::generate().expect("a key");
+            let pem = params.self_signed(&key).expect("signed").pem();
+            Authority { pem, issuer: Issuer::new(params, key) }
+        }
+
+        /// Certificate and key for this name, as PEM.
+        fn issue(&self, name: &str) -> (String, String) {
+            let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
+            params.extended_key_usages =
+                vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+            let key = KeyPair::generate().expect("a key");
+            let certificate = params.signed_by(&key, &self.issuer).expect("signed");
+            (certificate.pem(), key.serialize_pem())
+        }
+
+        /// What `DOCKER_CERT_PATH` names: trust in `self`, a client's certificate of `of`.
+        fn folder(&self, of: &Authority) -> tempfile::TempDir {
+            let folder = tempfile::tempdir().expect("a folder");
+            let (certificate, key) = of.issue("client");
+            for (name, text) in [("ca.pem", &self.pem), ("cert.pem", &certificate), ("key.pem", &key)] {
+                fs::write(folder.path().join(name), text).expect("written");
+            }
+            folder
+        }
+    }
+
+    const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK";
+
+    /// An engine with TLS, known as `localhost` by this authority, that demands certificates of it.
+    async fn engine(authority: &Authority) -> u16 {
+        let provider = Arc::new(ring::default_provider());
+        let mut roots = RootCertStore::empty();
+        roots
+            .add(CertificateDer::from_pem_slice(authority.pem.as_bytes()).expect("PEM"))
+            .expect("a certificate");
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+        let (certificate, key) = authority.issue("localhost");
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_client_cert_verifier(verifier.build().expect("a verifier"))
+            .with_single_cert(
+                vec![CertificateDer::from_pem_slice(certificate.as_bytes()).expect("PEM")],
+                PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("PEM"),
+            )
+            .expect("a configuration");
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("localhost:0").await.expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+                if matches!(stream.read(&mut [0; 4096]).await, Ok(1..)) {
+                    let _ = stream.write_all(ANSWER).await;
+                    let _ = stream.shutdown().await;
+                }
+            }
+        });
+        port
+    }
+
+    async fn ask(address: &EngineAddress) -> Result<Bytes, String> {
+        let transport = Transport::new(address).map_err(|error| error.to_string())?;
+        let answer =
+            transport.send(Request::new(Empty::<Bytes>::new())).await.map_err(|error| error.to_string())?;
+        let body = answer.into_body().collect().await.map_err(|error| error.to_string())?;
+        Ok(body.to_bytes())
+    }
+
+    fn tls(host: &str, port: u16, certificates: &Path) -> EngineAddress {
+        EngineAddress::Tls { host: host.into(), port, certificates: certificates.into() }
+    }
+
+    #[tokio::test]
+    async fn tls_with_certificates_of_both_sides_works_and_its_files_are_read_once() {
+        let authority = Authority::new();
+        let port = engine(&authority).await;
+        let folder = authority.folder(&authority);
+        let transport = Transport::new(&tls("localhost", port, folder.path())).expect("valid files");
+        // From here on the manager may not read them any more.
+        folder.close().expect("removed");
+        for _ in 0..2 {
+            let answer = transport.send(Request::new(Empty::<Bytes>::new())).await.expect("an answer");
+            assert_eq!(answer.into_body().collect().await.expect("a body").to_bytes(), "OK");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_engine_of_another_authority_or_name_is_not_spoken_to() {
+        let (ours, theirs) = (Authority::new(), Authority::new());
+        let port = engine(&theirs).await;
+        let error = ask(&tls("localhost", port, ours.folder(&theirs).path())).await.expect_err("a stranger");
+        assert!(error.contains("invalid peer certificate"), "{error}");
+        let port = engine(&ours).await;
+        let error = ask(&tls("127.0.0.1", port, ours.folder(&ours).path())).await.expect_err("another name");
+        assert!(error.contains("invalid peer certificate"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn an_engine_that_does_not_know_us_does_not_answer() {
+        let (ours, theirs) = (Authority::new(), Authority::new());
+        let port = engine(&ours).await;
+        ask(&tls("localhost", port, ours.folder(&theirs).path())).await.expect_err("we are strangers");
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_lacks_a_file_is_named() {
+        let authority = Authority::new();
+        let folder = authority.folder(&authority);
+        for name in ["ca.pem", "cert.pem", "key.pem"] {
+            let path = folder.path().join(name);
+            let text = fs::read(&path).expect("there");
+            fs::write(&path, "nothing").expect("written");
+            let error = ask(&tls("localhost", 1, folder.path())).await.expect_err("no PEM");
+            assert!(error.starts_with(&format!("`{}`: ", path.display())), "{error}");
+            fs::remove_file(&path).expect("removed");
+            let error = ask(&tls("localhost", 1, folder.path())).await.expect_err("no file");
+            assert!(error.contains(name) && error.contains("No such file"), "{error}");
+            fs::write(&path, text).expect("written");
+        }
+    }
+
+    #[tokio::test]
+    async fn plain_tcp_by_name_and_by_address_and_nobody_there() {
+        let listener = TcpListener::bind("localhost:0").await.expect("a port");
+        let bound = listener.local_addr().expect("bound");
+        let server = tokio::spawn(async move {
+            for _ in 0..2 {
+                let (mut stream, _) = listener.accept().await.expect("a connection");
+                assert!(stream.read(&mut [0; 4096]).await.is_ok_and(|length| length > 0));
+                stream.write_all(ANSWER).await.expect("written");
+            }
+        });
+        for host in ["localhost".to_owned(), bound.ip().to_string()] {
+            let address = EngineAddress::Tcp { host, port: bound.port() };
+            assert_eq!(ask(&address).await.as_deref(), Ok(&b"OK"[..]), "{address}");
+        }
+        server.await.expect("served");
+        let address = EngineAddress::Tcp { host: "localhost".into(), port: bound.port() };
+        let error = ask(&address).await.expect_err("nobody is there");
+        assert_eq!(error, format!("tcp://localhost:{}: Connection refused (os error 111)", bound.port()));
+        let error = ask(&EngineAddress::Tcp { host: "no-such-host.invalid".into(), port: 1 }).await;
+        assert!(error.expect_err("no such host").contains("no-such-host.invalid:1: failed to lookup"));
+    }
 }
