@@ -1,1 +1,554 @@
-//! Compose keys.
+//! The Compose keys of one component: which there are, and what may stand under each.
+
+use std::collections::BTreeMap;
+
+use super::cursor::{Cursor, Pair};
+use super::fault::{nearest, quote, quote_all};
+use super::raw::Raw;
+use super::values::{
+    Shortest, boolean, capability, duration, integer, nano_cpus, signal, size, text, tidy_path,
+};
+use super::volumes;
+use crate::pod::spec::{Condition, Dependency, HealthCheck};
+
+/// The least memory that the engine gives a container.
+const LEAST_MEMORY: i64 = 6 << 20;
+
+/// Namespaces of labels that mean something to those who read them.
+const TAKEN_LABELS: &[(&str, &str)] = &[
+    ("io.tandem.", "valid is any other name: Tandem finds its containers by these"),
+    ("com.docker.swarm.", "valid is any other name: Swarm would count the component as a task of its own"),
+    (
+        "com.docker.stack.",
+        "valid is any other name: `docker stack` would count the component as a part of a stack",
+    ),
+    (
+        "com.docker.compose.",
+        "valid is any other name: Compose would count the component as a service and remove it",
+    ),
+];
+
+/// What becomes of a key.
+enum Key {
+    /// It is read.
+    Read(fn(&mut Raw, &Cursor<'_>)),
+    /// A pod cannot have it: where to say it instead.
+    Elsewhere(&'static str),
+    /// It comes with a later version.
+    Later,
+}
+
+use Key::{Elsewhere, Later, Read};
+
+const TASK_NETWORK: &str =
+    "components share the network of the task container: set it on the pod's own service";
+const SWARM_RESTARTS: &str =
+    "the pod restarts as a whole: set `deploy.restart_policy` on the pod's own service";
+const NAME_RESOLUTION: &str = "set it on the pod's own service: components resolve names as it does";
+
+/// Every key of a service in Compose, and what a component does with it.
+const KEYS: &[(&str, Key)] = &[
+    ("annotations", Later),
+    ("attach", Later),
+    ("blkio_config", Later),
+    ("build", Elsewhere("build the image beforehand and name it with `image`")),
+    ("cap_add", Read(|raw, cursor| raw.container.cap_add = capabilities(cursor))),
+    ("cap_drop", Read(|raw, cursor| raw.container.cap_drop = capabilities(cursor))),
+    ("cgroup", Elsewhere("leave it out: components are in the pod's cgroup")),
+    ("cgroup_parent", Elsewhere("leave it out: components are in the pod's cgroup")),
+    ("command", Read(|raw, cursor| raw.container.command = words(cursor))),
+    ("configs", Later),
+    (
+        "container_name",
+        Elsewhere("leave it out: a component's container is named after the task and the component"),
+    ),
+    ("cpu_count", Later),
+    ("cpu_percent", Later),
+    ("cpu_period", Later),
+    ("cpu_quota", Later),
+    ("cpu_rt_period", Later),
+    ("cpu_rt_runtime", Later),
+    ("cpu_shares", Later),
+    ("cpus", Read(|raw, cursor| raw.container.nano_cpus = nano_cpus(cursor))),
+    ("cpuset", Later),
+    ("credential_spec", Later),
+    ("depends_on", Read(depends_on)),
+    ("deploy", Later),
+    ("develop", Elsewhere("leave it out: it is for `docker compose watch`")),
+    ("device_cgroup_rules", Later),
+    ("devices", Later),
+    ("dns", Elsewhere(NAME_RESOLUTION)),
+    ("dns_opt", Elsewhere(NAME_RESOLUTION)),
+    ("dns_search", Elsewhere(NAME_RESOLUTION)),
+    ("domainname", Elsewhere("components have the task container's: set it on the pod's own service")),
+    ("entrypoint", Read(|raw, cursor| raw.container.entrypoint = words(cursor))),
+    ("env_file", Read(env_file)),
+    ("environment", Read(environment)),
+    ("expose", Elsewhere("leave it out: components reach each other on `localhost`")),
+    ("extends", Later),
+    ("external_links", Elsewhere(NAME_RESOLUTION)),
+    ("extra_hosts", Elsewhere(NAME_RESOLUTION)),
+    ("gpus", Later),
+    ("group_add", Later),
+    ("healthcheck", Read(|raw, cursor| raw.container.healthcheck = healthcheck(cursor))),
+    ("hostname", Elsewhere("components have the task container's: set it on the pod's own service")),
+    ("image", Read(image)),
+    ("init", Elsewhere("leave it out: pause reaps the processes of the pod")),
+    ("ipc", Elsewhere("it is the pod's to say: use the manager's flag `--ipc`")),
+    ("isolation", Later),
+    ("label_file", Later),
+    ("labels", Read(labels)),
+    ("links", Elsewhere("leave it out: components reach each other on `localhost`")),
+    ("logging", Later),
+    ("mac_address", Elsewhere(TASK_NETWORK)),
+    ("mem_limit", Read(|raw, cursor| raw.container.memory_bytes = memory(cursor))),
+    ("mem_reservation", Later),
+    ("mem_swappiness", Later),
+    ("memswap_limit", Later),
+    ("models", Later),
+    ("network_mode", Elsewhere(TASK_NETWORK)),
+    ("networks", Elsewhere(TASK_NETWORK)),
+    ("oom_kill_disable", Later),
+    ("oom_score_adj", Later),
+    ("pid", Elsewhere("it is the pod's to say: use the manager's flag `--pids`")),
+    ("pids_limit", Read(|raw, cursor| raw.container.pids_limit = pids(cursor))),
+    ("platform", Later),
+    ("ports", Elsewhere("publish ports on the pod's own service: components share its network")),
+    ("post_start", Later),
+    ("pre_stop", Later),
+    ("privileged", Read(|_, cursor| privileged(cursor))),
+    ("profiles", Elsewhere("leave the component out instead")),
+    ("provider", Elsewhere("use the `image` of a container")),
+    ("pull_policy", Later),
+    ("read_only", Read(|raw, cursor| raw.container.read_only = boolean(cursor).unwrap_or_default())),
+    ("restart", Elsewhere(SWARM_RESTARTS)),
+    ("runtime", Later),
+    ("scale", Elsewhere("set `deploy.replicas` on the pod's own service")),
+    ("secrets", Later),
+    ("security_opt", Later),
+    (
+        "services",
+        Elsewhere("a label holds one component: write one label `pod.component.<name>` for each service"),
+    ),
+    ("shm_size", Read(|raw, cursor| raw.container.shm_size_bytes = size(cursor).filter(|bytes| *bytes > 0))),
+    ("stdin_open", Read(|raw, cursor| raw.container.stdin_open = boolean(cursor).unwrap_or_default())),
+    ("stop_grace_period", Read(|raw, cursor| raw.stop_grace = duration(cursor, Shortest::Zero))),
+    ("stop_signal", Read(|raw, cursor| raw.container.stop_signal = signal(cursor))),
+    ("storage_opt", Later),
+    ("sysctls", Later),
+    ("tmpfs", Read(tmpfs)),
+    ("tty", Read(|raw, cursor| raw.container.tty = boolean(cursor).unwrap_or_default())),
+    ("ulimits", Later),
+    (
+        "use_api_socket",
+        Elsewhere(
+            "leave it out: no component may reach the engine, whose socket would give it the whole node",
+        ),
+    ),
+    (
+        "user",
+        Read(|raw, cursor| raw.container.user = text(cursor, "a user such as `1000`, `app` or `1000:1000`")),
+    ),
+    ("userns_mode", Later),
+    ("uts", Elsewhere("components have the task container's: set it on the pod's own service")),
+    ("volume_driver", Elsewhere("declare the volume with its driver in the stack's own `volumes`")),
+    ("volumes", Read(volume_list)),
+    ("volumes_from", Elsewhere(SHARED_VOLUMES)),
+    ("working_dir", Read(working_dir)),
+];
+
+const SHARED_VOLUMES: &str =
+    "name the volume in `volumes`, or share those of the task container with `--volumes`";
+
+/// Reads the keys of one component.
+pub(super) fn component(raw: &mut Raw, cursor: &Cursor<'_>) {
+    let Some(pairs) = cursor.pairs() else {
+        // The whole of it may hold secrets.
+        cursor.expected_quietly("a mapping of Compose keys such as `image: nginx`");
+        return;
+    };
+    if !pairs.iter().any(|pair| pair.key == "image" && !pair.value.is_null()) {
+        cursor.fault("`image` is missing", "valid is one such as `image: nginx:1.27`");
+    }
+    for pair in &pairs {
+        match KEYS.binary_search_by_key(&pair.key, |(name, _)| name) {
+            // What is there without a value is not said, as in Compose.
+            Ok(_) if pair.value.is_null() => {}
+            Ok(index) => match &KEYS[index].1 {
+                Read(read) => read(raw, &pair.value),
+                Elsewhere(instead) => {
+                    let problem = format!("a component cannot have `{}`", pair.key);
+                    cursor.faults.fault(&pair.key_place, problem, *instead);
+                }
+                Later => {
+                    let problem = format!("`{}` is not supported by this version", pair.key);
+                    cursor.faults.fault(&pair.key_place, problem, "leave it out");
+                }
+            },
+            Err(_) if pair.key.starts_with("x-") => {}
+            Err(_) => unknown(cursor, pair),
+        }
+    }
+}
+
+fn unknown(cursor: &Cursor<'_>, pair: &Pair<'_>) {
+    let read = || KEYS.iter().filter(|(_, key)| matches!(key, Read(_))).map(|(name, _)| *name);
+    let remedy =
+        match nearest(pair.key, read()).or_else(|| nearest(pair.key, KEYS.iter().map(|(name, _)| *name))) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("valid are {}", quote_all(read(), "and")),
+        };
+    cursor.faults.fault(&pair.key_place, format!("found the unknown key {}", quote(pair.key)), remedy);
+}
+
+fn image(raw: &mut Raw, cursor: &Cursor<'_>) {
+    match cursor.scalar() {
+        Some(image)
+            if !image.is_empty()
+                && !image.contains(|char: char| char.is_whitespace() || char.is_control()) =>
+        {
+            raw.container.image = image;
+        }
+        _ => cursor.expected("the name of an image such as `nginx:1.27`"),
+    }
+}
+
+/// A command: a string in words as a shell would split it, or a list of words.
+fn words(cursor: &Cursor<'_>) -> Option<Vec<String>> {
+    if let Some(items) = cursor.items() {
+        let word = |item: &Cursor<'_>| {
+            let word = item.scalar();
+            if word.is_none() {
+                item.expected_quietly("a string");
+            }
+            word
+        };
+        let words: Vec<_> = items.iter().map(word).collect();
+        return words.into_iter().collect();
+    }
+    let Some(text) = cursor.scalar() else {
+        cursor.expected_quietly("a string such as `nginx -g \"daemon off;\"`, or a list of strings");
+        return None;
+    };
+    match shell_words::split(&text) {
+        Ok(words) => Some(words),
+        Err(shell_words::ParseError) => {
+            cursor.fault("found a quote that is never closed", "close it, or write a list of strings");
+            None
+        }
+    }
+}
+
+/// `NAME=value` lists and mappings, as of `environment` and `labels`; the last of a name counts.
+fn assignments(
+    cursor: &Cursor<'_>,
+    valid: &str,
+) -> Vec<(String, Option<String>, Option<super::cursor::Place>)> {
+    let mut found = Vec::new();
+    if let Some(pairs) = cursor.pairs() {
+        for pair in pairs {
+            let value = pair.value.scalar();
+            if value.is_none() && !pair.value.is_null() {
+                pair.value.expected_quietly("a string, a number or a boolean");
+            } else if pair.key.is_empty() || pair.key.contains('=') {
+                let problem = format!("found the name {}", quote(pair.key));
+                cursor.faults.fault(&pair.key_place, problem, "valid is a name without `=`");
+            } else {
+                found.push((pair.key.to_owned(), value, Some(pair.key_place)));
+            }
+        }
+    } else if let Some(items) = cursor.items() {
+        for item in items {
+            let Some(text) = item.scalar() else {
+                item.expected_quietly("a string such as `NAME=value`");
+                continue;
+            };
+            let (name, value) = match text.split_once('=') {
+                Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+                None => (text, None),
+            };
+            if name.is_empty() {
+                item.fault("found no name before the `=`", "valid is a string such as `NAME=value`");
+            } else {
+                found.push((name, value, Some(item.place())));
+            }
+        }
+    } else {
+        cursor.expected_quietly(valid);
+    }
+    found
+}
+
+fn environment(raw: &mut Raw, cursor: &Cursor<'_>) {
+    let found = assignments(cursor, "a mapping such as `NAME: value`, or a list of `NAME=value`");
+    raw.environment = found.into_iter().map(|(name, value, _)| (name, value)).collect();
+}
+
+fn labels(raw: &mut Raw, cursor: &Cursor<'_>) {
+    let mut labels = BTreeMap::new();
+    for (name, value, place) in
+        assignments(cursor, "a mapping such as `name: value`, or a list of `name=value`")
+    {
+        match TAKEN_LABELS.iter().find(|(prefix, _)| name.starts_with(prefix)) {
+            Some((_, remedy)) => {
+                if let Some(place) = place {
+                    cursor.faults.fault(&place, format!("found the label {}", quote(&name)), *remedy);
+                }
+            }
+            None => {
+                labels.insert(name, value.unwrap_or_default());
+            }
+        }
+    }
+    raw.container.labels = labels;
+}
+
+/// A string, or a list of them.
+fn one_or_more<'a>(cursor: &Cursor<'a>) -> Vec<Cursor<'a>> {
+    cursor.items().unwrap_or_else(|| vec![cursor.clone()])
+}
+
+fn env_file(raw: &mut Raw, cursor: &Cursor<'_>) {
+    for item in one_or_more(cursor) {
+        if item.pairs().is_some() {
+            item.fault(
+                "`path` and `required` are not supported by this version",
+                "valid is the path of a file",
+            );
+        } else if let Some(path) = text(&item, "the path of a file in the task container, or a list of them")
+        {
+            raw.env_files.push(item.at(path));
+        }
+    }
+}
+
+fn working_dir(raw: &mut Raw, cursor: &Cursor<'_>) {
+    match cursor.scalar().as_deref().and_then(tidy_path) {
+        Some(path) => raw.container.working_dir = Some(path),
+        None => cursor.expected("an absolute path such as `/srv/app`"),
+    }
+}
+
+fn volume_list(raw: &mut Raw, cursor: &Cursor<'_>) {
+    let Some(items) = cursor.items() else {
+        cursor.expected("a list of volumes such as `data:/var/lib/data`");
+        return;
+    };
+    for item in items {
+        raw.volumes.extend(volumes::volume(&item).map(|mount| item.at(mount)));
+    }
+}
+
+fn tmpfs(raw: &mut Raw, cursor: &Cursor<'_>) {
+    for item in one_or_more(cursor) {
+        raw.tmpfs.extend(volumes::tmpfs(&item).map(|tmpfs| item.at(tmpfs)));
+    }
+}
+
+fn healthcheck(cursor: &Cursor<'_>) -> Option<HealthCheck> {
+    const KEYS: &[&str] =
+        &["test", "interval", "timeout", "start_period", "retries", "disable", "start_interval"];
+    let (mut disabled, mut said_test) = (false, None);
+    let (mut test, mut interval, mut timeout, mut start_period, mut retries) =
+        (Vec::new(), None, None, None, None);
+    for pair in cursor.known_pairs(KEYS, "a mapping such as `{test: curl -f localhost, interval: 10s}`")? {
+        let value = &pair.value;
+        match pair.key {
+            "test" => {
+                said_test = Some(pair.key_place);
+                match health_test(value) {
+                    Some(HealthTest::Off) => disabled = true,
+                    Some(HealthTest::Run(run)) => test = run,
+                    None => {}
+                }
+            }
+            "interval" => interval = duration(value, Shortest::Millisecond),
+            "timeout" => timeout = duration(value, Shortest::Millisecond),
+            "start_period" => start_period = duration(value, Shortest::Millisecond),
+            "retries" => {
+                // Zero is the engine's word for its default.
+                retries = integer(value, 0, i64::from(i32::MAX), "a whole number such as `3`")
+                    .and_then(|number| u32::try_from(number).ok())
+                    .filter(|number| *number > 0);
+            }
+            "disable" => {
+                if boolean(value) == Some(true) {
+                    disabled = true;
+                    // Which of the two was meant is anybody's guess.
+                    if said_test.is_some()
+                        || cursor.pairs()?.iter().any(|pair| pair.key == "test" && !pair.value.is_null())
+                    {
+                        value.fault("found `disable: true` beside a `test`", "leave one of them out");
+                    }
+                }
+            }
+            _ => cursor.faults.fault(
+                &pair.key_place,
+                "`start_interval` is not supported by this version",
+                "leave it out",
+            ),
+        }
+    }
+    if disabled {
+        return Some(HealthCheck::Disabled);
+    }
+    Some(HealthCheck::Check { test, interval, timeout, start_period, retries })
+}
+
+enum HealthTest {
+    Off,
+    Run(Vec<String>),
+}
+
+fn health_test(cursor: &Cursor<'_>) -> Option<HealthTest> {
+    const LIST: &str = "valid is a command for the shell as a string, or a list that starts with `CMD`, `CMD-SHELL` or `NONE`";
+    let Some(items) = cursor.items() else {
+        return match cursor.scalar() {
+            Some(text) if text == "NONE" => Some(HealthTest::Off),
+            Some(text) if !text.trim().is_empty() => Some(HealthTest::Run(vec!["CMD-SHELL".into(), text])),
+            _ => {
+                cursor.fault(format!("found {}", cursor.describe()), LIST);
+                None
+            }
+        };
+    };
+    let Some(first) = items.first() else {
+        cursor.fault("found an empty list", LIST);
+        return None;
+    };
+    match first.scalar().as_deref() {
+        Some("NONE") if items.len() == 1 => Some(HealthTest::Off),
+        Some("NONE") => {
+            cursor.fault("found something after `NONE`", "valid is `[NONE]`");
+            None
+        }
+        Some("CMD") if items.len() > 1 => words(cursor).map(HealthTest::Run),
+        Some("CMD-SHELL") if items.len() == 2 => words(cursor).map(HealthTest::Run),
+        Some("CMD") => {
+            cursor.fault(
+                "found no command after `CMD`",
+                "valid is a list such as `[CMD, curl, -f, localhost]`",
+            );
+            None
+        }
+        Some("CMD-SHELL") => {
+            let problem = format!("found {} strings after `CMD-SHELL`", items.len() - 1);
+            cursor.fault(problem, "valid is one, the command for the shell");
+            None
+        }
+        _ => {
+            first.fault(format!("found {} at the start of the list", first.describe()), LIST);
+            None
+        }
+    }
+}
+
+fn depends_on(raw: &mut Raw, cursor: &Cursor<'_>) {
+    let mut add = |cursor: &Cursor<'_>, place, on: String, condition| {
+        if raw.depends_on.iter().any(|dependency: &super::cursor::At<Dependency>| dependency.value.on == on) {
+            cursor.fault(format!("found {} twice", quote(&on)), "valid is each component once");
+        } else {
+            raw.depends_on.push(super::cursor::At { value: Dependency { on, condition }, place });
+        }
+    };
+    if let Some(items) = cursor.items() {
+        for item in items {
+            match item.scalar() {
+                Some(on) => add(&item, item.place(), on, Condition::Started),
+                None => item.expected("the name of a component"),
+            }
+        }
+    } else if let Some(pairs) = cursor.pairs() {
+        for pair in pairs {
+            // Nothing under a name is the short form in another spelling.
+            let condition =
+                if pair.value.is_null() { Some(Condition::Started) } else { condition(&pair.value) };
+            if let Some(condition) = condition {
+                add(&pair.value, pair.key_place, pair.key.to_owned(), condition);
+            }
+        }
+    } else {
+        cursor.expected("a list of components, or a mapping such as `db: {condition: service_healthy}`");
+    }
+}
+
+fn condition(cursor: &Cursor<'_>) -> Option<Condition> {
+    const VALID: &str = "valid are `service_started` and `service_healthy`";
+    let known = &["condition", "restart", "required"];
+    let mut condition = Some(Condition::Started);
+    for pair in cursor.known_pairs(known, "a mapping such as `{condition: service_healthy}`")? {
+        match pair.key {
+            "condition" => {
+                condition = match pair.value.scalar().as_deref() {
+                    Some("service_started") => Some(Condition::Started),
+                    Some("service_healthy") => Some(Condition::Healthy),
+                    Some(word @ "service_completed_successfully") => {
+                        pair.value.fault(format!("`{word}` is not supported by this version"), VALID);
+                        None
+                    }
+                    _ => {
+                        pair.value.fault(format!("found {}", pair.value.describe()), VALID);
+                        None
+                    }
+                };
+            }
+            key => cursor.faults.fault(
+                &pair.key_place,
+                format!("`{key}` is not supported by this version"),
+                "leave it out",
+            ),
+        }
+    }
+    condition
+}
+
+fn capabilities(cursor: &Cursor<'_>) -> Vec<String> {
+    let Some(items) = cursor.items() else {
+        cursor.expected("a list of capabilities such as `[NET_ADMIN]`");
+        return Vec::new();
+    };
+    let mut names: Vec<String> = Vec::new();
+    for name in items.iter().filter_map(capability) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+fn memory(cursor: &Cursor<'_>) -> Option<i64> {
+    match size(cursor)? {
+        // Docker's word for no limit of its own.
+        0 => None,
+        bytes if bytes >= LEAST_MEMORY => Some(bytes),
+        _ => {
+            cursor.expected("at least `6m`, the engine's minimum");
+            None
+        }
+    }
+}
+
+fn pids(cursor: &Cursor<'_>) -> Option<i64> {
+    // Zero and -1 are both Docker's words for no limit.
+    integer(cursor, -1, i64::MAX, "a whole number such as `100`, or `-1` for no limit")
+        .map(|number| if number == 0 { -1 } else { number })
+}
+
+fn privileged(cursor: &Cursor<'_>) {
+    if boolean(cursor) == Some(true) {
+        cursor.fault(
+            "a component cannot be privileged",
+            "name what it needs in `cap_add`: a privileged one reaches the engine and owns the node",
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_of_keys_is_sorted_since_it_is_searched() {
+        assert!(KEYS.is_sorted_by(|(left, _), (right, _)| left < right));
+    }
+}

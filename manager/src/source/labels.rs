@@ -1,1 +1,254 @@
-//! The `pod.*` labels.
+//! The `pod.*` labels: which there are, and the definition that they hold.
+
+use std::collections::BTreeMap;
+
+use super::compose;
+use super::cursor::{At, Cursor, Faults, Place};
+use super::fault::{Origin, Report, Warning, nearest, quote};
+use super::load::Files;
+use super::lower::{self, suggest};
+use super::raw::Raw;
+use crate::pod::spec::{CopySpec, Definition};
+use crate::pod::task::TaskContainer;
+
+/// A component of this name.
+pub const COMPONENT: &str = "pod.component.";
+/// The older spelling of [`COMPONENT`].
+pub const CONTAINER: &str = "pod.container.";
+/// What is copied into the component of this name.
+pub const COPY: &str = "pod.copy.";
+/// The list of init components.
+pub const INIT: &str = "pod.init.components";
+/// The path of a Compose file.
+pub const COMPOSE_FILE: &str = "pod.compose.file";
+/// Who runs the pod of this container: `sibling` where a manager beside it does.
+pub const MANAGER: &str = "pod.manager";
+
+/// The longest name of a container that is asked for: the engine has no bound, but what logs, metrics and
+/// files are named after it do.
+const LONGEST_NAME: usize = 255;
+
+/// What a definition is read from and checked against.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// The container with the labels.
+    pub task: &'a TaskContainer,
+    /// Its files.
+    pub files: &'a dyn Files,
+    /// The engine's socket, a path on the host, where the manager reaches the engine by one.
+    pub host_socket: Option<&'a str>,
+    /// `--volumes`: components get the task container's mounts too.
+    pub share_volumes: bool,
+    /// `--allow-engine-socket`: the operator lets components mount the socket.
+    pub allow_engine_socket: bool,
+}
+
+/// What one label is for.
+enum Label<'a> {
+    Component(&'a str),
+    Copy(&'a str),
+    Init,
+    ComposeFile,
+    Manager,
+}
+
+/// [`read`] without `--volumes` and `--allow-engine-socket`.
+pub fn definition(
+    task: &TaskContainer,
+    files: &dyn Files,
+    host_socket: Option<&str>,
+) -> Result<(Definition, Vec<Warning>), Report> {
+    read(&Surroundings { task, files, host_socket, share_volumes: false, allow_engine_socket: false })
+}
+
+/// The definition in the labels of a task container, or everything that is wrong with it.
+pub fn read(around: &Surroundings<'_>) -> Result<(Definition, Vec<Warning>), Report> {
+    let faults = Faults::default();
+    let whole = faults.document(Origin::Labels, "");
+    let mut components: BTreeMap<&str, Raw> = BTreeMap::new();
+    let (mut init, mut copies, mut file) = (Vec::new(), Vec::new(), None);
+    for (key, value) in around.task.labels.iter().filter(|(key, _)| key.starts_with("pod.")) {
+        let document = faults.document(Origin::Label(key.clone()), value);
+        match classify(key) {
+            Some(Label::Component(name)) if components.contains_key(name) => faults.fault(
+                &document,
+                format!("the component {} has a label `{COMPONENT}...` too", quote(name)),
+                "valid is one label for each component",
+            ),
+            Some(Label::Component(name)) => {
+                check_name(around.task, &faults, &document, name);
+                components.insert(name, read_component(&faults, name.to_owned(), &document));
+            }
+            Some(Label::Init) => init = read_init(&faults, &document),
+            Some(Label::Copy(name)) => copies.push((name, document)),
+            Some(Label::ComposeFile) => file = Some(document),
+            Some(Label::Manager) if value == "sibling" => {}
+            Some(Label::Manager) => {
+                faults.fault(&document, format!("found {}", quote(value)), "valid is `sibling`")
+            }
+            None => faults.fault(&document, "this label is unknown", unknown(key)),
+        }
+    }
+    match &file {
+        Some(document) => {
+            faults.fault(
+                document,
+                "a Compose file is not supported by this version",
+                "write one label `pod.component.<name>` for each service",
+            );
+            if !components.is_empty() {
+                faults.fault(
+                    document,
+                    "found a Compose file beside labels `pod.component.*`",
+                    "valid is one or the other",
+                );
+            }
+        }
+        None if components.is_empty() => faults.fault(
+            &whole,
+            "the pod has no component",
+            "valid is at least one label `pod.component.<name>` on the container itself (in a stack: `labels`, \
+             not `deploy.labels`)",
+        ),
+        None => {}
+    }
+    for raw in &init {
+        if let Some(component) = components.get(raw.name.as_str()) {
+            faults.fault(
+                &component.place,
+                format!("{} is the name of an init component", quote(&raw.name)),
+                "valid is any other name",
+            );
+        }
+    }
+    for (name, document) in copies {
+        let found = read_copies(&faults, &document);
+        let raw = components.get_mut(name).or_else(|| init.iter_mut().find(|raw| raw.name == name));
+        match raw {
+            Some(raw) => raw.copies = found,
+            None => {
+                let names: Vec<&str> =
+                    components.keys().copied().chain(init.iter().map(|raw| &*raw.name)).collect();
+                let remedy = suggest(name, names.iter().copied());
+                faults.fault(&document, format!("there is no component {}", quote(name)), remedy);
+            }
+        }
+    }
+    let definition = lower::definition(around, &faults, init, components.into_values().collect());
+    faults.finish().map(|warnings| (definition, warnings))
+}
+
+fn classify(key: &str) -> Option<Label<'_>> {
+    match key {
+        INIT => return Some(Label::Init),
+        COMPOSE_FILE => return Some(Label::ComposeFile),
+        MANAGER => return Some(Label::Manager),
+        _ => {}
+    }
+    if let Some(name) = key.strip_prefix(COMPONENT).or_else(|| key.strip_prefix(CONTAINER)) {
+        return Some(Label::Component(name));
+    }
+    key.strip_prefix(COPY).map(Label::Copy)
+}
+
+/// What an unknown label was probably meant to be.
+fn unknown(key: &str) -> String {
+    let name = key.splitn(3, '.').nth(2).unwrap_or_default();
+    let with_name = |prefix: &str| format!("{prefix}{}", if name.is_empty() { "<name>" } else { name });
+    let named = [COMPONENT, CONTAINER, COPY].map(with_name);
+    let known = named.iter().map(String::as_str).chain([INIT, COMPOSE_FILE, MANAGER]);
+    // Only the part that is not the user's own can be misspelled.
+    let bare = [COMPONENT, CONTAINER, COPY].map(|prefix| prefix.trim_end_matches('.'));
+    if let Some(index) = bare.iter().position(|prefix| *prefix == key.trim_end_matches('.')) {
+        return format!("did you mean {}?", quote(&named[index]));
+    }
+    match nearest(key, known) {
+        Some(near) => format!("did you mean {}?", quote(near)),
+        None => format!(
+            "valid are `{COMPONENT}<name>`, `{COPY}<name>`, `{INIT}`, `{COMPOSE_FILE}` and `{MANAGER}`"
+        ),
+    }
+}
+
+fn check_name(task: &TaskContainer, faults: &Faults, document: &Place, name: &str) {
+    let valid = |char: char| char.is_ascii_alphanumeric() || matches!(char, '_' | '.' | '-');
+    if !name.starts_with(|char: char| char.is_ascii_alphanumeric()) || !name.chars().all(valid) {
+        faults.fault(
+            document,
+            format!("found the component name {}", quote(name)),
+            "valid are letters, digits, `_`, `.` and `-`, with a letter or digit first, since it is part of the \
+             container's name",
+        );
+        return;
+    }
+    let length = task.name.len() + ".podlike.".len() + name.len();
+    if length > LONGEST_NAME {
+        faults.fault(
+            document,
+            format!("the container's name would have {length} characters"),
+            format!("valid are up to {LONGEST_NAME}"),
+        );
+    }
+}
+
+fn read_component(faults: &Faults, name: String, document: &Place) -> Raw {
+    let mut raw = Raw::new(name, document.clone());
+    if let Some(node) = faults.parse(document) {
+        compose::component(&mut raw, &Cursor::root(faults, document, &node));
+    }
+    raw
+}
+
+fn read_init(faults: &Faults, document: &Place) -> Vec<Raw> {
+    let Some(node) = faults.parse(document) else { return Vec::new() };
+    let cursor = Cursor::root(faults, document, &node);
+    if cursor.is_null() {
+        return Vec::new();
+    }
+    let Some(items) = cursor.items() else {
+        cursor.expected_quietly("a list of init components such as `- image: busybox`");
+        return Vec::new();
+    };
+    let read = |(index, item): (usize, &Cursor<'_>)| {
+        let mut raw = Raw::new(format!("init-{}", index + 1), item.place());
+        compose::component(&mut raw, item);
+        raw
+    };
+    items.iter().enumerate().map(read).collect()
+}
+
+fn read_copies(faults: &Faults, document: &Place) -> Vec<At<CopySpec>> {
+    const VALID: &str = "`/source:/target`, a list of those, or a mapping of sources to targets";
+    let Some(node) = faults.parse(document) else { return Vec::new() };
+    let cursor = Cursor::root(faults, document, &node);
+    if cursor.is_null() {
+        return Vec::new();
+    }
+    if let Some(pairs) = cursor.pairs() {
+        let mut copies = Vec::new();
+        for pair in pairs {
+            match pair.value.scalar() {
+                Some(target) => {
+                    copies.push(pair.value.at(CopySpec { source: pair.key.to_owned(), target }));
+                }
+                None => pair.value.expected("an absolute path of the component"),
+            }
+        }
+        return copies;
+    }
+    let items = cursor.items().unwrap_or_else(|| vec![cursor.clone()]);
+    let copy = |item: &Cursor<'_>| {
+        let Some(text) = item.scalar() else {
+            item.expected(VALID);
+            return None;
+        };
+        match text.split(':').collect::<Vec<_>>()[..] {
+            [source, target] => Some(item.at(CopySpec { source: source.into(), target: target.into() })),
+            _ => {
+                item.expected("a source and a target such as `/source:/target`");
+                None
+            }
+        }
+    };
+    items.iter().filter_map(copy).collect()
+}

@@ -1,1 +1,116 @@
 //! Reads the files that a definition names.
+#![expect(clippy::disallowed_methods, reason = "the one file of `source` that touches the file system")]
+
+use std::fs;
+use std::io::{ErrorKind, Read};
+
+/// The largest env file that is read: far more than an environment can hold.
+pub const MOST_FILE_BYTES: u64 = 1 << 20;
+
+/// What a path of the task container is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    /// A regular file.
+    File,
+    /// A folder.
+    Folder,
+    /// A socket, a device, a pipe.
+    Other,
+}
+
+/// Why a file of the task container cannot be had; its text completes "`/path` ...".
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FileFault {
+    /// Nothing is there.
+    #[error("does not exist in the task container")]
+    Missing,
+    /// It is no file, or too large to be one of settings.
+    #[error("is larger than 1 MiB")]
+    TooLarge,
+    /// It is a folder, a socket, a device.
+    #[error("is not a regular file")]
+    NotAFile,
+    /// The system's own words.
+    #[error("cannot be read: {0}")]
+    Unreadable(String),
+}
+
+/// Files of the task container, however they are reached.
+pub trait Files {
+    /// What is at a path, links followed.
+    fn kind(&self, path: &str) -> Result<FileKind, FileFault>;
+
+    /// The content of a regular file of at most [`MOST_FILE_BYTES`].
+    fn read(&self, path: &str) -> Result<Vec<u8>, FileFault>;
+}
+
+/// The files of the manager's own container, which is the task container.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Disk;
+
+impl Files for Disk {
+    fn kind(&self, path: &str) -> Result<FileKind, FileFault> {
+        let kind = fs::metadata(path).map_err(fault)?.file_type();
+        Ok(if kind.is_file() {
+            FileKind::File
+        } else if kind.is_dir() {
+            FileKind::Folder
+        } else {
+            FileKind::Other
+        })
+    }
+
+    fn read(&self, path: &str) -> Result<Vec<u8>, FileFault> {
+        // Looked at first: opening a pipe would wait for somebody to write into it.
+        if self.kind(path)? != FileKind::File {
+            return Err(FileFault::NotAFile);
+        }
+        let mut content = Vec::new();
+        let file = fs::File::open(path).map_err(fault)?;
+        // A file of /proc has no size to look at beforehand.
+        file.take(MOST_FILE_BYTES + 1).read_to_end(&mut content).map_err(fault)?;
+        if content.len() as u64 > MOST_FILE_BYTES {
+            return Err(FileFault::TooLarge);
+        }
+        Ok(content)
+    }
+}
+
+fn fault(error: std::io::Error) -> FileFault {
+    match error.kind() {
+        // A file in the way of a folder is the same mistake.
+        ErrorKind::NotFound | ErrorKind::NotADirectory => FileFault::Missing,
+        _ => FileFault::Unreadable(error.kind().to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn each_kind_of_path_is_told_apart_and_only_small_files_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        fs::write(path("file"), "A=1").unwrap();
+        fs::write(path("large"), vec![b'x'; 2 << 20]).unwrap();
+        let _socket = UnixListener::bind(path("socket")).unwrap();
+        std::os::unix::fs::symlink(path("file"), path("link")).unwrap();
+
+        assert_eq!(Disk.kind(&path("file")), Ok(FileKind::File));
+        assert_eq!(Disk.kind(&path("link")), Ok(FileKind::File));
+        assert_eq!(Disk.kind(&path("")), Ok(FileKind::Folder));
+        assert_eq!(Disk.kind(&path("socket")), Ok(FileKind::Other));
+        assert_eq!(Disk.kind(&path("none")), Err(FileFault::Missing));
+        assert_eq!(Disk.kind(&path("file/below")), Err(FileFault::Missing));
+        assert_eq!(Disk.read(&path("link")), Ok(b"A=1".to_vec()));
+        assert_eq!(Disk.read(&path("large")), Err(FileFault::TooLarge));
+        assert_eq!(Disk.read(&path("socket")), Err(FileFault::NotAFile));
+        assert_eq!(Disk.read(&path("")), Err(FileFault::NotAFile));
+        assert_eq!(Disk.read("/proc/self/status").map(|text| text.is_empty()), Ok(false));
+    }
+}

@@ -1,1 +1,381 @@
-//! Raw to spec.
+//! Raw to definition: what must be compared with the task container, with files, and with other components.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::cursor::{At, Faults, Place};
+use super::doors::Doors;
+use super::env_file;
+use super::fault::{Origin, nearest, quote, quote_all};
+use super::labels::Surroundings;
+use super::load::FileKind;
+use super::raw::Raw;
+use super::values::{parse_duration, tidy_path, within};
+use crate::pod::order;
+use crate::pod::spec::{
+    ComponentSpec, Condition, ContainerSpec, CopySpec, Definition, HealthCheck, Mount, MountSource,
+};
+use crate::pod::task::TaskContainer;
+
+/// Podlike's label for the name by which components call a volume.
+const VOLUME_REF: &str = "com.github.rycus86.podlike.volume-ref";
+const STACK: &str = "com.docker.stack.namespace";
+const COMPOSE_VOLUME: &str = "com.docker.compose.volume";
+
+/// Folders that the engine puts its own mounts on when a component starts: a copy would lie unseen below.
+const ENGINE_FOLDERS: &[&str] = &["/proc", "/sys", "/dev"];
+
+/// Text that is not a duration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a duration; valid is a number with a unit such as `1m30s`, `10s` or `500ms`")]
+pub struct BadDuration;
+
+/// A duration as Compose writes it, for flags: the same spelling everywhere.
+pub fn duration(text: &str) -> Result<Duration, BadDuration> {
+    parse_duration(text).ok_or(BadDuration)
+}
+
+/// The definition, as far as it is sound; `init` in the order of their numbers, `components` by name.
+pub(super) fn definition(
+    around: &Surroundings<'_>,
+    faults: &Faults,
+    init: Vec<Raw>,
+    components: Vec<Raw>,
+) -> Definition {
+    let doors = Doors::of(around.task, around.host_socket);
+    let shared =
+        if around.share_volumes { shared_mounts(around.task, around.host_socket) } else { Vec::new() };
+    for raw in &init {
+        if let Some(dependency) = raw.depends_on.first() {
+            // Podlike ignored it likewise.
+            faults.warn(
+                &dependency.place,
+                "`depends_on` has no effect here",
+                "init components run one after the other, in the order of the list",
+            );
+        }
+    }
+    dependencies(faults, &init, &components);
+    let lower = |raw: Raw| component(around, faults, &doors, &shared, raw);
+    let init = init.into_iter().map(|raw| ComponentSpec { depends_on: Vec::new(), ..lower(raw) }).collect();
+    Definition { init, components: components.into_iter().map(lower).collect() }
+}
+
+/// Every volume and bind of the task container (`--volumes`), except what is or contains the engine's socket.
+///
+/// `host_socket` is the socket's path on the host, where the manager reaches the engine by one.
+pub fn shared_mounts(task: &TaskContainer, host_socket: Option<&str>) -> Vec<Mount> {
+    let doors = Doors::of(task, host_socket);
+    task.mounts
+        .iter()
+        .filter(|mount| !doors.held_by(mount))
+        .filter_map(|mount| {
+            let source = match mount.kind.as_str() {
+                "bind" => MountSource::Bind { path: mount.source.clone(), create: false, propagation: None },
+                // What the volume holds was settled when the task container got it.
+                "volume" => MountSource::Volume { name: Some(mount.volume.clone()?), no_copy: true },
+                _ => return None,
+            };
+            Some(Mount { target: tidy_path(&mount.target)?, read_only: !mount.writable, source })
+        })
+        .collect()
+}
+
+/// Gives a container these mounts too, except where it has its own at the same target.
+pub fn add_mounts(container: &mut ContainerSpec, mounts: &[Mount]) {
+    for mount in mounts {
+        let taken = container.tmpfs.contains_key(&mount.target)
+            || container.mounts.iter().any(|own| own.target == mount.target);
+        if !taken {
+            container.mounts.push(mount.clone());
+        }
+    }
+}
+
+fn component(
+    around: &Surroundings<'_>,
+    faults: &Faults,
+    doors: &Doors,
+    shared: &[Mount],
+    raw: Raw,
+) -> ComponentSpec {
+    let mut container = raw.container;
+    container.environment = variables(around, faults, &raw.env_files, raw.environment);
+    let mut targets = BTreeSet::new();
+    let mut claim = |target: &str, place: &Place| {
+        let free = targets.insert(target.to_owned());
+        if !free {
+            faults.fault(
+                place,
+                format!("found the target {} twice", quote(target)),
+                "valid is one mount at each path",
+            );
+        }
+        free
+    };
+    for At { value: mut mount, place } in raw.volumes {
+        if let MountSource::Volume { name: Some(name), .. } = &mut mount.source {
+            match engine_volume(around.task, name) {
+                Ok(found) => *name = found,
+                Err(candidates) => {
+                    let all = quote_all(candidates.iter().map(String::as_str), "and");
+                    faults.fault(
+                        &place,
+                        format!("the volume {} may be {all}", quote(name)),
+                        "valid is the full name of one of them",
+                    );
+                    continue;
+                }
+            }
+        }
+        if let Some(reason) = doors.behind(&mount.source).filter(|_| !around.allow_engine_socket) {
+            let source = match &mount.source {
+                MountSource::Bind { path, .. } => path,
+                MountSource::Volume { name: Some(name), .. } => name,
+                _ => "",
+            };
+            faults.fault(
+                &place,
+                format!("{} {reason}", quote(source)),
+                "no component may reach the engine: mount something else, or have the operator allow it with \
+                 `--allow-engine-socket`",
+            );
+        } else if claim(&mount.target, &place) {
+            container.mounts.push(mount);
+        }
+    }
+    for At { value: (path, options), place } in raw.tmpfs {
+        if claim(&path, &place) {
+            container.tmpfs.insert(path, options);
+        }
+    }
+    add_mounts(&mut container, shared);
+    for copy in &raw.copies {
+        check_copy(around, faults, &container, copy);
+    }
+    ComponentSpec {
+        name: raw.name,
+        depends_on: raw.depends_on.into_iter().map(|dependency| dependency.value).collect(),
+        copies: raw.copies.into_iter().map(|copy| copy.value).collect(),
+        stop_grace: raw.stop_grace,
+        container,
+    }
+}
+
+/// Env files in order, then `environment`: the later wins, at the place where the name first stood.
+fn variables(
+    around: &Surroundings<'_>,
+    faults: &Faults,
+    files: &[At<String>],
+    own: Vec<(String, Option<String>)>,
+) -> Vec<(String, Option<String>)> {
+    let mut all = Vec::new();
+    for At { value: path, place } in files {
+        let content = match around.files.read(path) {
+            Ok(content) => content,
+            Err(fault) => {
+                let remedy = "valid is the path of a file in the task container";
+                faults.fault(place, format!("{} {fault}", quote(path)), remedy);
+                continue;
+            }
+        };
+        let Ok(text) = String::from_utf8(content) else {
+            faults.fault(place, format!("{} is not text", quote(path)), "valid is a file in UTF-8");
+            continue;
+        };
+        let (variables, bad) = env_file::parse(&text);
+        let document = faults.document(Origin::File(path.clone()), "");
+        for bad in bad {
+            faults.fault(&document.line(bad.line, bad.column), bad.problem, bad.remedy);
+        }
+        all.extend(variables);
+    }
+    all.extend(own);
+    let mut index: BTreeMap<String, usize> = BTreeMap::new();
+    let mut once: Vec<(String, Option<String>)> = Vec::new();
+    for (name, value) in all {
+        match index.get(&name) {
+            Some(&at) => once[at].1 = value,
+            None => {
+                index.insert(name.clone(), once.len());
+                once.push((name, value));
+            }
+        }
+    }
+    once
+}
+
+/// The engine's name of a volume that a component calls `name`; the candidates where there are several.
+fn engine_volume(task: &TaskContainer, name: &str) -> Result<String, BTreeSet<String>> {
+    let volumes = || task.mounts.iter().filter_map(|mount| Some((mount.volume.as_deref()?, &mount.labels)));
+    let label =
+        |labels: &BTreeMap<String, String>, key: &str| labels.get(key).is_some_and(|value| value == name);
+    let in_stack = |volume: &str, labels: &BTreeMap<String, String>| {
+        let short =
+            labels.get(STACK).and_then(|stack| volume.strip_prefix(stack.as_str())?.strip_prefix('_'));
+        short == Some(name)
+    };
+    let ways: [&dyn Fn(&str, &BTreeMap<String, String>) -> bool; 4] =
+        [&|volume, _| volume == name, &|_, labels| label(labels, VOLUME_REF), &in_stack, &|_, labels| {
+            label(labels, COMPOSE_VOLUME)
+        }];
+    for way in ways {
+        let mut found: BTreeSet<String> = volumes()
+            .filter(|(volume, labels)| way(volume, labels))
+            .map(|(volume, _)| volume.to_owned())
+            .collect();
+        if found.len() > 1 {
+            return Err(found);
+        }
+        if let Some(found) = found.pop_first() {
+            return Ok(found);
+        }
+    }
+    // None of the task container's: a volume of that name at the engine, as Podlike had it.
+    Ok(name.to_owned())
+}
+
+fn check_copy(around: &Surroundings<'_>, faults: &Faults, container: &ContainerSpec, copy: &At<CopySpec>) {
+    let CopySpec { source, target } = &copy.value;
+    let place = &copy.place;
+    match tidy_path(source) {
+        None => faults.fault(
+            place,
+            format!("found the source {}", quote(source)),
+            "valid is an absolute path of the task container",
+        ),
+        Some(_) => match around.files.kind(source) {
+            Ok(FileKind::File | FileKind::Folder) => {}
+            Ok(FileKind::Other) => faults.fault(
+                place,
+                format!("{} is neither a file nor a folder", quote(source)),
+                "valid is a regular file or a folder of the task container",
+            ),
+            Err(fault) => faults.fault(
+                place,
+                format!("{} {fault}", quote(source)),
+                "valid is a file or a folder of the task container",
+            ),
+        },
+    }
+    let Some(path) = tidy_path(target) else {
+        let remedy = "valid is an absolute path of the component";
+        faults.fault(place, format!("found the target {}", quote(target)), remedy);
+        return;
+    };
+    // The engine copies into the container before its start, when only volumes and binds are there.
+    match mount_at(container, &path) {
+        Some(Lies::Volume { read_only: false }) => {}
+        Some(Lies::Volume { read_only: true }) => faults.fault(
+            place,
+            format!("the target {} lies in a volume that is mounted read-only", quote(target)),
+            "valid is a path that the component may write to",
+        ),
+        Some(Lies::Memory) => faults.fault(
+            place,
+            format!("the target {} lies in a tmpfs, which hides what is copied", quote(target)),
+            "valid is a path outside of it, or in a volume",
+        ),
+        None if container.read_only => faults.fault(
+            place,
+            format!("the target {} lies in a root file system that is read-only", quote(target)),
+            "valid is a path in a volume of the component, or `read_only: false`",
+        ),
+        None => {}
+    }
+}
+
+/// Where a path of a component lies, if not in its root file system.
+enum Lies {
+    Volume { read_only: bool },
+    Memory,
+}
+
+fn mount_at(container: &ContainerSpec, path: &str) -> Option<Lies> {
+    let mounts = container.mounts.iter().map(|mount| {
+        let lies = match mount.source {
+            MountSource::Tmpfs { .. } => Lies::Memory,
+            MountSource::Bind { .. } | MountSource::Volume { .. } => {
+                Lies::Volume { read_only: mount.read_only }
+            }
+        };
+        (mount.target.as_str(), lies)
+    });
+    let tmpfs = container.tmpfs.keys().map(|target| (target.as_str(), Lies::Memory));
+    let engine = ENGINE_FOLDERS.iter().map(|target| (*target, Lies::Memory));
+    // Of nested mounts the innermost holds the path; the user's own come after the engine's of the same path.
+    engine
+        .chain(tmpfs)
+        .chain(mounts)
+        .filter(|(target, _)| within(path, target))
+        .max_by_key(|(target, _)| target.len())
+        .map(|(_, lies)| lies)
+}
+
+/// Dependencies on what is not there, on itself, on what can never be, and in circles.
+fn dependencies(faults: &Faults, init: &[Raw], components: &[Raw]) {
+    let names: Vec<&str> = components.iter().map(|raw| raw.name.as_str()).collect();
+    let mut graph: Vec<ComponentSpec> = Vec::new();
+    for raw in components {
+        let mut node = ComponentSpec { name: raw.name.clone(), ..ComponentSpec::default() };
+        for At { value: dependency, place } in &raw.depends_on {
+            let on = dependency.on.as_str();
+            let fault = |problem: String, remedy: String| faults.fault(place, problem, remedy);
+            let Some(target) = components.iter().find(|raw| raw.name == on) else {
+                if init.iter().any(|raw| raw.name == on) {
+                    fault(
+                        format!("{} is an init component", quote(on)),
+                        "leave it out: all init components are done before any component starts".into(),
+                    );
+                } else {
+                    let others = names.iter().copied().filter(|name| *name != raw.name);
+                    fault(format!("there is no component {}", quote(on)), suggest(on, others));
+                }
+                continue;
+            };
+            if target.name == raw.name {
+                fault(format!("{} depends on itself", quote(on)), "valid are other components".into());
+                continue;
+            }
+            if dependency.condition == Condition::Healthy
+                && target.container.healthcheck == Some(HealthCheck::Disabled)
+            {
+                fault(
+                    format!("{} can never be healthy, since its health check is disabled", quote(on)),
+                    "valid is `condition: service_started`, or a health check there".into(),
+                );
+            }
+            node.depends_on.push(dependency.clone());
+        }
+        graph.push(node);
+    }
+    // One after the other: each circle is a mistake of its own.
+    while let Some(circle) = order::cycle(&graph) {
+        let (Some(first), Some(second)) = (circle.first(), circle.get(1)) else { return };
+        let written = components
+            .iter()
+            .filter(|raw| raw.name == *first)
+            .flat_map(|raw| &raw.depends_on)
+            .find(|dependency| dependency.value.on == *second);
+        if let Some(dependency) = written {
+            let way: Vec<String> = circle.iter().map(|name| quote(name)).collect();
+            faults.fault(
+                &dependency.place,
+                format!("components wait for each other: {}", way.join(" -> ")),
+                "leave one of these dependencies out",
+            );
+        }
+        for node in graph.iter_mut().filter(|node| node.name == *first) {
+            node.depends_on.retain(|dependency| dependency.on != *second);
+        }
+    }
+}
+
+/// The nearest name, else all of them.
+pub(super) fn suggest<'a>(word: &str, names: impl Iterator<Item = &'a str> + Clone) -> String {
+    match nearest(word, names.clone()) {
+        Some(near) => format!("did you mean {}?", quote(near)),
+        None if names.clone().next().is_none() => "there is no other component".into(),
+        None => format!("valid are {}", quote_all(names, "and")),
+    }
+}

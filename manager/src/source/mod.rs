@@ -1,7 +1,26 @@
 //! What the user wrote, to a [`crate::pod::spec::Definition`].
+//!
+//! ```text
+//! label text --yaml--> Node --compose--> Raw --lower--> Definition
+//!                        '------- faults --------'--> Report (line and column found again at the end)
+//! ```
+//!
+//! [`labels::definition`] is the entrance. Each step goes on after a fault, so that one report holds every fault
+//! of a definition. Everything is pure except [`load`], which reads the files that a definition names.
+//!
+//! A new Compose key is a row in `compose::KEYS` and a function beside it; what it must be checked against
+//! (the task container, other components, files) stands in `lower`.
 
-pub mod compose;
 pub mod fault;
 pub mod labels;
 pub mod load;
 pub mod lower;
+
+mod compose;
+mod cursor;
+mod doors;
+mod env_file;
+mod raw;
+mod values;
+mod volumes;
+mod yaml;

@@ -1,0 +1,167 @@
+//! Ways to the engine that a mount would open.
+//!
+//! No component may reach the engine. What a host path leads to is judged by its text, and by what the task
+//! container has mounted: links and other namespaces of the host cannot be seen from here.
+
+use super::values::{tidy_path, within};
+use crate::pod::spec::MountSource;
+use crate::pod::task::{TaskContainer, TaskMount};
+
+/// Sockets that give their holder the host, where engines put them. containerd's is the engine's back door.
+const KNOWN: &[&str] =
+    &["/run/docker.sock", "/run/containerd/containerd.sock", "/run/docker/containerd/containerd.sock"];
+
+/// Where the engine's sockets are, as far as can be seen.
+#[derive(Debug, Clone)]
+pub(super) struct Doors {
+    /// Paths on the host.
+    paths: Vec<String>,
+    /// Volumes that hold one.
+    volumes: Vec<String>,
+}
+
+impl Doors {
+    /// The doors of the host of `task`, where the manager reaches the engine at `host_socket`.
+    pub(super) fn of(task: &TaskContainer, host_socket: Option<&str>) -> Doors {
+        let mut paths: Vec<String> = KNOWN.iter().map(|path| (*path).to_owned()).collect();
+        paths.extend(host_socket.and_then(tidy_path));
+        // What stands where a socket is looked for is one, whatever it is called on the host.
+        let known = |mount: &&TaskMount| {
+            tidy_path(&mount.target).is_some_and(|target| KNOWN.contains(&aliased(&target).as_str()))
+        };
+        paths.extend(task.mounts.iter().filter(known).filter_map(|mount| tidy_path(&mount.source)));
+        // A source that is unknown (`/` stands for nothing here) would make everything a door.
+        paths.retain(|path| path != "/");
+        let holds = |mount: &TaskMount| {
+            let folder = tidy_path(&mount.source)?;
+            let volume = mount.volume.clone()?;
+            paths.iter().any(|door| within(door, &folder)).then_some(volume)
+        };
+        let volumes = task.mounts.iter().filter_map(holds).collect();
+        Doors { paths, volumes }
+    }
+
+    /// Why this source must not be mounted; `None` where it may.
+    pub(super) fn behind(&self, source: &MountSource) -> Option<&'static str> {
+        match source {
+            MountSource::Bind { path, .. } => self.behind_path(path),
+            MountSource::Volume { name: Some(name), .. } if self.volumes.contains(name) => {
+                Some("holds the engine's socket")
+            }
+            MountSource::Volume { .. } | MountSource::Tmpfs { .. } => None,
+        }
+    }
+
+    /// A mount of the task container leads to a door.
+    pub(super) fn held_by(&self, mount: &TaskMount) -> bool {
+        mount.volume.as_ref().is_some_and(|volume| self.volumes.contains(volume))
+            || self.behind_path(&mount.source).is_some()
+    }
+
+    fn behind_path(&self, path: &str) -> Option<&'static str> {
+        let path = tidy_path(path)?;
+        // The root file system of every process is below /proc, that of the manager among them.
+        if path == "/proc" || process_folder(&path) {
+            return Some("shows the processes that hold the engine's socket");
+        }
+        let alias = aliased(&path);
+        let hit = self.paths.iter().any(|door| {
+            within(door, &path) || within(&aliased(door), &alias) || within(&unaliased(door), &path)
+        });
+        match hit {
+            true if self.paths.iter().any(|door| aliased(door) == alias) => Some("is the engine's socket"),
+            true => Some("contains the engine's socket"),
+            false => None,
+        }
+    }
+}
+
+/// `/var/run` is a link to `/run` everywhere that matters.
+fn aliased(path: &str) -> String {
+    if within(path, "/var/run") { path["/var".len()..].to_owned() } else { path.to_owned() }
+}
+
+/// The other way round, for hosts where `/var/run` is no link: then `/var` contains what is in it.
+fn unaliased(path: &str) -> String {
+    if within(path, "/run") { format!("/var{path}") } else { path.to_owned() }
+}
+
+fn process_folder(path: &str) -> bool {
+    path.strip_prefix("/proc/").and_then(|rest| rest.split('/').next()).is_some_and(|name| {
+        matches!(name, "self" | "thread-self") || name.bytes().all(|byte| byte.is_ascii_digit())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bind(path: &str) -> MountSource {
+        MountSource::Bind { path: path.into(), create: true, propagation: None }
+    }
+
+    fn task(mounts: &[(&str, &str, &str)]) -> TaskContainer {
+        let mount = |(volume, source, target): &(&str, &str, &str)| TaskMount {
+            kind: if volume.is_empty() { "bind" } else { "volume" }.into(),
+            volume: (!volume.is_empty()).then(|| (*volume).to_owned()),
+            source: (*source).into(),
+            target: (*target).into(),
+            ..TaskMount::default()
+        };
+        TaskContainer { mounts: mounts.iter().map(mount).collect(), ..TaskContainer::default() }
+    }
+
+    #[test]
+    fn the_usual_places_of_the_socket_and_the_folders_above_are_doors() {
+        let doors = Doors::of(&task(&[]), None);
+        for (path, expected) in [
+            ("/var/run/docker.sock", Some("is the engine's socket")),
+            ("/run/docker.sock", Some("is the engine's socket")),
+            ("/run/../run//docker.sock/", Some("is the engine's socket")),
+            ("/run/containerd/containerd.sock", Some("is the engine's socket")),
+            ("/run", Some("contains the engine's socket")),
+            ("/var/run", Some("contains the engine's socket")),
+            ("/var/run/", Some("contains the engine's socket")),
+            ("/var", Some("contains the engine's socket")),
+            ("/", Some("contains the engine's socket")),
+            ("/a/..", Some("contains the engine's socket")),
+            ("/run/docker", Some("contains the engine's socket")),
+            ("/proc", Some("shows the processes that hold the engine's socket")),
+            ("/proc/1/root", Some("shows the processes that hold the engine's socket")),
+            ("/proc/self", Some("shows the processes that hold the engine's socket")),
+            ("/proc/sys", None),
+            ("/process", None),
+            ("/running", None),
+            ("/var/lib", None),
+            ("/run/user", None),
+            ("/srv", None),
+        ] {
+            assert_eq!(doors.behind(&bind(path)), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_socket_elsewhere_is_found_through_the_task_container_s_mounts() {
+        let doors = Doors::of(&task(&[("", "/srv/engine/d.sock", "/var/run/docker.sock")]), None);
+        assert_eq!(doors.behind(&bind("/srv/engine/d.sock")), Some("is the engine's socket"));
+        assert_eq!(doors.behind(&bind("/srv/engine")), Some("contains the engine's socket"));
+        assert_eq!(doors.behind(&bind("/srv/other")), None);
+
+        let doors = Doors::of(&task(&[("", "/srv/engine", "/engine")]), Some("/srv/engine/sub/d.sock"));
+        assert_eq!(doors.behind(&bind("/srv/engine/sub")), Some("contains the engine's socket"));
+        assert_eq!(doors.behind(&bind("/srv/engine/other")), None);
+    }
+
+    #[test]
+    fn a_volume_with_the_socket_is_a_door_by_name_and_by_path() {
+        let doors = Doors::of(
+            &task(&[("sock", "/var/lib/docker/volumes/sock/_data", "/engine")]),
+            Some("/var/lib/docker/volumes/sock/_data/d.sock"),
+        );
+        let volume = |name: &str| MountSource::Volume { name: Some(name.into()), no_copy: false };
+        assert_eq!(doors.behind(&volume("sock")), Some("holds the engine's socket"));
+        assert_eq!(doors.behind(&volume("other")), None);
+        let below = bind("/var/lib/docker/volumes");
+        assert_eq!(doors.behind(&below), Some("contains the engine's socket"));
+    }
+}

@@ -1,0 +1,232 @@
+//! The format of env files, as Compose reads them, without interpolation: `$` stands for itself.
+
+use std::iter::Peekable;
+use std::str::Chars;
+
+/// One line of an env file that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct BadLine {
+    pub(super) line: usize,
+    pub(super) column: usize,
+    pub(super) problem: &'static str,
+    pub(super) remedy: &'static str,
+}
+
+/// The variables of a file, in order; a name without `=` has no value.
+pub(super) fn parse(text: &str) -> (Vec<(String, Option<String>)>, Vec<BadLine>) {
+    let mut scanner = Scanner {
+        chars: text.strip_prefix('\u{feff}').unwrap_or(text).chars().peekable(),
+        line: 1,
+        column: 1,
+    };
+    let (mut variables, mut bad) = (Vec::new(), Vec::new());
+    while scanner.skip_blank() {
+        match scanner.variable() {
+            Ok(variable) => variables.push(variable),
+            Err(line) => bad.push(line),
+        }
+        scanner.skip_line();
+    }
+    (variables, bad)
+}
+
+struct Scanner<'a> {
+    chars: Peekable<Chars<'a>>,
+    line: usize,
+    column: usize,
+}
+
+impl Scanner<'_> {
+    fn next(&mut self) -> Option<char> {
+        let char = self.chars.next()?;
+        if char == '\n' {
+            self.line += 1;
+            self.column = 1;
+        } else {
+            self.column += 1;
+        }
+        Some(char)
+    }
+
+    fn next_if(&mut self, wanted: impl Fn(char) -> bool) -> Option<char> {
+        let char = *self.chars.peek()?;
+        wanted(char).then(|| self.next()).flatten()
+    }
+
+    fn while_true(&mut self, wanted: impl Fn(char) -> bool) -> String {
+        let mut text = String::new();
+        while let Some(char) = self.next_if(&wanted) {
+            text.push(char);
+        }
+        text
+    }
+
+    /// To the next variable, past blank lines and comments; false at the end.
+    fn skip_blank(&mut self) -> bool {
+        loop {
+            self.while_true(char::is_whitespace);
+            match self.chars.peek() {
+                None => return false,
+                Some('#') => self.skip_line(),
+                Some(_) => return true,
+            }
+        }
+    }
+
+    /// To the end of the line.
+    fn skip_line(&mut self) {
+        self.while_true(|char| char != '\n');
+    }
+
+    fn skip_spaces(&mut self) -> bool {
+        !self.while_true(|char| char == ' ' || char == '\t' || char == '\r').is_empty()
+    }
+
+    fn bad(&self, problem: &'static str, remedy: &'static str) -> BadLine {
+        BadLine { line: self.line, column: self.column, problem, remedy }
+    }
+
+    fn name(&mut self) -> String {
+        self.while_true(|char| !char.is_whitespace() && !matches!(char, '=' | ':' | '#' | '\'' | '"'))
+    }
+
+    fn variable(&mut self) -> Result<(String, Option<String>), BadLine> {
+        let start = self.bad("found no name of a variable", "valid are lines such as `NAME=value`");
+        let mut name = self.name();
+        let mut spaces = self.skip_spaces();
+        // Files are written to be sourced by a shell too.
+        if name == "export" && spaces && !matches!(self.chars.peek(), Some('=' | ':')) {
+            name = self.name();
+            spaces = self.skip_spaces();
+        }
+        if name.is_empty() {
+            return Err(start);
+        }
+        match self.chars.peek().copied() {
+            None | Some('\n') => Ok((name, None)),
+            Some('#') if spaces => Ok((name, None)),
+            Some('=' | ':') => {
+                self.next();
+                self.skip_spaces();
+                let value = self.value()?;
+                if value.contains('\0') || name.contains('\0') {
+                    let remedy = "valid is text without one, since the kernel ends every string at it";
+                    return Err(BadLine { problem: "found a NUL character", remedy, ..start });
+                }
+                Ok((name, Some(value)))
+            }
+            Some(_) => Err(self
+                .bad("found something after a name that is not `=`", "valid are lines such as `NAME=value`")),
+        }
+    }
+
+    fn value(&mut self) -> Result<String, BadLine> {
+        let Some(quote) = self.next_if(|char| char == '"' || char == '\'') else {
+            return Ok(self.plain());
+        };
+        let open = BadLine {
+            line: self.line,
+            column: self.column - 1,
+            problem: "found a quote that is never closed",
+            remedy: "close it, or put the value between quotes of the other kind",
+        };
+        let mut value = String::new();
+        loop {
+            match self.next().ok_or_else(|| open.clone())? {
+                char if char == quote => break,
+                '\\' if quote == '"' => match self.next().ok_or_else(|| open.clone())? {
+                    'n' => value.push('\n'),
+                    'r' => value.push('\r'),
+                    't' => value.push('\t'),
+                    char @ ('"' | '\\' | '$') => value.push(char),
+                    char => value.extend(['\\', char]),
+                },
+                '\\' if self.chars.peek() == Some(&quote) => value.extend(self.next()),
+                char => value.push(char),
+            }
+        }
+        self.skip_spaces();
+        match self.chars.peek() {
+            None | Some('\n' | '#') => Ok(value),
+            Some(_) => Err(self
+                .bad("found something after the closing quote", "valid is a comment or the end of the line")),
+        }
+    }
+
+    /// A value without quotes: to the end of the line, or to a `#` after a space.
+    fn plain(&mut self) -> String {
+        let mut value = String::new();
+        while let Some(char) = self.next_if(|char| char != '\n') {
+            if char == '#' && value.chars().next_back().is_none_or(char::is_whitespace) {
+                break;
+            }
+            value.push(char);
+        }
+        value.trim_end().to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn every_form_of_a_line_is_read_as_compose_reads_it() {
+        for (text, expected) in [
+            ("A=1", &[("A", Some("1"))][..]),
+            ("A=1\nB=2\n", &[("A", Some("1")), ("B", Some("2"))]),
+            ("A=1\r\nB=2\r\n", &[("A", Some("1")), ("B", Some("2"))]),
+            ("# comment\n\n   \nA=1", &[("A", Some("1"))]),
+            ("export A=1", &[("A", Some("1"))]),
+            ("export=1", &[("export", Some("1"))]),
+            ("export", &[("export", None)]),
+            ("A", &[("A", None)]),
+            ("A # comment", &[("A", None)]),
+            ("A=", &[("A", Some(""))]),
+            ("A = 1", &[("A", Some("1"))]),
+            ("A: 1", &[("A", Some("1"))]),
+            ("A=a b  # c", &[("A", Some("a b"))]),
+            ("A=a#b", &[("A", Some("a#b"))]),
+            ("A=#b", &[("A", Some(""))]),
+            ("A=a=b", &[("A", Some("a=b"))]),
+            ("A=$B ${C}", &[("A", Some("$B ${C}"))]),
+            ("A='a # \"b\" \\n'", &[("A", Some("a # \"b\" \\n"))]),
+            ("A='it\\'s'", &[("A", Some("it's"))]),
+            ("A=\"a # 'b' \\n \\\" \\\\ \\x\" # c", &[("A", Some("a # 'b' \n \" \\ \\x"))]),
+            ("A=\"two\nlines\"\nB=1", &[("A", Some("two\nlines")), ("B", Some("1"))]),
+            ("\u{feff}A=1", &[("A", Some("1"))]),
+            ("a.b-c=1", &[("a.b-c", Some("1"))]),
+            ("", &[]),
+        ] {
+            let expected: Vec<_> =
+                expected.iter().map(|(name, value)| ((*name).to_owned(), value.map(str::to_owned))).collect();
+            assert_eq!(parse(text), (expected, vec![]), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_bad_line_is_told_with_its_place_and_the_rest_is_read() {
+        let (variables, bad) = parse("A=1\n =2\nB C\nD='x\n");
+        assert_eq!(variables, [("A".to_owned(), Some("1".to_owned()))]);
+        let places: Vec<_> = bad.iter().map(|bad| (bad.line, bad.column, bad.problem)).collect();
+        assert_eq!(
+            places,
+            [
+                (2, 2, "found no name of a variable"),
+                (3, 3, "found something after a name that is not `=`"),
+                (4, 3, "found a quote that is never closed"),
+            ]
+        );
+        let (_, bad) = parse("A='x' y");
+        assert_eq!((bad[0].line, bad[0].column), (1, 7));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_to_its_end(text in any::<String>()) {
+            let _ = parse(&text);
+        }
+    }
+}

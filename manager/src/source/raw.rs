@@ -1,0 +1,43 @@
+//! A definition as it was written: each value of the right kind, nothing yet compared with anything else.
+
+use std::time::Duration;
+
+use super::cursor::{At, Place};
+use crate::pod::spec::{ContainerSpec, CopySpec, Dependency, Mount};
+
+/// One component as it was written.
+#[derive(Debug, Clone)]
+pub(super) struct Raw {
+    pub(super) name: String,
+    /// Its definition as a whole.
+    pub(super) place: Place,
+    /// What needs no second look. Environment, mounts and tmpfs are empty here.
+    pub(super) container: ContainerSpec,
+    pub(super) env_files: Vec<At<String>>,
+    /// `environment`, in order.
+    pub(super) environment: Vec<(String, Option<String>)>,
+    /// Named volumes still under the name that was written.
+    pub(super) volumes: Vec<At<Mount>>,
+    /// Paths and options.
+    pub(super) tmpfs: Vec<At<(String, String)>>,
+    pub(super) depends_on: Vec<At<Dependency>>,
+    pub(super) copies: Vec<At<CopySpec>>,
+    pub(super) stop_grace: Option<Duration>,
+}
+
+impl Raw {
+    pub(super) fn new(name: String, place: Place) -> Raw {
+        Raw {
+            name,
+            place,
+            container: ContainerSpec::default(),
+            env_files: Vec::new(),
+            environment: Vec::new(),
+            volumes: Vec::new(),
+            tmpfs: Vec::new(),
+            depends_on: Vec::new(),
+            copies: Vec::new(),
+            stop_grace: None,
+        }
+    }
+}
