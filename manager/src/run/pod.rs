@@ -47,8 +47,8 @@ struct Handed {
     control: File,
     /// Name of the abstract socket for a sandbox.
     lifeline: String,
-    /// The status to end with: a manager before this one was ending the pod.
-    ending: Option<u8>,
+    /// The pod was ending already when this manager was started: only clean up. `pause` knows the status.
+    ending: bool,
 }
 
 /// Run the pod of this container. Returns its exit status.
@@ -76,8 +76,8 @@ pub async fn run(args: RunArgs, output: Output) -> u8 {
         }
         Ok((runner, ending)) => {
             let news = runner.news();
-            if let Some(status) = ending {
-                let _ = news.send(Observation::Stop { status, resumed: true });
+            if ending {
+                let _ = news.send(Observation::Stop { status: 0, resumed: true });
             }
             tokio::spawn(async move {
                 loop {
@@ -119,7 +119,7 @@ impl Stops {
 }
 
 /// Everything up to the first change.
-async fn begin(args: &RunArgs, output: &Output) -> Result<(Runner<DockerEngine>, Option<u8>), Refusal> {
+async fn begin(args: &RunArgs, output: &Output) -> Result<(Runner<DockerEngine>, bool), Refusal> {
     let usage = |words: String| Refusal { status: STATUS_USAGE, words };
     // First of all: only then does pause know that a stop can be handled here.
     let id = discover::own_container().map_err(|error| usage(error.to_string()))?;
@@ -142,7 +142,7 @@ async fn begin(args: &RunArgs, output: &Output) -> Result<(Runner<DockerEngine>,
     let spec = match specify(args, &task, &info, &engine, socket.as_deref()).await {
         Ok(spec) => spec,
         // What an earlier manager ran with the same labels must be cleaned up even so.
-        Err(_) if handed.ending.is_some() => {
+        Err(_) if handed.ending => {
             pod_of(args, &task, Definition::default(), Namespaces::default())
         }
         Err(refusal) => return Err(refusal),
@@ -150,7 +150,7 @@ async fn begin(args: &RunArgs, output: &Output) -> Result<(Runner<DockerEngine>,
     harden::raise_descriptor_limit().map_err(|error| usage(format!("cannot raise RLIMIT_NOFILE: {error}")))?;
     let copies = match CopySources::open(&spec) {
         Ok(copies) => copies,
-        Err(_) if handed.ending.is_some() => CopySources::default(),
+        Err(_) if handed.ending => CopySources::default(),
         Err(errors) => {
             let words: Vec<String> = errors.iter().map(ToString::to_string).collect();
             return Err(usage(words.join("\n")));
@@ -294,11 +294,10 @@ fn handed() -> Result<Handed, Refusal> {
     if let Ok(number) = number.parse::<i32>() {
         let _ = nix::unistd::close(number);
     }
-    let ending = std::env::var(pause::env::STOP).ok();
     Ok(Handed {
         control,
         lifeline: std::env::var(pause::env::LIFELINE).unwrap_or_default(),
-        ending: ending.map(|status| status.parse().unwrap_or(0)),
+        ending: std::env::var_os(pause::env::STOP).is_some(),
     })
 }
 
