@@ -1,0 +1,311 @@
+//! A pod for one test, gone when the test is.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::docker::{self, Said, attempt, docker, inspect, labelled, try_inspect};
+use super::proxy::{Proxy, Seen, Verdict};
+use super::{LONG, manager_image, unique, wait};
+
+/// A pod to be started.
+pub(crate) struct Plan {
+    name: String,
+    options: Vec<String>,
+    args: Vec<String>,
+    socket: Option<PathBuf>,
+    proxy: Option<Proxy>,
+}
+
+/// A pod that was started.
+pub(crate) struct Pod {
+    id: String,
+    name: String,
+    proxy: Option<Arc<Proxy>>,
+}
+
+/// What came of a pod.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct End {
+    pub(crate) status: i64,
+    pub(crate) took: Duration,
+}
+
+impl Plan {
+    /// A label of the task container.
+    pub(crate) fn label(self, key: &str, value: &str) -> Self {
+        let label = format!("{key}={value}");
+        self.options(&["--label", &label])
+    }
+
+    /// A component with these keys; [`super::script`] and [`super::idle`] make some.
+    pub(crate) fn component(self, name: &str, yaml: &str) -> Self {
+        self.label(&format!("pod.component.{name}"), yaml)
+    }
+
+    /// Options of `docker run`.
+    pub(crate) fn options(mut self, options: &[&str]) -> Self {
+        self.options.extend(options.iter().map(|option| (*option).to_owned()));
+        self
+    }
+
+    /// Arguments of the manager.
+    pub(crate) fn args(mut self, args: &[&str]) -> Self {
+        self.args.extend(args.iter().map(|arg| (*arg).to_owned()));
+        self
+    }
+
+    /// Another socket than the engine's own; `None` for none at all.
+    pub(crate) fn socket(mut self, socket: Option<PathBuf>) -> Self {
+        self.socket = socket;
+        self
+    }
+
+    /// The manager's calls to the engine go through a proxy, which may interfere.
+    pub(crate) fn proxied(mut self, rule: impl Fn(&Seen) -> Verdict + Send + Sync + 'static) -> Self {
+        let proxy = Proxy::start(&docker::socket(), rule);
+        self.socket = Some(proxy.socket());
+        self.proxy = Some(proxy);
+        self
+    }
+
+    /// The name that the task container will have.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn command_line(&self, detached: bool) -> Vec<String> {
+        let mut line: Vec<String> = vec!["run".into()];
+        if detached {
+            line.push("-d".into());
+        }
+        let test = format!("io.tandem.test={}", self.name);
+        line.extend(["--name", &self.name, "--label", &test].map(str::to_owned));
+        if let Some(socket) = &self.socket {
+            line.extend(["-v".into(), format!("{}:/var/run/docker.sock", socket.display())]);
+        }
+        line.extend(self.options.iter().cloned());
+        line.push(manager_image());
+        line.extend(self.args.iter().cloned());
+        line
+    }
+
+    /// Start it.
+    #[track_caller]
+    pub(crate) fn start(self) -> Pod {
+        // The guard is there before the container is: a `docker run` that fails may leave one.
+        let line = self.command_line(true);
+        let mut pod = Pod { id: String::new(), name: self.name, proxy: self.proxy.map(Arc::new) };
+        pod.id = docker(&line).text();
+        pod
+    }
+
+    /// Run it attached to its end: what it said, byte by byte, past every log driver.
+    #[track_caller]
+    pub(crate) fn run(self) -> (Said, Pod) {
+        let line = self.command_line(false);
+        let mut pod = Pod { id: String::new(), name: self.name, proxy: self.proxy.map(Arc::new) };
+        let said = attempt(&line);
+        pod.id = inspect(&pod.name)["Id"].as_str().expect("an id").to_owned();
+        (said, pod)
+    }
+}
+
+impl Pod {
+    /// A pod with the two-process image and the engine's socket, as a stack would have it.
+    pub(crate) fn plan(hint: &str) -> Plan {
+        Plan {
+            name: unique(hint),
+            options: Vec::new(),
+            args: Vec::new(),
+            socket: Some(docker::socket()),
+            proxy: None,
+        }
+    }
+
+    /// Id of the task container.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Name of the task container.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The proxy, where there is one.
+    pub(crate) fn proxy(&self) -> &Proxy {
+        self.proxy.as_ref().expect("this pod was planned with a proxy")
+    }
+
+    /// The task container as the engine describes it.
+    #[track_caller]
+    pub(crate) fn task(&self) -> Value {
+        inspect(&self.id)
+    }
+
+    /// Name of a component's container.
+    pub(crate) fn container(&self, component: &str) -> String {
+        format!("{}.podlike.{component}", self.name)
+    }
+
+    /// A component's container as the engine describes it.
+    #[track_caller]
+    pub(crate) fn component(&self, component: &str) -> Value {
+        inspect(&self.container(component))
+    }
+
+    /// The sandbox as the engine describes it, if there is one.
+    #[track_caller]
+    pub(crate) fn sandbox(&self) -> Option<Value> {
+        try_inspect(&format!("{}.pause", self.name))
+    }
+
+    /// Ids of all containers that the manager made.
+    #[track_caller]
+    pub(crate) fn members(&self) -> Vec<String> {
+        labelled(&format!("io.tandem.pod={}", self.id))
+    }
+
+    /// What it has put out until now: standard output, standard error.
+    #[track_caller]
+    pub(crate) fn logs(&self) -> (String, String) {
+        let said = docker(&["logs", &self.id]);
+        (String::from_utf8_lossy(&said.out).into_owned(), said.error())
+    }
+
+    /// Wait until this stands in its standard error, where the manager's own lines go.
+    #[track_caller]
+    pub(crate) fn wait_said(&self, words: &str) {
+        wait(format!("the manager says `{words}`"), LONG, || self.logs().1.contains(words).then_some(()));
+    }
+
+    /// Wait until these components run.
+    #[track_caller]
+    pub(crate) fn wait_running(&self, components: &[&str]) {
+        for component in components {
+            wait(format!("component `{component}` runs"), LONG, || {
+                let state = &try_inspect(&self.container(component))?["State"];
+                (state["Running"] == true).then_some(())
+            });
+        }
+    }
+
+    /// Wait until the engine calls the pod healthy.
+    #[track_caller]
+    pub(crate) fn wait_healthy(&self) {
+        wait("the pod is healthy", LONG, || (self.health() == "healthy").then_some(()));
+    }
+
+    /// The health of the task container, as the engine has it.
+    #[track_caller]
+    pub(crate) fn health(&self) -> String {
+        self.task()["State"]["Health"]["Status"].as_str().unwrap_or("none").to_owned()
+    }
+
+    /// The health right now, as the health check would find it.
+    #[track_caller]
+    pub(crate) fn healthy_now(&self) -> bool {
+        let said = attempt(&["exec", &self.id, "/pause", "health"]);
+        assert!(said.status <= 1, "`pause health`: status {}: {}", said.status, said.error());
+        said.status == 0
+    }
+
+    /// Run a shell script in a component: its standard output.
+    #[track_caller]
+    pub(crate) fn exec(&self, component: &str, script: &str) -> String {
+        docker(&["exec", &self.container(component), "sh", "-c", script]).text()
+    }
+
+    /// Wait until the pod has ended: its exit status.
+    #[track_caller]
+    pub(crate) fn wait_end(&self) -> End {
+        self.wait_end_within(LONG)
+    }
+
+    /// Wait until the pod has ended, at most this long: its exit status.
+    #[track_caller]
+    pub(crate) fn wait_end_within(&self, limit: Duration) -> End {
+        let began = Instant::now();
+        let status = wait("the pod ends", limit, || {
+            let state = self.task()["State"].clone();
+            (state["Status"] == "exited").then(|| state["ExitCode"].as_i64().expect("a status"))
+        });
+        End { status, took: began.elapsed() }
+    }
+
+    /// `docker stop`, with more patience than the pod should need.
+    #[track_caller]
+    pub(crate) fn stop(&self) -> End {
+        let began = Instant::now();
+        docker(&["stop", "-t", "60", &self.id]);
+        let status = self.task()["State"]["ExitCode"].as_i64().expect("a status");
+        End { status, took: began.elapsed() }
+    }
+
+    /// Stop it: it must end with 0 and leave nothing.
+    #[track_caller]
+    pub(crate) fn stop_clean(&self) -> End {
+        let end = self.stop();
+        assert_eq!(end.status, 0, "a requested stop ends with 0");
+        self.assert_nothing_left();
+        end
+    }
+
+    /// No container of the pod is left, the task container aside.
+    #[track_caller]
+    pub(crate) fn assert_nothing_left(&self) {
+        assert_eq!(self.members(), Vec::<String>::new(), "containers with the pod's label are left");
+        let filter = format!("name={}.", self.name);
+        let named = docker(&["ps", "-a", "--format", "{{.Names}}", "--filter", &filter]).text();
+        assert_eq!(named, "", "containers named after the pod are left");
+    }
+
+    /// Process id of the manager, as the engine's host counts.
+    #[track_caller]
+    pub(crate) fn manager_pid(&self) -> Option<u32> {
+        let said = attempt(&["top", &self.id, "-eo", "pid,comm"]);
+        // A manager that ends just now may make `ps` find nothing.
+        said.text().lines().find_map(|line| line.trim().strip_suffix("manager")?.trim().parse().ok())
+    }
+
+    /// Kill the manager, and only it.
+    #[track_caller]
+    pub(crate) fn crash_manager(&self, signal: &str) -> u32 {
+        let pid = wait("there is a manager", LONG, || self.manager_pid());
+        docker::on_host(&format!("kill -{signal} {pid}"));
+        pid
+    }
+}
+
+impl Drop for Pod {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let said = attempt(&["logs", "--timestamps", "--tail", "80", &self.name]);
+            eprintln!("---- logs of {}\n{}{}----", self.name, said.text(), said.error());
+        }
+        // First the manager, which would go on making what is removed here.
+        attempt(&["rm", "-fv", &self.name]);
+        let label = format!("label=io.tandem.pod={}", self.id);
+        let mut left = String::new();
+        if !self.id.is_empty() {
+            // A creation that the engine was busy with may still come to its end.
+            for _ in 0..5 {
+                left = attempt(&["ps", "-aq", "--filter", &label]).text();
+                if left.is_empty() {
+                    break;
+                }
+                let mut line = vec!["rm", "-fv"];
+                line.extend(left.lines());
+                attempt(&line);
+            }
+        }
+        if !left.is_empty() {
+            let words = format!("cannot remove what is left of {}: {left}", self.name);
+            assert!(std::thread::panicking(), "{words}");
+            eprintln!("{words}");
+        }
+    }
+}

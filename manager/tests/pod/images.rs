@@ -1,0 +1,84 @@
+//! Where images come from.
+
+use crate::lab::pod::Pod;
+use crate::lab::registry::Registry;
+use crate::lab::{docker, idle, script};
+
+#[test]
+fn an_image_that_cannot_be_had_ends_the_pod_with_the_registrys_words() {
+    let (said, pod) = Pod::plan("no-registry")
+        .component("app", "image: 127.0.0.1:1/nope:1\n")
+        .component("other", &idle())
+        .run();
+    assert_eq!(said.status, 125, "{}", said.error());
+    assert!(said.error().contains("127.0.0.1:1/nope:1"), "{}", said.error());
+    assert!(said.error().contains("connection refused"), "{}", said.error());
+    pod.assert_nothing_left();
+}
+
+#[test]
+fn an_image_that_the_registry_does_not_have_ends_the_pod_with_the_registrys_words() {
+    let registry = Registry::start();
+    let image = registry.image.replace("tandem-test", "other");
+    let (said, pod) = Pod::plan("no-image").component("app", &format!("image: {image}\n")).run();
+    assert_eq!(said.status, 125, "{}", said.error());
+    assert!(said.error().contains("manifest unknown"), "{}", said.error());
+    pod.assert_nothing_left();
+}
+
+#[test]
+fn a_missing_image_is_pulled_once_with_progress_in_the_log() {
+    let registry = Registry::start();
+    let yaml = script("echo ran; ls -l /extra").replace(&crate::lab::test_image(), &registry.image);
+    let second = format!("{yaml}depends_on: [first]\n");
+    let pod = Pod::plan("pull")
+        .args(&["--logs"])
+        .component("first", &yaml.replace("ls -l /extra", "exec sleep 100000"))
+        .component("second", &second)
+        .start();
+    assert_eq!(pod.wait_end().status, 0);
+    let (out, err) = pod.logs();
+    assert!(out.contains("[out] second: ran\n"), "{out}");
+    assert_eq!(registry.pulls(), 1, "one pull for both");
+    let prefix = format!("pulling image `{}`: ", registry.image);
+    let progress: Vec<&str> =
+        err.lines().filter_map(|line| line.split_once(&prefix)).map(|(_, said)| said).collect();
+    assert!(progress.len() >= 3, "{err}");
+    assert!(progress.len() < 60, "progress is not a flood: {}", progress.len());
+    assert!(
+        progress.iter().any(|line| line.contains("Downloaded") || line.contains("Pull complete")),
+        "{progress:?}"
+    );
+    pod.assert_nothing_left();
+}
+
+#[test]
+fn an_image_that_is_there_is_pulled_only_when_asked_for() {
+    let registry = Registry::start();
+    let yaml = script("exit 0").replace(&crate::lab::test_image(), &registry.image);
+    let run = |args: &[&str]| {
+        let before = registry.pulls();
+        let (said, pod) = Pod::plan("pull-again").args(args).component("app", &yaml).run();
+        assert_eq!(said.status, 0, "{}", said.error());
+        pod.assert_nothing_left();
+        registry.pulls() - before
+    };
+    assert_eq!(run(&[]), 1, "missing");
+    assert_eq!(run(&[]), 0, "there");
+    assert_eq!(run(&["--pull"]), 1, "asked for");
+    assert_eq!(run(&["-pull=true"]), 1, "as Podlike spells it");
+    docker::docker(&["image", "inspect", &registry.image]);
+}
+
+#[test]
+fn a_pull_that_breaks_off_ends_the_pod_with_what_happened() {
+    let registry = Registry::start();
+    registry.break_layers();
+    let (said, pod) = Pod::plan("pull-breaks")
+        .component("app", &format!("image: {}\n", registry.image))
+        .component("other", &idle())
+        .run();
+    assert_eq!(said.status, 125, "{}", said.error());
+    assert!(said.error().contains("cannot pull"), "{}", said.error());
+    pod.assert_nothing_left();
+}

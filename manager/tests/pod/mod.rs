@@ -1,0 +1,13 @@
+//! The rules of a pod, by theme. A test's name is the rule it proves.
+
+mod budget;
+mod copy;
+mod definition;
+mod ending;
+mod engine;
+mod health;
+mod images;
+mod logs;
+mod placement;
+mod recovery;
+mod sharing;

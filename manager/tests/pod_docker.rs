@@ -1,0 +1,16 @@
+//! Real pods on the real engine: the two-process image, run as its users run it, with the `docker` command.
+//!
+//! `cargo xtask test` builds the images first and says where things are:
+//! - `DOCKER_HOST`: the engine, a unix socket (default `/var/run/docker.sock`)
+//! - `TANDEM_DIST`: folder of the static programs `pause` and `manager` (default `target/dist`)
+//! - `TANDEM_MANAGER_IMAGE`: the image under test (default `tandem/manager:latest`)
+//! - `TANDEM_TEST_IMAGE`: a busybox with a shell (default `tandem-test/busybox:latest`)
+//!
+//! What is missing fails the tests: nothing is skipped. Everything that a test makes carries the label
+//! `io.tandem.test=<name of the test's pod>`, or is a pod's, and is removed when the test ends, however it
+//! ends. Several runs may share an engine.
+#![cfg(feature = "docker-tests")]
+#![allow(clippy::disallowed_methods, reason = "tests drive real things")]
+
+mod lab;
+mod pod;
