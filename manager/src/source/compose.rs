@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::cursor::{Cursor, Pair};
-use super::fault::{nearest, quote, quote_all};
+use super::cursor::{At, Cursor, Pair, Place};
+use super::fault::{nearest, quote, suggest};
 use super::raw::Raw;
 use super::values::{
     Shortest, boolean, capability, duration, integer, nano_cpus, signal, size, text, tidy_path,
@@ -36,9 +36,11 @@ enum Key {
     Elsewhere(&'static str),
     /// It comes with a later version.
     Later,
+    /// A switch that must stay off: why, and what to do.
+    Never(&'static str),
 }
 
-use Key::{Elsewhere, Later, Read};
+use Key::{Elsewhere, Later, Never, Read};
 
 const TASK_NETWORK: &str =
     "components share the network of the task container: set it on the pod's own service";
@@ -116,7 +118,10 @@ const KEYS: &[(&str, Key)] = &[
     ("ports", Elsewhere("publish ports on the pod's own service: components share its network")),
     ("post_start", Later),
     ("pre_stop", Later),
-    ("privileged", Read(|_, cursor| privileged(cursor))),
+    (
+        "privileged",
+        Never("name what it needs in `cap_add`: a privileged component reaches the engine and owns the node"),
+    ),
     ("profiles", Elsewhere("leave the component out instead")),
     ("provider", Elsewhere("use the `image` of a container")),
     ("pull_policy", Later),
@@ -141,9 +146,7 @@ const KEYS: &[(&str, Key)] = &[
     ("ulimits", Later),
     (
         "use_api_socket",
-        Elsewhere(
-            "leave it out: no component may reach the engine, whose socket would give it the whole node",
-        ),
+        Never("leave it out: no component may reach the engine, whose socket would give it the whole node"),
     ),
     (
         "user",
@@ -157,6 +160,7 @@ const KEYS: &[(&str, Key)] = &[
     ("working_dir", Read(working_dir)),
 ];
 
+const NOT_YET: &str = "not supported by this version";
 const SHARED_VOLUMES: &str =
     "name the volume in `volumes`, or share those of the task container with `--volumes`";
 
@@ -177,12 +181,13 @@ pub(super) fn component(raw: &mut Raw, cursor: &Cursor<'_>) {
             Ok(index) => match &KEYS[index].1 {
                 Read(read) => read(raw, &pair.value),
                 Elsewhere(instead) => {
-                    let problem = format!("a component cannot have `{}`", pair.key);
-                    cursor.faults.fault(&pair.key_place, problem, *instead);
+                    cursor.faults.fault(&pair.key_place, "a component cannot have this key", *instead);
                 }
-                Later => {
-                    let problem = format!("`{}` is not supported by this version", pair.key);
-                    cursor.faults.fault(&pair.key_place, problem, "leave it out");
+                Later => cursor.faults.fault(&pair.key_place, NOT_YET, "leave it out"),
+                Never(instead) => {
+                    if boolean(&pair.value) == Some(true) {
+                        pair.value.fault("a component cannot have this", *instead);
+                    }
                 }
             },
             Err(_) if pair.key.starts_with("x-") => {}
@@ -192,13 +197,14 @@ pub(super) fn component(raw: &mut Raw, cursor: &Cursor<'_>) {
 }
 
 fn unknown(cursor: &Cursor<'_>, pair: &Pair<'_>) {
-    let read = || KEYS.iter().filter(|(_, key)| matches!(key, Read(_))).map(|(name, _)| *name);
-    let remedy =
-        match nearest(pair.key, read()).or_else(|| nearest(pair.key, KEYS.iter().map(|(name, _)| *name))) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("valid are {}", quote_all(read(), "and")),
-        };
-    cursor.faults.fault(&pair.key_place, format!("found the unknown key {}", quote(pair.key)), remedy);
+    let read = KEYS.iter().filter(|(_, key)| matches!(key, Read(_))).map(|(name, _)| *name);
+    // Any key of Compose may have been meant, and the next report says what becomes of it; only those that
+    // can be used are listed.
+    let remedy = match nearest(pair.key, KEYS.iter().map(|(name, _)| *name)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => suggest(pair.key, read),
+    };
+    cursor.faults.fault(&pair.key_place, "this key is unknown", remedy);
 }
 
 fn image(raw: &mut Raw, cursor: &Cursor<'_>) {
@@ -240,10 +246,7 @@ fn words(cursor: &Cursor<'_>) -> Option<Vec<String>> {
 }
 
 /// `NAME=value` lists and mappings, as of `environment` and `labels`; the last of a name counts.
-fn assignments(
-    cursor: &Cursor<'_>,
-    valid: &str,
-) -> Vec<(String, Option<String>, Option<super::cursor::Place>)> {
+fn assignments(cursor: &Cursor<'_>, valid: &str) -> Vec<(String, Option<String>, Option<Place>)> {
     let mut found = Vec::new();
     if let Some(pairs) = cursor.pairs() {
         for pair in pairs {
@@ -382,11 +385,7 @@ fn healthcheck(cursor: &Cursor<'_>) -> Option<HealthCheck> {
                     }
                 }
             }
-            _ => cursor.faults.fault(
-                &pair.key_place,
-                "`start_interval` is not supported by this version",
-                "leave it out",
-            ),
+            _ => cursor.faults.fault(&pair.key_place, NOT_YET, "leave it out"),
         }
     }
     if disabled {
@@ -445,10 +444,10 @@ fn health_test(cursor: &Cursor<'_>) -> Option<HealthTest> {
 
 fn depends_on(raw: &mut Raw, cursor: &Cursor<'_>) {
     let mut add = |cursor: &Cursor<'_>, place, on: String, condition| {
-        if raw.depends_on.iter().any(|dependency: &super::cursor::At<Dependency>| dependency.value.on == on) {
+        if raw.depends_on.iter().any(|dependency: &At<Dependency>| dependency.value.on == on) {
             cursor.fault(format!("found {} twice", quote(&on)), "valid is each component once");
         } else {
-            raw.depends_on.push(super::cursor::At { value: Dependency { on, condition }, place });
+            raw.depends_on.push(At { value: Dependency { on, condition }, place });
         }
     };
     if let Some(items) = cursor.items() {
@@ -492,11 +491,7 @@ fn condition(cursor: &Cursor<'_>) -> Option<Condition> {
                     }
                 };
             }
-            key => cursor.faults.fault(
-                &pair.key_place,
-                format!("`{key}` is not supported by this version"),
-                "leave it out",
-            ),
+            _ => cursor.faults.fault(&pair.key_place, NOT_YET, "leave it out"),
         }
     }
     condition
@@ -532,15 +527,6 @@ fn pids(cursor: &Cursor<'_>) -> Option<i64> {
     // Zero and -1 are both Docker's words for no limit.
     integer(cursor, -1, i64::MAX, "a whole number such as `100`, or `-1` for no limit")
         .map(|number| if number == 0 { -1 } else { number })
-}
-
-fn privileged(cursor: &Cursor<'_>) {
-    if boolean(cursor) == Some(true) {
-        cursor.fault(
-            "a component cannot be privileged",
-            "name what it needs in `cap_add`: a privileged one reaches the engine and owns the node",
-        );
-    }
 }
 
 #[cfg(test)]

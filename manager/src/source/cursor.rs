@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use super::fault::{Fault, MOST_FAULTS, Origin, Position, Report, Warning, nearest, quote, quote_all};
+use super::fault::{Fault, MOST_FAULTS, Origin, Position, Report, Warning, quote, suggest};
 use super::yaml::{self, Defect, DefectAt, Kind, Node, NodeId};
 
 /// A place in the texts of a definition, kept for what can be judged only later.
@@ -95,11 +95,7 @@ impl Faults {
 
     /// Notes a key that is none of the valid ones.
     pub(super) fn unknown_key(&self, pair: &Pair<'_>, known: &[&str]) {
-        let remedy = match nearest(pair.key, known.iter().copied()) {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => format!("valid are {}", quote_all(known.iter().copied(), "and")),
-        };
-        self.fault(&pair.key_place, format!("found the unknown key {}", quote(pair.key)), remedy);
+        self.fault(&pair.key_place, "this key is unknown", suggest(pair.key, known.iter().copied()));
     }
 
     /// The warnings, or the report where there is any fault.

@@ -125,8 +125,8 @@ pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
     let plain = |text: &str| text.to_lowercase().replace('-', "_");
     let word = plain(word);
     let allowed = match word.chars().count() {
-        0..=2 => 0,
-        3..=5 => 1,
+        0..=1 => 0,
+        2..=5 => 1,
         6..=8 => 2,
         _ => 3,
     };
@@ -136,6 +136,15 @@ pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
+}
+
+/// What to write instead of `word`: the nearest of the valid names, else all of them.
+pub(super) fn suggest<'a>(word: &str, names: impl Iterator<Item = &'a str> + Clone) -> String {
+    if let Some(near) = nearest(word, names.clone()) {
+        return format!("did you mean {}?", quote(near));
+    }
+    let verb = if names.clone().nth(1).is_some() { "are" } else { "is" };
+    format!("valid {verb} {}", quote_all(names, "and"))
 }
 
 fn shorten(text: &str, most: usize) -> String {

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use super::compose;
 use super::cursor::{At, Cursor, Faults, Place};
-use super::fault::{Origin, Report, Warning, nearest, quote};
+use super::fault::{Origin, Report, Warning, nearest, quote, suggest};
 use super::load::Files;
-use super::lower::{self, suggest};
+use super::lower;
 use super::raw::Raw;
 use crate::pod::spec::{CopySpec, Definition};
 use crate::pod::task::TaskContainer;
@@ -72,7 +72,7 @@ pub fn read(around: &Surroundings<'_>) -> Result<(Definition, Vec<Warning>), Rep
         match classify(key) {
             Some(Label::Component(name)) if components.contains_key(name) => faults.fault(
                 &document,
-                format!("the component {} has a label `{COMPONENT}...` too", quote(name)),
+                format!("{} has a label {} too", quote(name), quote(&format!("{COMPONENT}{name}"))),
                 "valid is one label for each component",
             ),
             Some(Label::Component(name)) => {
@@ -129,7 +129,10 @@ pub fn read(around: &Surroundings<'_>) -> Result<(Definition, Vec<Warning>), Rep
             None => {
                 let names: Vec<&str> =
                     components.keys().copied().chain(init.iter().map(|raw| &*raw.name)).collect();
-                let remedy = suggest(name, names.iter().copied());
+                let remedy = match names.is_empty() {
+                    true => "valid is the name of a component".into(),
+                    false => suggest(name, names.iter().copied()),
+                };
                 faults.fault(&document, format!("there is no component {}", quote(name)), remedy);
             }
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::cursor::{At, Faults, Place};
 use super::doors::Doors;
 use super::env_file;
-use super::fault::{Origin, nearest, quote, quote_all};
+use super::fault::{Origin, quote, quote_all, suggest};
 use super::labels::Surroundings;
 use super::load::FileKind;
 use super::raw::Raw;
@@ -118,7 +118,7 @@ fn component(
             match engine_volume(around.task, name) {
                 Ok(found) => *name = found,
                 Err(candidates) => {
-                    let all = quote_all(candidates.iter().map(String::as_str), "and");
+                    let all = quote_all(candidates.iter().map(String::as_str), "or");
                     faults.fault(
                         &place,
                         format!("the volume {} may be {all}", quote(name)),
@@ -137,8 +137,7 @@ fn component(
             faults.fault(
                 &place,
                 format!("{} {reason}", quote(source)),
-                "no component may reach the engine: mount something else, or have the operator allow it with \
-                 `--allow-engine-socket`",
+                "no component may reach the engine, which would give it the whole node: mount something else",
             );
         } else if claim(&mount.target, &place) {
             container.mounts.push(mount);
@@ -276,6 +275,14 @@ fn check_copy(around: &Surroundings<'_>, faults: &Faults, container: &ContainerS
             format!("the target {} lies in a tmpfs, which hides what is copied", quote(target)),
             "valid is a path outside of it, or in a volume",
         ),
+        Some(Lies::Engine(folder)) => faults.fault(
+            place,
+            format!(
+                "the target {} lies in `{folder}`, which the engine mounts over what is copied",
+                quote(target)
+            ),
+            "valid is a path outside of it",
+        ),
         None if container.read_only => faults.fault(
             place,
             format!("the target {} lies in a root file system that is read-only", quote(target)),
@@ -289,6 +296,7 @@ fn check_copy(around: &Surroundings<'_>, faults: &Faults, container: &ContainerS
 enum Lies {
     Volume { read_only: bool },
     Memory,
+    Engine(&'static str),
 }
 
 fn mount_at(container: &ContainerSpec, path: &str) -> Option<Lies> {
@@ -302,7 +310,7 @@ fn mount_at(container: &ContainerSpec, path: &str) -> Option<Lies> {
         (mount.target.as_str(), lies)
     });
     let tmpfs = container.tmpfs.keys().map(|target| (target.as_str(), Lies::Memory));
-    let engine = ENGINE_FOLDERS.iter().map(|target| (*target, Lies::Memory));
+    let engine = ENGINE_FOLDERS.iter().map(|target| (*target, Lies::Engine(target)));
     // Of nested mounts the innermost holds the path; the user's own come after the engine's of the same path.
     engine
         .chain(tmpfs)
@@ -329,7 +337,11 @@ fn dependencies(faults: &Faults, init: &[Raw], components: &[Raw]) {
                     );
                 } else {
                     let others = names.iter().copied().filter(|name| *name != raw.name);
-                    fault(format!("there is no component {}", quote(on)), suggest(on, others));
+                    let remedy = match names.len() {
+                        1 => "valid is another component, of which there is none".into(),
+                        _ => suggest(on, others),
+                    };
+                    fault(format!("there is no component {}", quote(on)), remedy);
                 }
                 continue;
             };
@@ -368,14 +380,5 @@ fn dependencies(faults: &Faults, init: &[Raw], components: &[Raw]) {
         for node in graph.iter_mut().filter(|node| node.name == *first) {
             node.depends_on.retain(|dependency| dependency.on != *second);
         }
-    }
-}
-
-/// The nearest name, else all of them.
-pub(super) fn suggest<'a>(word: &str, names: impl Iterator<Item = &'a str> + Clone) -> String {
-    match nearest(word, names.clone()) {
-        Some(near) => format!("did you mean {}?", quote(near)),
-        None if names.clone().next().is_none() => "there is no other component".into(),
-        None => format!("valid are {}", quote_all(names, "and")),
     }
 }

@@ -215,7 +215,7 @@ pub(super) fn mode(cursor: &Cursor<'_>) -> Option<u32> {
     let mode = digits.filter(plain).and_then(|digits| u32::from_str_radix(digits, 8).ok());
     let mode = mode.filter(|mode| *mode <= 0o7777);
     if mode.is_none() {
-        cursor.expected("permissions in octal such as `0755` or `\"1777\"`");
+        cursor.expected("an octal number such as `0755` or `\"1777\"`");
     }
     mode
 }

@@ -125,13 +125,13 @@ fn mode_words(cursor: &Cursor<'_>, words: &str, mount: &mut Mount) -> Option<()>
                 *propagation = Some(word.to_owned());
             }
             (MountSource::Bind { .. }, "nocopy") => {
-                cursor.fault("found the mode `nocopy` for a path of the host", "valid is it for a volume");
+                cursor.fault("found the mode `nocopy` for a path of the host", "only a volume can have it");
                 return None;
             }
             (MountSource::Volume { .. }, word) if PROPAGATION.contains(&word) => {
                 cursor.fault(
                     format!("found the propagation `{word}` for a volume"),
-                    "valid is it for an absolute path of the host",
+                    "only a path of the host can have it",
                 );
                 return None;
             }
@@ -252,7 +252,7 @@ fn long(cursor: &Cursor<'_>) -> Option<Mount> {
                 cursor.faults.fault(
                     &place,
                     format!("found `{name}` for `type: {kind}`"),
-                    format!("valid is it for `type: {name}`"),
+                    format!("only `type: {name}` can have it"),
                 );
                 return None;
             }
@@ -310,7 +310,7 @@ fn volume_options(cursor: &Cursor<'_>) -> Option<Options> {
     for pair in cursor.known_pairs(&["nocopy", "subpath"], "a mapping such as `{nocopy: true}`")? {
         match pair.key {
             "nocopy" => no_copy = boolean(&pair.value)?,
-            _ => pair.value.fault("`subpath` is not supported by this version", "mount the whole volume"),
+            _ => pair.value.fault("not supported by this version", "mount the whole volume"),
         }
     }
     Some(Options::Volume(no_copy))

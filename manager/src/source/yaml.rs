@@ -486,7 +486,7 @@ deep:
             Kind::Text("root".into()),
             "the earlier source of a merge wins"
         );
-        assert_eq!(place(text, at(&root, "app.name").id), (3, 13));
+        assert_eq!(place(text, at(&root, "app.name").id), (3, 9), "a node starts with its anchor");
         assert_eq!(place(text, at(&root, "app.image").id), (7, 10));
         assert_eq!(at(&root, "deep.tty").kind, Kind::Text("nope".into()), "merges nest");
         assert_eq!(place(text, at(&root, "deep.extra").id), (10, 26));

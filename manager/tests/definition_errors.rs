@@ -1,0 +1,343 @@
+//! Every fault that a definition can have, with the exact words: read it through to judge their tone.
+//!
+//! A case is a sentence, the labels, and the report without its first line. [`keys`] are the Compose keys of
+//! one component `app`, from line 2 on; line 1 is its image.
+
+use std::collections::BTreeMap;
+
+use manager::pod::task::{TaskContainer, TaskMount};
+use manager::source::labels::definition;
+use manager::source::load::{FileFault, FileKind, Files};
+
+/// The files of the task container in these tests.
+struct World;
+
+impl Files for World {
+    fn kind(&self, path: &str) -> Result<FileKind, FileFault> {
+        match path {
+            "/file" | "/binary" | "/bad.env" | "/good.env" => Ok(FileKind::File),
+            "/folder" => Ok(FileKind::Folder),
+            "/socket" => Ok(FileKind::Other),
+            _ => Err(FileFault::Missing),
+        }
+    }
+
+    fn read(&self, path: &str) -> Result<Vec<u8>, FileFault> {
+        match path {
+            "/binary" => Ok(vec![0xff, 0xfe]),
+            "/bad.env" => Ok(b"A=1\n=2\nB = 'open\n".to_vec()),
+            "/good.env" => Ok(b"A=file\nexport B='two words' # why\n".to_vec()),
+            _ if self.kind(path)? == FileKind::Folder => Err(FileFault::NotAFile),
+            _ => Ok(Vec::new()),
+        }
+    }
+}
+
+fn volume(name: &str, labels: &[(&str, &str)]) -> TaskMount {
+    TaskMount {
+        kind: "volume".into(),
+        volume: Some(name.into()),
+        source: format!("/var/lib/docker/volumes/{name}/_data"),
+        target: format!("/mnt/{name}"),
+        writable: true,
+        labels: labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+    }
+}
+
+fn task(labels: BTreeMap<String, String>) -> TaskContainer {
+    let reference = "com.github.rycus86.podlike.volume-ref";
+    let socket = TaskMount {
+        kind: "bind".into(),
+        source: "/srv/engine/docker.sock".into(),
+        target: "/var/run/docker.sock".into(),
+        ..TaskMount::default()
+    };
+    let mut sockets = volume("stack_sockets", &[("com.docker.stack.namespace", "stack")]);
+    sockets.source = "/srv/engine".into();
+    TaskContainer {
+        name: "stack_pod.1.abc".into(),
+        labels,
+        mounts: vec![
+            socket,
+            sockets,
+            volume("one", &[(reference, "shared")]),
+            volume("two", &[(reference, "shared")]),
+        ],
+        ..TaskContainer::default()
+    }
+}
+fn labels(labels: &[(&str, &str)]) -> BTreeMap<String, String> {
+    labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+fn keys(text: &str) -> BTreeMap<String, String> {
+    labels(&[("pod.component.app", &format!("image: a\n{text}"))])
+}
+
+type Case = (&'static str, BTreeMap<String, String>, &'static [&'static str]);
+
+#[rustfmt::skip]
+fn cases() -> Vec<Case> { vec![
+
+    // labels
+    ("no component at all", labels(&[]), &["labels: the pod has no component; valid is at least one label `pod.component.<name>` on the container itself (in a stack: `labels`, not `deploy.labels`)"]),
+    ("only an init component", labels(&[("pod.init.components", "- image: a")]), &["labels: the pod has no component; valid is at least one label `pod.component.<name>` on the container itself (in a stack: `labels`, not `deploy.labels`)"]),
+    ("a misspelled label", labels(&[("pod.component.app", "image: a"), ("pod.componet.web", "image: a")]), &["pod.componet.web: this label is unknown; did you mean `pod.component.web`?"]),
+    ("a label without a name", labels(&[("pod.component.app", "image: a"), ("pod.component", "image: a")]), &["pod.component: this label is unknown; did you mean `pod.component.<name>`?"]),
+    ("an unknown label", labels(&[("pod.component.app", "image: a"), ("pod.colour", "blue")]), &["pod.colour: this label is unknown; valid are `pod.component.<name>`, `pod.copy.<name>`, `pod.init.components`, `pod.compose.file` and `pod.manager`"]),
+    ("a misspelled label of fixed name", labels(&[("pod.component.app", "image: a"), ("pod.init.component", "- image: a")]), &["pod.init.component: this label is unknown; did you mean `pod.init.components`?"]),
+    ("both spellings for one component", labels(&[("pod.component.app", "image: a"), ("pod.container.app", "image: a")]), &["pod.container.app: `app` has a label `pod.component.app` too; valid is one label for each component"]),
+    ("an empty component name", labels(&[("pod.component.", "image: a")]), &["pod.component.: found the component name ``; valid are letters, digits, `_`, `.` and `-`, with a letter or digit first, since it is part of the container's name"]),
+    ("a component name with a slash", labels(&[("pod.component.a/b", "image: a")]), &["pod.component.a/b: found the component name `a/b`; valid are letters, digits, `_`, `.` and `-`, with a letter or digit first, since it is part of the container's name"]),
+    ("a component name that starts with a dash", labels(&[("pod.component.-a", "image: a")]), &["pod.component.-a: found the component name `-a`; valid are letters, digits, `_`, `.` and `-`, with a letter or digit first, since it is part of the container's name"]),
+    ("a component name that is too long", labels(&[(&format!("pod.component.{}", "x".repeat(250)), "image: a")]), &["pod.component.xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…: the container's name would have 274 characters; valid are up to 255"]),
+    ("a component named like an init component", labels(&[("pod.component.init-1", "image: a"), ("pod.init.components", "- image: a")]), &["pod.component.init-1: `init-1` is the name of an init component; valid is any other name"]),
+    ("another manager", labels(&[("pod.component.app", "image: a"), ("pod.manager", "me")]), &["pod.manager: found `me`; valid is `sibling`"]),
+    ("a Compose file", labels(&[("pod.compose.file", "/compose.yml")]), &["pod.compose.file: a Compose file is not supported by this version; write one label `pod.component.<name>` for each service"]),
+    ("a Compose file beside components", labels(&[("pod.component.app", "image: a"), ("pod.compose.file", "/compose.yml")]), &["pod.compose.file: a Compose file is not supported by this version; write one label `pod.component.<name>` for each service", "pod.compose.file: found a Compose file beside labels `pod.component.*`; valid is one or the other"]),
+    ("init components as a mapping", labels(&[("pod.component.app", "image: a"), ("pod.init.components", "image: a")]), &["pod.init.components:1:1: found a mapping; valid is a list of init components such as `- image: busybox`"]),
+    ("an init component without an image", labels(&[("pod.component.app", "image: a"), ("pod.init.components", "- image: a\n- command: b")]), &["pod.init.components:2:3: `[1]`: `image` is missing; valid is one such as `image: nginx:1.27`"]),
+
+    // YAML
+    ("bad indentation", labels(&[("pod.component.app", "image: a\n  tty: true")]), &["pod.component.app:2:6: not YAML: mapping values are not allowed in this context; valid is YAML, such as `image: nginx`"]),
+    ("a tab", labels(&[("pod.component.app", "image: a\nlabels:\n\ta: b")]), &["pod.component.app:3:1: not YAML: found character that cannot start any token, while scanning for the next token; valid is indentation with spaces, and quotes around text that starts with a special character"]),
+    ("an open quote", labels(&[("pod.component.app", r#"image: "a"#)]), &["pod.component.app:1:10: not YAML: found unexpected end of stream, while scanning a quoted scalar at line 1 column 8; valid is YAML, such as `image: nginx`"]),
+    ("an open list", labels(&[("pod.component.app", "image: a\ncommand: [a, b")]), &["pod.component.app:3:1: not YAML: did not find expected ',' or ']', while parsing a flow sequence at line 2 column 10; valid is YAML, such as `image: nginx`"]),
+    ("an unknown anchor", labels(&[("pod.component.app", "image: a\nuser: *me")]), &["pod.component.app:2:7: not YAML: unknown anchor; valid is YAML, such as `image: nginx`"]),
+    ("a second document", labels(&[("pod.component.app", "image: a\n---\nimage: b")]), &["pod.component.app: found a second document after `---`; valid is one document"]),
+    ("a list as a key", labels(&[("pod.component.app", "image: a\n? [b]\n: c")]), &["pod.component.app:2:3: found a list or a mapping as a key; valid is a word"]),
+    ("a key twice", keys("tty: true\ntty: false"), &["pod.component.app:3:1: found the key `tty` twice; valid is each key once"]),
+    ("a merge of a scalar", keys("<<: b"), &["pod.component.app:2:5: found something to merge with `<<` that is not a mapping; valid is an alias to a mapping, such as `<<: *base`, or a list of them"]),
+    ("a tag", keys("user: !secret root"), &["pod.component.app:2:7: `user`: found a value with a YAML tag; valid is a user such as `1000`, `app` or `1000:1000`"]),
+    ("a NUL character", keys("user: \"a\\0b\""), &["pod.component.app:2:7: found a NUL character; valid is text without one, since the kernel ends every string at it"]),
+    ("an empty label", labels(&[("pod.component.app", "")]), &["pod.component.app:1:1: found nothing; valid is a mapping of Compose keys such as `image: nginx`"]),
+    ("a string for a component", labels(&[("pod.component.app", "password")]), &["pod.component.app:1:1: found a string; valid is a mapping of Compose keys such as `image: nginx`"]),
+    ("a list for a component", labels(&[("pod.component.app", "- image: a")]), &["pod.component.app:1:1: found a list; valid is a mapping of Compose keys such as `image: nginx`"]),
+    ("nesting without end", keys(&format!("x-a: {}{}", "[".repeat(200), "]".repeat(200))), &["pod.component.app:2:133: nested too deeply; valid are up to 128 levels"]),
+    ("a billion laughs", labels(&[("pod.component.app", "image: a\nx-a: &a [1,1,1,1,1,1,1,1,1]\nx-b: &b [*a,*a,*a,*a,*a,*a,*a,*a]\nx-c: &c [*b,*b,*b,*b,*b,*b,*b,*b]\nx-d: &d [*c,*c,*c,*c,*c,*c,*c,*c]\nx-e: &e [*d,*d,*d,*d,*d,*d,*d,*d]")]), &["pod.component.app:2:6: the text holds too many values, or its aliases make them; valid are up to 20000"]),
+    ("a text without end", keys(&format!("x-a: {}", "x".repeat(300_000))), &["pod.component.app: the text has 300014 bytes; valid are up to 262144"]),
+    ("brackets without end", labels(&[("pod.component.app", &"[{".repeat(5000))]), &["pod.component.app: the text opens too many brackets and braces; valid are up to 4096 of them"]),
+    ("a fault behind a merge key", labels(&[("pod.component.app", "x-base: &base\n  tty: perhaps\nimage: a\n<<: *base")]), &["pod.component.app:2:8: `tty`: found `perhaps`; valid is `true` or `false`"]),
+
+    // which keys there are
+    ("a misspelled key", keys("comand: b"), &["pod.component.app:2:1: `comand`: this key is unknown; did you mean `command`?"]),
+    ("a key in another spelling", keys("workingDir: /b"), &["pod.component.app:2:1: `workingDir`: this key is unknown; did you mean `working_dir`?"]),
+    ("an unknown key", keys("colour: blue"), &["pod.component.app:2:1: `colour`: this key is unknown; valid are `cap_add`, `cap_drop`, `command`, `cpus`, `depends_on`, `entrypoint`, `env_file`, `environment`, `healthcheck`, `image`, `labels`, `mem_limit`, `pids_limit`, `read_only`, `shm_size`, `stdin_open`, `stop_grace_period`, `stop_signal`, `tmpfs`, `tty`, `user`, `volumes` and `working_dir`"]),
+    ("no image", labels(&[("pod.component.app", "command: b")]), &["pod.component.app:1:1: `image` is missing; valid is one such as `image: nginx:1.27`"]),
+    ("an image without a value", labels(&[("pod.component.app", "image:")]), &["pod.component.app:1:1: `image` is missing; valid is one such as `image: nginx:1.27`"]),
+    ("a key that is the pod's", keys("ports: ['80:80']"), &["pod.component.app:2:1: `ports`: a component cannot have this key; publish ports on the pod's own service: components share its network"]),
+    ("the network", keys("network_mode: host"), &["pod.component.app:2:1: `network_mode`: a component cannot have this key; components share the network of the task container: set it on the pod's own service"]),
+    ("the networks", keys("networks: [a]"), &["pod.component.app:2:1: `networks`: a component cannot have this key; components share the network of the task container: set it on the pod's own service"]),
+    ("the host name", keys("hostname: b"), &["pod.component.app:2:1: `hostname`: a component cannot have this key; components have the task container's: set it on the pod's own service"]),
+    ("the domain name", keys("domainname: b"), &["pod.component.app:2:1: `domainname`: a component cannot have this key; components have the task container's: set it on the pod's own service"]),
+    ("the MAC address", keys("mac_address: '02:42:ac:11:65:43'"), &["pod.component.app:2:1: `mac_address`: a component cannot have this key; components share the network of the task container: set it on the pod's own service"]),
+    ("name servers", keys("dns: 8.8.8.8"), &["pod.component.app:2:1: `dns`: a component cannot have this key; set it on the pod's own service: components resolve names as it does"]),
+    ("hosts", keys("extra_hosts: ['a:1.2.3.4']"), &["pod.component.app:2:1: `extra_hosts`: a component cannot have this key; set it on the pod's own service: components resolve names as it does"]),
+    ("links", keys("links: [b]"), &["pod.component.app:2:1: `links`: a component cannot have this key; leave it out: components reach each other on `localhost`"]),
+    ("exposed ports", keys("expose: [80]"), &["pod.component.app:2:1: `expose`: a component cannot have this key; leave it out: components reach each other on `localhost`"]),
+    ("the PID namespace", keys("pid: host"), &["pod.component.app:2:1: `pid`: a component cannot have this key; it is the pod's to say: use the manager's flag `--pids`"]),
+    ("the IPC namespace", keys("ipc: host"), &["pod.component.app:2:1: `ipc`: a component cannot have this key; it is the pod's to say: use the manager's flag `--ipc`"]),
+    ("the UTS namespace", keys("uts: host"), &["pod.component.app:2:1: `uts`: a component cannot have this key; components have the task container's: set it on the pod's own service"]),
+    ("the name of the container", keys("container_name: b"), &["pod.component.app:2:1: `container_name`: a component cannot have this key; leave it out: a component's container is named after the task and the component"]),
+    ("a build", keys("build: ."), &["pod.component.app:2:1: `build`: a component cannot have this key; build the image beforehand and name it with `image`"]),
+    ("the parent cgroup", keys("cgroup_parent: /b"), &["pod.component.app:2:1: `cgroup_parent`: a component cannot have this key; leave it out: components are in the pod's cgroup"]),
+    ("a restart policy", keys("restart: always"), &["pod.component.app:2:1: `restart`: a component cannot have this key; the pod restarts as a whole: set `deploy.restart_policy` on the pod's own service"]),
+    ("a number of replicas", keys("scale: 3"), &["pod.component.app:2:1: `scale`: a component cannot have this key; set `deploy.replicas` on the pod's own service"]),
+    ("an init process", keys("init: true"), &["pod.component.app:2:1: `init`: a component cannot have this key; leave it out: pause reaps the processes of the pod"]),
+    ("volumes of another container", keys("volumes_from: [b]"), &["pod.component.app:2:1: `volumes_from`: a component cannot have this key; name the volume in `volumes`, or share those of the task container with `--volumes`"]),
+    ("a volume driver", keys("volume_driver: nfs"), &["pod.component.app:2:1: `volume_driver`: a component cannot have this key; declare the volume with its driver in the stack's own `volumes`"]),
+    ("a profile", keys("profiles: [debug]"), &["pod.component.app:2:1: `profiles`: a component cannot have this key; leave the component out instead"]),
+    ("several services in one label", labels(&[("pod.component.app", "services:\n  app:\n    image: a")]), &["pod.component.app:1:1: `image` is missing; valid is one such as `image: nginx:1.27`", "pod.component.app:1:1: `services`: a component cannot have this key; a label holds one component: write one label `pod.component.<name>` for each service"]),
+    ("the engine's socket by Compose's own key", keys("use_api_socket: true"), &["pod.component.app:2:17: `use_api_socket`: a component cannot have this; leave it out: no component may reach the engine, whose socket would give it the whole node"]),
+    ("a provider", keys("provider: {type: b}"), &["pod.component.app:2:1: `provider`: a component cannot have this key; use the `image` of a container"]),
+    ("settings for development", keys("develop: {}"), &["pod.component.app:2:1: `develop`: a component cannot have this key; leave it out: it is for `docker compose watch`"]),
+    ("a key of a later version", keys("ulimits: {nofile: 1024}"), &["pod.component.app:2:1: `ulimits`: not supported by this version; leave it out"]),
+    ("a privileged component", keys("privileged: true"), &["pod.component.app:2:13: `privileged`: a component cannot have this; name what it needs in `cap_add`: a privileged component reaches the engine and owns the node"]),
+
+    // image, command, entrypoint, user, folders, flags
+    ("a list for an image", labels(&[("pod.component.app", "image: [a]")]), &["pod.component.app:1:8: `image`: found a list; valid is the name of an image such as `nginx:1.27`"]),
+    ("an image with a space", labels(&[("pod.component.app", "image: a b")]), &["pod.component.app:1:8: `image`: found `a b`; valid is the name of an image such as `nginx:1.27`"]),
+    ("an open quote in a command", keys("command: sh -c 'a"), &["pod.component.app:2:10: `command`: found a quote that is never closed; close it, or write a list of strings"]),
+    ("a mapping for a command", keys("command: {a: b}"), &[r#"pod.component.app:2:10: `command`: found a mapping; valid is a string such as `nginx -g "daemon off;"`, or a list of strings"#]),
+    ("a list within a command", keys("command: [sh, [-c]]"), &["pod.component.app:2:15: `command[1]`: found a list; valid is a string"]),
+    ("nothing in an entrypoint", keys("entrypoint: [sh, ~]"), &["pod.component.app:2:18: `entrypoint[1]`: found nothing; valid is a string"]),
+    ("an empty user", keys("user: ''"), &["pod.component.app:2:7: `user`: found an empty string; valid is a user such as `1000`, `app` or `1000:1000`"]),
+    ("a relative working folder", keys("working_dir: srv"), &["pod.component.app:2:14: `working_dir`: found `srv`; valid is an absolute path such as `/srv/app`"]),
+    ("an unknown boolean", keys("read_only: maybe"), &["pod.component.app:2:12: `read_only`: found `maybe`; valid is `true` or `false`"]),
+    ("a number for a boolean", keys("tty: 1"), &["pod.component.app:2:6: `tty`: found `1`; valid is `true` or `false`"]),
+
+    // environment and labels
+    ("a string for the environment, which may be a secret", keys("environment: PASSWORD=x"), &["pod.component.app:2:14: `environment`: found a string; valid is a mapping such as `NAME: value`, or a list of `NAME=value`"]),
+    ("a list for a variable, which may be a secret", keys("environment: {PASSWORD: [x]}"), &["pod.component.app:2:25: `environment.PASSWORD`: found a list; valid is a string, a number or a boolean"]),
+    ("a mapping in a list of variables", keys("environment: [{PASSWORD: x}]"), &["pod.component.app:2:15: `environment[0]`: found a mapping; valid is a string such as `NAME=value`"]),
+    ("a variable without a name", keys("environment: ['=x']"), &["pod.component.app:2:15: `environment[0]`: found no name before the `=`; valid is a string such as `NAME=value`"]),
+    ("a name with an equals sign", keys("environment: {A=B: x}"), &[r#"pod.component.app:2:15: `environment["A=B"]`: found the name `A=B`; valid is a name without `=`"#]),
+    ("a mapping for an env file", keys("env_file: [{path: /b.env}]"), &["pod.component.app:2:12: `env_file[0]`: `path` and `required` are not supported by this version; valid is the path of a file"]),
+    ("an env file that is not there", keys("env_file: /none.env"), &["pod.component.app:2:11: `env_file`: `/none.env` does not exist in the task container; valid is the path of a file in the task container"]),
+    ("an env file that is a folder", keys("env_file: /folder"), &["pod.component.app:2:11: `env_file`: `/folder` is not a regular file; valid is the path of a file in the task container"]),
+    ("an env file that is not text", keys("env_file: /binary"), &["pod.component.app:2:11: `env_file`: `/binary` is not text; valid is a file in UTF-8"]),
+    ("an env file with bad lines", keys("env_file: [/bad.env, /good.env]"), &["/bad.env:2:1: found no name of a variable; valid are lines such as `NAME=value`", "/bad.env:3:5: found a quote that is never closed; close it, or put the value between quotes of the other kind"]),
+    ("a label of Tandem's own", keys("labels: {io.tandem.pod: b}"), &[r#"pod.component.app:2:10: `labels["io.tandem.pod"]`: found the label `io.tandem.pod`; valid is any other name: Tandem finds its containers by these"#]),
+    ("a label of Swarm's", keys("labels: [com.docker.swarm.task=b]"), &["pod.component.app:2:10: `labels[0]`: found the label `com.docker.swarm.task`; valid is any other name: Swarm would count the component as a task of its own"]),
+    ("a label of a stack", keys("labels: {com.docker.stack.namespace: b}"), &[r#"pod.component.app:2:10: `labels["com.docker.stack.namespace"]`: found the label `com.docker.stack.namespace`; valid is any other name: `docker stack` would count the component as a part of a stack"#]),
+    ("a label of Compose's", keys("labels: {com.docker.compose.project: b}"), &[r#"pod.component.app:2:10: `labels["com.docker.compose.project"]`: found the label `com.docker.compose.project`; valid is any other name: Compose would count the component as a service and remove it"#]),
+
+    // volumes and tmpfs
+    ("a string for volumes", keys("volumes: data:/data"), &["pod.component.app:2:10: `volumes`: found `data:/data`; valid is a list of volumes such as `data:/var/lib/data`"]),
+    ("a volume of four parts", keys("volumes: ['a:/b:ro:z']"), &["pod.component.app:2:11: `volumes[0]`: found `a:/b:ro:z` with 4 parts; valid are `target`, `source:target` and `source:target:mode`"]),
+    ("a relative bind", keys("volumes: ['./data:/data']"), &["pod.component.app:2:11: `volumes[0]`: found the relative path `./data`; valid is a volume's name, or an absolute path of the host: there is no folder on the node that it could be relative to"]),
+    ("a folder below the home", keys("volumes: ['~/data:/data']"), &["pod.component.app:2:11: `volumes[0]`: found the relative path `~/data`; valid is a volume's name, or an absolute path of the host: there is no folder on the node that it could be relative to"]),
+    ("a relative path without a dot", keys("volumes: ['data/sub:/data']"), &["pod.component.app:2:11: `volumes[0]`: found the relative path `data/sub`; valid is a volume's name, or an absolute path of the host: there is no folder on the node that it could be relative to"]),
+    ("no source", keys("volumes: [':/data']"), &["pod.component.app:2:11: `volumes[0]`: found no source before the `:`; valid is a volume's name, or an absolute path of the host"]),
+    ("a relative target", keys("volumes: ['data:data']"), &["pod.component.app:2:11: `volumes[0]`: found the target `data`; valid is an absolute path of the component such as `/data`"]),
+    ("a root target", keys("volumes: ['data:/']"), &["pod.component.app:2:11: `volumes[0]`: found the target `/`; valid is a path below it such as `/data`"]),
+    ("an unknown mode", keys("volumes: ['data:/data:rx']"), &["pod.component.app:2:11: `volumes[0]`: found the mode `rx`; valid are `ro`, `rw`, `z`, `Z`, `nocopy`, `private`, `rprivate`, `shared`, `rshared`, `slave` and `rslave`"]),
+    ("propagation of a volume", keys("volumes: ['data:/data:rshared']"), &["pod.component.app:2:11: `volumes[0]`: found the propagation `rshared` for a volume; only a path of the host can have it"]),
+    ("no copy into a bind", keys("volumes: ['/data:/data:nocopy']"), &["pod.component.app:2:11: `volumes[0]`: found the mode `nocopy` for a path of the host; only a volume can have it"]),
+    ("an empty entry", keys("volumes: [~]"), &["pod.component.app:2:11: `volumes[0]`: found nothing; valid is a volume such as `data:/var/lib/data`, `/host/path:/path:ro` or `/path`"]),
+    ("an unknown key of a volume", keys("volumes: [{type: volume, source: a, target: /a, readonly: true}]"), &["pod.component.app:2:49: `volumes[0].readonly`: this key is unknown; did you mean `read_only`?"]),
+    ("an unknown type", keys("volumes: [{type: nfs, source: a, target: /a}]"), &["pod.component.app:2:11: `volumes[0]`: found the type `nfs`; valid are `volume`, `bind` and `tmpfs`"]),
+    ("no target", keys("volumes: [{type: volume, source: a}]"), &["pod.component.app:2:11: `volumes[0]`: `target` is missing; valid is an absolute path of the component such as `/data`"]),
+    ("a bind without a source", keys("volumes: [{type: bind, target: /a}]"), &["pod.component.app:2:11: `volumes[0]`: `source` is missing; valid is an absolute path of the host"]),
+    ("a bind of a name", keys("volumes: [{type: bind, source: a, target: /a}]"), &["pod.component.app:2:32: `volumes[0].source`: found `a`; valid is an absolute path of the host for `type: bind`"]),
+    ("a volume of a path", keys("volumes: [{type: volume, source: /a, target: /a}]"), &["pod.component.app:2:34: `volumes[0].source`: found `/a`; valid is a volume's name for `type: volume`"]),
+    ("a tmpfs with a source", keys("volumes: [{type: tmpfs, source: a, target: /a}]"), &["pod.component.app:2:33: `volumes[0].source`: found a `source` for `type: tmpfs`; valid is a tmpfs without one"]),
+    ("options of another type", keys("volumes: [{type: volume, source: a, target: /a, bind: {propagation: shared}}]"), &["pod.component.app:2:49: `volumes[0].bind`: found `bind` for `type: volume`; only `type: bind` can have it"]),
+    ("an unknown propagation", keys("volumes: [{type: bind, source: /a, target: /a, bind: {propagation: all}}]"), &["pod.component.app:2:68: `volumes[0].bind.propagation`: found `all`; valid is `private`, `rprivate`, `shared`, `rshared`, `slave` or `rslave`"]),
+    ("a part of a volume", keys("volumes: [{type: volume, source: a, target: /a, volume: {subpath: b}}]"), &["pod.component.app:2:67: `volumes[0].volume.subpath`: not supported by this version; mount the whole volume"]),
+    ("a bad size of a tmpfs", keys("volumes: [{type: tmpfs, target: /a, tmpfs: {size: 64q}}]"), &["pod.component.app:2:51: `volumes[0].tmpfs.size`: found `64q`; valid is a size such as `64m`, `1.5g` or a number of bytes"]),
+    ("decimal permissions", keys("volumes: [{type: tmpfs, target: /a, tmpfs: {mode: 755}}]"), &[r#"pod.component.app:2:51: `volumes[0].tmpfs.mode`: found `755`; valid is an octal number such as `0755` or `"1777"`"#]),
+    ("an unknown key of a bind", keys("volumes: [{type: bind, source: /a, target: /a, bind: {propagaton: shared}}]"), &["pod.component.app:2:55: `volumes[0].bind.propagaton`: this key is unknown; did you mean `propagation`?"]),
+    ("a target twice", keys("volumes: ['a:/data', 'b:/data/']\ntmpfs: [/data]"), &["pod.component.app:2:22: `volumes[1]`: found the target `/data` twice; valid is one mount at each path", "pod.component.app:3:9: `tmpfs[0]`: found the target `/data` twice; valid is one mount at each path"]),
+    ("a volume of two that are called so", keys("volumes: ['shared:/data']"), &["pod.component.app:2:11: `volumes[0]`: the volume `shared` may be `one` or `two`; valid is the full name of one of them"]),
+    ("a relative tmpfs", keys("tmpfs: run"), &["pod.component.app:2:8: `tmpfs`: found the target `run`; valid is an absolute path of the component such as `/data`"]),
+    ("an unknown option of a tmpfs", keys("tmpfs: /run:size=64m,colour=blue"), &["pod.component.app:2:8: `tmpfs`: found the option `colour=blue`; valid are options of tmpfs such as `size=64m`, `mode=1777`, `uid=1000` and `noexec`"]),
+    ("a mapping for a tmpfs", keys("tmpfs: {a: b}"), &["pod.component.app:2:8: `tmpfs`: found a mapping; valid is a path such as `/run`, with options such as `/run:size=64m`"]),
+
+    // the engine's socket
+    ("the socket itself", keys("volumes: ['/var/run/docker.sock:/var/run/docker.sock:ro']"), &["pod.component.app:2:11: `volumes[0]`: `/var/run/docker.sock` is the engine's socket; no component may reach the engine, which would give it the whole node: mount something else"]),
+    ("a folder of it", keys("volumes: ['/var/run:/host']"), &["pod.component.app:2:11: `volumes[0]`: `/var/run` contains the engine's socket; no component may reach the engine, which would give it the whole node: mount something else"]),
+    ("the root of the host", keys("volumes: [{type: bind, source: /, target: /host, read_only: true}]"), &["pod.component.app:2:11: `volumes[0]`: `/` contains the engine's socket; no component may reach the engine, which would give it the whole node: mount something else"]),
+    ("the processes of the host", keys("volumes: ['/proc:/host/proc:ro']"), &["pod.component.app:2:11: `volumes[0]`: `/proc` shows the processes that hold the engine's socket; no component may reach the engine, which would give it the whole node: mount something else"]),
+    ("the socket elsewhere on the host", keys("volumes: ['/srv/engine:/engine']"), &["pod.component.app:2:11: `volumes[0]`: `/srv/engine` contains the engine's socket; no component may reach the engine, which would give it the whole node: mount something else"]),
+    ("a volume that holds it", keys("volumes: ['sockets:/sockets']"), &["pod.component.app:2:11: `volumes[0]`: `stack_sockets` holds the engine's socket; no component may reach the engine, which would give it the whole node: mount something else"]),
+
+    // health checks
+    ("a string for a health check", keys("healthcheck: curl localhost"), &["pod.component.app:2:14: `healthcheck`: found `curl localhost`; valid is a mapping such as `{test: curl -f localhost, interval: 10s}`"]),
+    ("a misspelled key of a health check", keys("healthcheck: {intervall: 10s}"), &["pod.component.app:2:15: `healthcheck.intervall`: this key is unknown; did you mean `interval`?"]),
+    ("a duration without a unit", keys("healthcheck:\n  test: 'true'\n  interval: 10"), &["pod.component.app:4:13: `healthcheck.interval`: found `10` without a unit; write `10s`"]),
+    ("a duration in days", keys("healthcheck: {timeout: 1d}"), &["pod.component.app:2:24: `healthcheck.timeout`: found `1d`; valid is a duration such as `1m30s`, `10s` or `500ms`"]),
+    ("a negative duration", keys("healthcheck: {timeout: -1s}"), &["pod.component.app:2:24: `healthcheck.timeout`: found `-1s`; valid is a duration such as `1m30s`, `10s` or `500ms`"]),
+    ("a boolean for a duration", keys("healthcheck: {timeout: true}"), &["pod.component.app:2:24: `healthcheck.timeout`: found `true`; valid is a duration such as `1m30s`, `10s` or `500ms`"]),
+    ("a duration below the engine's least", keys("healthcheck: {start_period: 10us}"), &["pod.component.app:2:29: `healthcheck.start_period`: found `10us`; valid is at least `1ms`"]),
+    ("a list that starts with a program", keys("healthcheck: {test: [curl, localhost]}"), &["pod.component.app:2:22: `healthcheck.test[0]`: found `curl` at the start of the list; valid is a command for the shell as a string, or a list that starts with `CMD`, `CMD-SHELL` or `NONE`"]),
+    ("an empty list", keys("healthcheck: {test: []}"), &["pod.component.app:2:21: `healthcheck.test`: found an empty list; valid is a command for the shell as a string, or a list that starts with `CMD`, `CMD-SHELL` or `NONE`"]),
+    ("an empty test", keys("healthcheck: {test: ''}"), &["pod.component.app:2:21: `healthcheck.test`: found an empty string; valid is a command for the shell as a string, or a list that starts with `CMD`, `CMD-SHELL` or `NONE`"]),
+    ("nothing after CMD", keys("healthcheck: {test: [CMD]}"), &["pod.component.app:2:21: `healthcheck.test`: found no command after `CMD`; valid is a list such as `[CMD, curl, -f, localhost]`"]),
+    ("two strings after CMD-SHELL", keys("healthcheck: {test: [CMD-SHELL, a, b]}"), &["pod.component.app:2:21: `healthcheck.test`: found 2 strings after `CMD-SHELL`; valid is one, the command for the shell"]),
+    ("something after NONE", keys("healthcheck: {test: [NONE, a]}"), &["pod.component.app:2:21: `healthcheck.test`: found something after `NONE`; valid is `[NONE]`"]),
+    ("both a test and none", keys("healthcheck: {test: 'true', disable: true}"), &["pod.component.app:2:38: `healthcheck.disable`: found `disable: true` beside a `test`; leave one of them out"]),
+    ("a negative number of retries", keys("healthcheck: {retries: -1}"), &["pod.component.app:2:24: `healthcheck.retries`: found `-1`; valid is a whole number such as `3`"]),
+    ("a fraction of a retry", keys("healthcheck: {retries: 1.5}"), &["pod.component.app:2:24: `healthcheck.retries`: found `1.5`; valid is a whole number such as `3`"]),
+    ("a key of a later version in a health check", keys("healthcheck: {start_interval: 1s}"), &["pod.component.app:2:15: `healthcheck.start_interval`: not supported by this version; leave it out"]),
+
+    // limits and signals
+    ("an unknown unit of memory", keys("mem_limit: 64q"), &["pod.component.app:2:12: `mem_limit`: found `64q`; valid is a size such as `64m`, `1.5g` or a number of bytes"]),
+    ("less memory than the engine gives", keys("mem_limit: 4m"), &["pod.component.app:2:12: `mem_limit`: found `4m`; valid is at least `6m`, the engine's minimum"]),
+    ("negative memory", keys("mem_limit: -1"), &["pod.component.app:2:12: `mem_limit`: found `-1`; valid is a size such as `64m`, `1.5g` or a number of bytes"]),
+    ("memory of a fraction of a byte", keys("mem_limit: 1.5"), &["pod.component.app:2:12: `mem_limit`: found `1.5`; valid is a size such as `64m`, `1.5g` or a number of bytes"]),
+    ("more memory than there are numbers for", keys("mem_limit: 99999999999999999999g"), &["pod.component.app:2:12: `mem_limit`: found `99999999999999999999g`; valid is a size such as `64m`, `1.5g` or a number of bytes"]),
+    ("a word for CPUs", keys("cpus: half"), &["pod.component.app:2:7: `cpus`: found `half`; valid is a number of CPUs such as `0.5`, at least `0.01`"]),
+    ("too small a part of a CPU", keys("cpus: 0.001"), &["pod.component.app:2:7: `cpus`: found `0.001`; valid is a number of CPUs such as `0.5`, at least `0.01`"]),
+    ("a negative number of CPUs", keys("cpus: -1"), &["pod.component.app:2:7: `cpus`: found `-1`; valid is a number of CPUs such as `0.5`, at least `0.01`"]),
+    ("a word for a number of processes", keys("pids_limit: many"), &["pod.component.app:2:13: `pids_limit`: found `many`; valid is a whole number such as `100`, or `-1` for no limit"]),
+    ("a negative number of processes", keys("pids_limit: -2"), &["pod.component.app:2:13: `pids_limit`: found `-2`; valid is a whole number such as `100`, or `-1` for no limit"]),
+    ("a bad size of shared memory", keys("shm_size: big"), &["pod.component.app:2:11: `shm_size`: found `big`; valid is a size such as `64m`, `1.5g` or a number of bytes"]),
+    ("a misspelled capability", keys("cap_add: [NET_ADMN]"), &["pod.component.app:2:11: `cap_add[0]`: found `NET_ADMN`; did you mean `NET_ADMIN`?"]),
+    ("an unknown capability", keys("cap_drop: [CAP_FLY]"), &["pod.component.app:2:12: `cap_drop[0]`: found `CAP_FLY`; valid is a capability of Linux such as `NET_ADMIN`, or `ALL`"]),
+    ("a string for capabilities", keys("cap_add: NET_ADMIN"), &["pod.component.app:2:10: `cap_add`: found `NET_ADMIN`; valid is a list of capabilities such as `[NET_ADMIN]`"]),
+    ("a misspelled signal", keys("stop_signal: SIGTREM"), &["pod.component.app:2:14: `stop_signal`: found `SIGTREM`; did you mean `SIGTERM`?"]),
+    ("an unknown signal", keys("stop_signal: 65"), &["pod.component.app:2:14: `stop_signal`: found `65`; valid is a signal such as `SIGTERM`, or its number from 1 to 64"]),
+    ("a grace period without a unit", keys("stop_grace_period: 90"), &["pod.component.app:2:20: `stop_grace_period`: found `90` without a unit; write `90s`"]),
+
+    // dependencies
+    ("on nothing", labels(&[("pod.component.app", "image: a\ndepends_on: [databse]"), ("pod.component.database", "image: b")]), &["pod.component.app:2:14: `depends_on[0]`: there is no component `databse`; did you mean `database`?"]),
+    ("on nothing near", labels(&[("pod.component.app", "image: a\ndepends_on: [cache]"), ("pod.component.database", "image: b")]), &["pod.component.app:2:14: `depends_on[0]`: there is no component `cache`; valid is `database`"]),
+    ("on nothing where there is only one component", keys("depends_on: [b]"), &["pod.component.app:2:14: `depends_on[0]`: there is no component `b`; valid is another component, of which there is none"]),
+    ("on itself", keys("depends_on: [app]"), &["pod.component.app:2:14: `depends_on[0]`: `app` depends on itself; valid are other components"]),
+    ("on an init component", labels(&[("pod.component.app", "image: a\ndepends_on: [init-1]"), ("pod.init.components", "- image: b")]), &["pod.component.app:2:14: `depends_on[0]`: `init-1` is an init component; leave it out: all init components are done before any component starts"]),
+    ("in a circle", labels(&[("pod.component.a", "image: a\ndepends_on: [b]"), ("pod.component.b", "image: a\ndepends_on: {c: {condition: service_healthy}}"), ("pod.component.c", "image: a\ndepends_on: [a]")]), &["pod.component.a:2:14: `depends_on[0]`: components wait for each other: `a` -> `b` -> `c` -> `a`; leave one of these dependencies out"]),
+    ("in two circles", labels(&[("pod.component.a", "image: a\ndepends_on: [b]"), ("pod.component.b", "image: a\ndepends_on: [a]"), ("pod.component.c", "image: a\ndepends_on: [d]"), ("pod.component.d", "image: a\ndepends_on: [c]")]), &["pod.component.a:2:14: `depends_on[0]`: components wait for each other: `a` -> `b` -> `a`; leave one of these dependencies out", "pod.component.c:2:14: `depends_on[0]`: components wait for each other: `c` -> `d` -> `c`; leave one of these dependencies out"]),
+    ("on the health of what has none", labels(&[("pod.component.app", "image: a\ndepends_on: {b: {condition: service_healthy}}"), ("pod.component.b", "image: b\nhealthcheck: {disable: true}")]), &["pod.component.app:2:14: `depends_on.b`: `b` can never be healthy, since its health check is disabled; valid is `condition: service_started`, or a health check there"]),
+    ("on one twice", labels(&[("pod.component.app", "image: a\ndepends_on: [b, b]"), ("pod.component.b", "image: b")]), &["pod.component.app:2:17: `depends_on[1]`: found `b` twice; valid is each component once"]),
+    ("an unknown condition", labels(&[("pod.component.app", "image: a\ndepends_on: {b: {condition: healthy}}"), ("pod.component.b", "image: b")]), &["pod.component.app:2:29: `depends_on.b.condition`: found `healthy`; valid are `service_started` and `service_healthy`"]),
+    ("a condition of a later version", labels(&[("pod.component.app", "image: a\ndepends_on: {b: {condition: service_completed_successfully}}"), ("pod.component.b", "image: b")]), &["pod.component.app:2:29: `depends_on.b.condition`: `service_completed_successfully` is not supported by this version; valid are `service_started` and `service_healthy`"]),
+    ("a key of a later version in a dependency", labels(&[("pod.component.app", "image: a\ndepends_on: {b: {required: false}}"), ("pod.component.b", "image: b")]), &["pod.component.app:2:18: `depends_on.b.required`: not supported by this version; leave it out"]),
+    ("an unknown key of a dependency", labels(&[("pod.component.app", "image: a\ndepends_on: {b: {conditon: service_started}}"), ("pod.component.b", "image: b")]), &["pod.component.app:2:18: `depends_on.b.conditon`: this key is unknown; did you mean `condition`?"]),
+    ("a string for dependencies", keys("depends_on: b"), &["pod.component.app:2:13: `depends_on`: found `b`; valid is a list of components, or a mapping such as `db: {condition: service_healthy}`"]),
+    ("a list for a condition", labels(&[("pod.component.app", "image: a\ndepends_on: {b: [service_started]}"), ("pod.component.b", "image: b")]), &["pod.component.app:2:17: `depends_on.b`: found a list; valid is a mapping such as `{condition: service_healthy}`"]),
+
+    // copies
+    ("for a component that is not there", labels(&[("pod.component.app", "image: a"), ("pod.copy.ap", "/file:/file")]), &["pod.copy.ap: there is no component `ap`; did you mean `app`?"]),
+    ("without a target", labels(&[("pod.component.app", "image: a"), ("pod.copy.app", "/file")]), &["pod.copy.app:1:1: found `/file`; valid is a source and a target such as `/source:/target`"]),
+    ("of three parts", labels(&[("pod.component.app", "image: a"), ("pod.copy.app", "- /file:/file:ro")]), &["pod.copy.app:1:3: `[0]`: found `/file:/file:ro`; valid is a source and a target such as `/source:/target`"]),
+    ("of a mapping in a list", labels(&[("pod.component.app", "image: a"), ("pod.copy.app", "- {/file: /file}")]), &["pod.copy.app:1:3: `[0]`: found a mapping; valid is `/source:/target`, a list of those, or a mapping of sources to targets"]),
+    ("to no path", labels(&[("pod.component.app", "image: a"), ("pod.copy.app", "{/file: [/a]}")]), &[r#"pod.copy.app:1:9: `["/file"]`: found a list; valid is an absolute path of the component"#]),
+    ("of a relative source", labels(&[("pod.component.app", "image: a"), ("pod.copy.app", "file:/file")]), &["pod.copy.app:1:1: found the source `file`; valid is an absolute path of the task container"]),
+    ("of what is not there", labels(&[("pod.component.app", "image: a"), ("pod.copy.app", "/none:/file")]), &["pod.copy.app:1:1: `/none` does not exist in the task container; valid is a file or a folder of the task container"]),
+    ("of a socket", labels(&[("pod.component.app", "image: a"), ("pod.copy.app", "/socket:/file")]), &["pod.copy.app:1:1: `/socket` is neither a file nor a folder; valid is a regular file or a folder of the task container"]),
+    ("to a relative target", labels(&[("pod.component.app", "image: a"), ("pod.copy.app", "/file:file")]), &["pod.copy.app:1:1: found the target `file`; valid is an absolute path of the component"]),
+    ("into a tmpfs", labels(&[("pod.component.app", "image: a\ntmpfs: /run"), ("pod.copy.app", "/file:/run/file")]), &["pod.copy.app:1:1: the target `/run/file` lies in a tmpfs, which hides what is copied; valid is a path outside of it, or in a volume"]),
+    ("into a tmpfs within a volume", labels(&[("pod.component.app", "image: a\nvolumes: ['b:/b', {type: tmpfs, target: /b/c}]"), ("pod.copy.app", "/file:/b/c/d")]), &["pod.copy.app:1:1: the target `/b/c/d` lies in a tmpfs, which hides what is copied; valid is a path outside of it, or in a volume"]),
+    ("into what the engine mounts", labels(&[("pod.component.app", "image: a"), ("pod.copy.app", "/file:/dev/shm/file")]), &["pod.copy.app:1:1: the target `/dev/shm/file` lies in `/dev`, which the engine mounts over what is copied; valid is a path outside of it"]),
+    ("into a read-only root", labels(&[("pod.component.app", "image: a\nread_only: true\nvolumes: ['b:/b']"), ("pod.copy.app", "[/file:/b/file, /file:/c/file]")]), &["pod.copy.app:1:17: `[1]`: the target `/c/file` lies in a root file system that is read-only; valid is a path in a volume of the component, or `read_only: false`"]),
+    ("into a read-only volume", labels(&[("pod.component.app", "image: a\nvolumes: ['b:/b:ro']"), ("pod.copy.app", "/file:/b/file")]), &["pod.copy.app:1:1: the target `/b/file` lies in a volume that is mounted read-only; valid is a path that the component may write to"]),
+
+    // one report
+    ("a fault hides no other, in whatever label", labels(&[("pod.component.app", "comand: a\nhealthcheck:\n  interval: 10\n  test: [curl]\nvolumes:\n  - ./a:/a\n  - b:/b\ndepends_on:\n  - web"), ("pod.component.web", "image: a: b"), ("pod.copy.wbe", "/file:/file"), ("pod.init.components", "- command: x")]), &["pod.component.app:1:1: `image` is missing; valid is one such as `image: nginx:1.27`", "pod.component.app:1:1: `comand`: this key is unknown; did you mean `command`?", "pod.component.app:3:13: `healthcheck.interval`: found `10` without a unit; write `10s`", "pod.component.app:4:10: `healthcheck.test[0]`: found `curl` at the start of the list; valid is a command for the shell as a string, or a list that starts with `CMD`, `CMD-SHELL` or `NONE`", "pod.component.app:6:5: `volumes[0]`: found the relative path `./a`; valid is a volume's name, or an absolute path of the host: there is no folder on the node that it could be relative to", "pod.component.web:1:9: not YAML: mapping values are not allowed in this context; valid is YAML, such as `image: nginx`", "pod.copy.wbe: there is no component `wbe`; did you mean `web`?", "pod.init.components:1:3: `[0]`: `image` is missing; valid is one such as `image: nginx:1.27`"]),
+]}
+
+#[test]
+fn every_fault_is_told_in_these_words() {
+    let mut wrong = Vec::new();
+    for (sentence, labels, expected) in cases() {
+        let Err(report) = definition(&task(labels), &World, Some("/srv/engine/docker.sock")) else {
+            wrong.push(format!("{sentence}: accepted"));
+            continue;
+        };
+        let text = report.to_string();
+        let found: Vec<&str> = text.lines().skip(1).map(|line| &line[2..]).collect();
+        if found != expected {
+            wrong.push(format!("{sentence}:\n  expected {expected:#?}\n  found {found:#?}"));
+        }
+        let count = expected.len();
+        let first = if count == 1 { "1 fault".to_owned() } else { format!("{count} faults") };
+        assert_eq!(
+            text.lines().next(),
+            Some(format!("{first} in the pod's definition").as_str()),
+            "{sentence}"
+        );
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_fault_keeps_the_style_of_the_house() {
+    for (sentence, _, expected) in cases() {
+        for line in expected {
+            assert!(!line.ends_with('.'), "{sentence}: a full stop: {line}");
+            assert!(line.contains("; "), "{sentence}: nothing about what is valid: {line}");
+            assert_eq!(line.matches('`').count() % 2, 0, "{sentence}: an open backtick: {line}");
+        }
+    }
+}
+
+#[test]
+fn a_report_of_very_many_faults_prints_the_first_hundred_and_counts_the_rest() {
+    let text: String = (0..1000).map(|number| format!("key-{number}: a\n")).collect();
+    let report = definition(&task(keys(&text)), &World, None).expect_err("a thousand unknown keys");
+    let text = report.to_string();
+    assert!(text.starts_with("1000 faults in the pod's definition\n"), "{text}");
+    assert!(text.ends_with("\n  and 900 more"), "{text}");
+    assert_eq!(text.lines().count(), 102);
+}

@@ -1,0 +1,612 @@
+//! Every form in which a definition may be written, and what it means.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use manager::pod::spec::{
+    ComponentSpec, Condition, ContainerSpec, CopySpec, Definition, Dependency, HealthCheck, Mount,
+    MountSource,
+};
+use manager::pod::task::{TaskContainer, TaskMount};
+use manager::source::labels::{Surroundings, definition, read};
+use manager::source::load::{FileFault, FileKind, Files};
+use manager::source::lower::shared_mounts;
+
+const SOCKET: &str = "/srv/engine/docker.sock";
+
+/// The files of the task container: everything named `/file...`, and two env files.
+struct World;
+
+impl Files for World {
+    fn kind(&self, path: &str) -> Result<FileKind, FileFault> {
+        match path {
+            "/folder" => Ok(FileKind::Folder),
+            path if path.starts_with("/file") || path.ends_with(".env") => Ok(FileKind::File),
+            _ => Err(FileFault::Missing),
+        }
+    }
+
+    fn read(&self, path: &str) -> Result<Vec<u8>, FileFault> {
+        match path {
+            "/one.env" => Ok(b"# first\nA=one\nexport B='one'\nC\n".to_vec()),
+            "two.env" => Ok(b"B=two\nD=\"two\\nlines\"\n".to_vec()),
+            _ => Err(FileFault::Missing),
+        }
+    }
+}
+
+fn mount(kind: &str, volume: Option<&str>, source: &str, target: &str, labels: &[(&str, &str)]) -> TaskMount {
+    TaskMount {
+        kind: kind.into(),
+        volume: volume.map(str::to_owned),
+        source: source.into(),
+        target: target.into(),
+        writable: target != "/read-only",
+        labels: labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+    }
+}
+
+fn task(labels: &[(&str, &str)]) -> TaskContainer {
+    let volume = |name: &str, target: &str, labels: &[(&str, &str)]| {
+        mount("volume", Some(name), &format!("/var/lib/docker/volumes/{name}/_data"), target, labels)
+    };
+    TaskContainer {
+        name: "stack_pod.1.abc".into(),
+        labels: labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+        mounts: vec![
+            mount("bind", None, SOCKET, "/var/run/docker.sock", &[]),
+            volume("exact", "/exact", &[]),
+            volume("v1", "/v1", &[("com.github.rycus86.podlike.volume-ref", "reference")]),
+            volume("stack_data", "/data", &[("com.docker.stack.namespace", "stack")]),
+            volume("proj_cache", "/cache", &[("com.docker.compose.volume", "cache")]),
+            // Called `exact` in another way, which counts for less.
+            volume("v2", "/v2", &[("com.github.rycus86.podlike.volume-ref", "exact")]),
+            mount("bind", None, "/srv/site", "/read-only", &[]),
+            mount("tmpfs", None, "", "/scratch", &[]),
+        ],
+        ..TaskContainer::default()
+    }
+}
+
+/// The definition in these labels, which must be sound.
+fn sound(labels: &[(&str, &str)]) -> Definition {
+    let (definition, warnings) =
+        definition(&task(labels), &World, Some(SOCKET)).unwrap_or_else(|it| panic!("{it}"));
+    assert_eq!(warnings, [], "{labels:?}");
+    definition
+}
+
+/// The component `app` with these keys beside its image.
+fn app(keys: &str) -> ComponentSpec {
+    let text = format!("image: a\n{keys}");
+    let mut definition = sound(&[("pod.component.app", &text)]);
+    assert_eq!(definition.components.len(), 1);
+    definition.components.remove(0)
+}
+
+/// Each text gives this value, taken out of the container.
+fn each<T: PartialEq + std::fmt::Debug>(take: impl Fn(ContainerSpec) -> T, cases: Vec<(&str, T)>) {
+    for (keys, expected) in cases {
+        assert_eq!(take(app(keys).container), expected, "{keys}");
+    }
+}
+
+fn words(words: &[&str]) -> Option<Vec<String>> {
+    Some(words.iter().map(|word| (*word).to_owned()).collect())
+}
+
+fn variables(variables: &[(&str, Option<&str>)]) -> Vec<(String, Option<String>)> {
+    variables.iter().map(|(name, value)| ((*name).to_owned(), value.map(str::to_owned))).collect()
+}
+
+fn map(entries: &[(&str, &str)]) -> BTreeMap<String, String> {
+    entries.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+#[test]
+fn nothing_but_an_image_leaves_everything_to_the_engine() {
+    let expected = ComponentSpec {
+        name: "app".into(),
+        container: ContainerSpec { image: "a".into(), ..ContainerSpec::default() },
+        ..ComponentSpec::default()
+    };
+    assert_eq!(app(""), expected);
+    // A key without a value is not said, and extensions are the user's own.
+    let silent = "command:\nentrypoint: ~\nenvironment: null\nvolumes:\ntmpfs:\nhealthcheck:\ndepends_on:\ncpus:\n\
+                  mem_limit:\ntty:\nlabels:\nports:\nprivileged:\nx-note: {a: [1]}\n";
+    assert_eq!(app(silent), expected);
+}
+
+#[test]
+fn both_spellings_of_the_label_name_components_in_order() {
+    let labels = &[
+        ("pod.component.web", "image: a"),
+        ("pod.container.App_1.x-y", "{image: b}"),
+        ("pod.component.0", "image: c"),
+        ("pod.manager", "sibling"),
+        ("other.label", "{{{"),
+        ("podium", "x"),
+    ];
+    let names: Vec<_> =
+        sound(labels).components.into_iter().map(|it| (it.name, it.container.image)).collect();
+    assert_eq!(
+        names,
+        [("0".into(), "c".into()), ("App_1.x-y".into(), "b".into()), ("web".into(), "a".into())]
+            as [(String, String); 3]
+    );
+}
+
+#[test]
+fn init_components_are_numbered_in_their_order_and_wait_for_nothing() {
+    let definition = sound(&[
+        ("pod.component.app", "image: a"),
+        ("pod.init.components", "- image: b\n  command: one\n- {image: c}\n"),
+        ("pod.copy.init-2", "/file:/file"),
+    ]);
+    let init: Vec<_> = definition
+        .init
+        .iter()
+        .map(|it| (it.name.as_str(), it.container.image.as_str(), it.copies.len()))
+        .collect();
+    assert_eq!(init, [("init-1", "b", 0), ("init-2", "c", 1)]);
+    assert_eq!(sound(&[("pod.component.app", "image: a"), ("pod.init.components", "")]).init, []);
+
+    let labels =
+        [("pod.component.app", "image: a"), ("pod.init.components", "- image: b\n  depends_on: [app]")];
+    let (definition, warnings) = definition_of(&labels);
+    assert_eq!(definition.init[0].depends_on, []);
+    assert_eq!(
+        warnings,
+        [
+            "pod.init.components:2:16: `[0].depends_on[0]`: `depends_on` has no effect here; init components run one \
+          after the other, in the order of the list"
+        ]
+    );
+}
+
+fn definition_of(labels: &[(&str, &str)]) -> (Definition, Vec<String>) {
+    let (definition, warnings) =
+        definition(&task(labels), &World, Some(SOCKET)).unwrap_or_else(|it| panic!("{it}"));
+    (definition, warnings.iter().map(ToString::to_string).collect())
+}
+
+#[test]
+fn anchors_and_merge_keys_hold_within_a_label() {
+    let text = "x-base: &base\n  tty: yes\n  environment: &env {A: 1}\nimage: b\n<<: *base\nlabels: *env\n";
+    let definition = sound(&[("pod.component.app", text)]);
+    let container = &definition.components[0].container;
+    assert!(container.tty);
+    assert_eq!(container.environment, variables(&[("A", Some("1"))]));
+    assert_eq!(container.labels, map(&[("A", "1")]));
+}
+
+#[test]
+fn commands_are_split_like_a_shell_s_words_or_taken_as_a_list() {
+    for key in ["command", "entrypoint"] {
+        let cases: Vec<(&str, Option<Vec<String>>)> = vec![
+            ("sh -c \"echo 'a b'\" c\\ d $HOME", words(&["sh", "-c", "echo 'a b'", "c d", "$HOME"])),
+            (
+                "[sh, -c, 'a b', 8080, 1.10, true, '']",
+                words(&["sh", "-c", "a b", "8080", "1.10", "true", ""]),
+            ),
+            ("5", words(&["5"])),
+            ("''", words(&[])),
+            ("[]", words(&[])),
+            ("", None),
+        ];
+        for (text, expected) in cases {
+            let container = app(&format!("{key}: {text}")).container;
+            let found = if key == "command" { container.command } else { container.entrypoint };
+            assert_eq!(found, expected, "{key}: {text}");
+        }
+    }
+}
+
+#[test]
+fn environment_is_a_list_or_a_map_whose_numbers_keep_their_text() {
+    each(
+        |it| it.environment,
+        vec![
+            (
+                "environment: {A: text, B: 8080, C: 1.10, D: true, E: , F: '', G: 0x1F, H: 0644, I: yes}",
+                variables(&[
+                    ("A", Some("text")),
+                    ("B", Some("8080")),
+                    ("C", Some("1.10")),
+                    ("D", Some("true")),
+                    ("E", None),
+                    ("F", Some("")),
+                    ("G", Some("0x1F")),
+                    ("H", Some("0644")),
+                    ("I", Some("yes")),
+                ]),
+            ),
+            (
+                "environment: [A=1=2, B, C=, 'D=$X', 'A=3']",
+                variables(&[("A", Some("3")), ("B", None), ("C", Some("")), ("D", Some("$X"))]),
+            ),
+            ("environment: {1: a, true: b}", variables(&[("1", Some("a")), ("true", Some("b"))])),
+            ("environment: {}", vec![]),
+            ("environment: []", vec![]),
+        ],
+    );
+}
+
+#[test]
+fn later_env_files_win_and_environment_wins_over_them() {
+    each(
+        |it| it.environment,
+        vec![
+            ("env_file: /one.env", variables(&[("A", Some("one")), ("B", Some("one")), ("C", None)])),
+            (
+                "env_file: [/one.env, two.env]\nenvironment: {A: own, E: own}",
+                variables(&[
+                    ("A", Some("own")),
+                    ("B", Some("two")),
+                    ("C", None),
+                    ("D", Some("two\nlines")),
+                    ("E", Some("own")),
+                ]),
+            ),
+        ],
+    );
+}
+
+#[test]
+fn labels_are_a_list_or_a_map() {
+    each(
+        |it| it.labels,
+        vec![
+            ("labels: {a.b: c, d: 5, e: }", map(&[("a.b", "c"), ("d", "5"), ("e", "")])),
+            ("labels: [a.b=c, d]", map(&[("a.b", "c"), ("d", "")])),
+            (
+                "labels: {com.docker.other: a, io.tandemic: b}",
+                map(&[("com.docker.other", "a"), ("io.tandemic", "b")]),
+            ),
+        ],
+    );
+}
+
+#[test]
+fn switches_take_the_booleans_of_yaml_1_1_too() {
+    for (text, expected) in [
+        ("true", true),
+        ("True", true),
+        ("yes", true),
+        ("On", true),
+        ("y", true),
+        ("'true'", true),
+        ("false", false),
+        ("NO", false),
+        ("off", false),
+        ("n", false),
+    ] {
+        let container = app(&format!("read_only: {text}\ntty: {text}\nstdin_open: {text}")).container;
+        assert_eq!([container.read_only, container.tty, container.stdin_open], [expected; 3], "{text}");
+    }
+    app("privileged: false\nuse_api_socket: no");
+}
+
+#[test]
+fn user_and_folder_and_signal_and_times() {
+    each(
+        |it| it.user,
+        vec![
+            ("user: 1000", Some("1000".into())),
+            ("user: '1000:1000'", Some("1000:1000".into())),
+            ("user: app", Some("app".into())),
+        ],
+    );
+    each(
+        |it| it.working_dir,
+        vec![("working_dir: /srv//app/", Some("/srv/app".into())), ("working_dir: /", Some("/".into()))],
+    );
+    each(
+        |it| it.stop_signal,
+        vec![
+            ("stop_signal: SIGQUIT", Some("SIGQUIT".into())),
+            ("stop_signal: usr1", Some("SIGUSR1".into())),
+            ("stop_signal: 15", Some("15".into())),
+            ("stop_signal: '64'", Some("64".into())),
+            ("stop_signal: SIGRTMIN+3", Some("SIGRTMIN+3".into())),
+        ],
+    );
+    for (text, expected) in
+        [("1m30s", Duration::from_secs(90)), ("0s", Duration::ZERO), ("1.5s", Duration::from_millis(1500))]
+    {
+        assert_eq!(app(&format!("stop_grace_period: {text}")).stop_grace, Some(expected), "{text}");
+    }
+}
+
+#[test]
+fn limits_in_every_form() {
+    each(
+        |it| it.memory_bytes,
+        vec![
+            ("mem_limit: 64m", Some(64 << 20)),
+            ("mem_limit: 1.5G", Some(3 << 29)),
+            ("mem_limit: 67108864", Some(64 << 20)),
+            ("mem_limit: '67108864'", Some(64 << 20)),
+            ("mem_limit: 6m", Some(6 << 20)),
+            ("mem_limit: 0", None),
+        ],
+    );
+    each(
+        |it| it.nano_cpus,
+        vec![
+            ("cpus: 0.5", Some(500_000_000)),
+            ("cpus: '0.5'", Some(500_000_000)),
+            ("cpus: 2", Some(2_000_000_000)),
+            ("cpus: 0.01", Some(10_000_000)),
+            ("cpus: 0", None),
+        ],
+    );
+    each(
+        |it| it.pids_limit,
+        vec![
+            ("pids_limit: 5", Some(5)),
+            ("pids_limit: '5'", Some(5)),
+            ("pids_limit: -1", Some(-1)),
+            ("pids_limit: 0", Some(-1)),
+        ],
+    );
+    each(
+        |it| it.shm_size_bytes,
+        vec![("shm_size: 1g", Some(1 << 30)), ("shm_size: 1024", Some(1024)), ("shm_size: 0", None)],
+    );
+}
+
+#[test]
+fn capabilities_with_or_without_their_prefix() {
+    each(
+        |it| (it.cap_add, it.cap_drop),
+        vec![(
+            "cap_add: [NET_ADMIN, cap_sys_time, CAP_NET_ADMIN]\ncap_drop: [all]",
+            (vec!["NET_ADMIN".into(), "SYS_TIME".into()], vec!["ALL".into()]),
+        )],
+    );
+}
+
+#[test]
+fn health_checks_in_every_form() {
+    let check = |test: &[&str]| HealthCheck::Check {
+        test: test.iter().map(|word| (*word).to_owned()).collect(),
+        interval: None,
+        timeout: None,
+        start_period: None,
+        retries: None,
+    };
+    each(
+        |it| it.healthcheck.unwrap(),
+        vec![
+            (
+                "healthcheck: {test: curl -f localhost || exit 1}",
+                check(&["CMD-SHELL", "curl -f localhost || exit 1"]),
+            ),
+            ("healthcheck: {test: [CMD, curl, -p, 80]}", check(&["CMD", "curl", "-p", "80"])),
+            ("healthcheck: {test: [CMD-SHELL, 'a b']}", check(&["CMD-SHELL", "a b"])),
+            ("healthcheck: {test: [NONE]}", HealthCheck::Disabled),
+            ("healthcheck: {test: NONE}", HealthCheck::Disabled),
+            ("healthcheck: {disable: true}", HealthCheck::Disabled),
+            ("healthcheck: {disable: false, test: 'true'}", check(&["CMD-SHELL", "true"])),
+            ("healthcheck: {interval: 0s, retries: 0}", check(&[])),
+            (
+                "healthcheck: {interval: 1m30s, timeout: 500ms, start_period: 1h, retries: '3'}",
+                HealthCheck::Check {
+                    test: vec![],
+                    interval: Some(Duration::from_secs(90)),
+                    timeout: Some(Duration::from_millis(500)),
+                    start_period: Some(Duration::from_secs(3600)),
+                    retries: Some(3),
+                },
+            ),
+        ],
+    );
+}
+
+fn bind(path: &str, create: bool, propagation: Option<&str>) -> MountSource {
+    MountSource::Bind { path: path.into(), create, propagation: propagation.map(str::to_owned) }
+}
+
+fn named(name: &str) -> MountSource {
+    MountSource::Volume { name: Some(name.into()), no_copy: false }
+}
+
+#[test]
+fn volumes_short_and_long() {
+    let anonymous = MountSource::Volume { name: None, no_copy: false };
+    let uncopied = MountSource::Volume { name: Some("other".into()), no_copy: true };
+    let memory = |size_bytes, mode| MountSource::Tmpfs { size_bytes, mode };
+    for (text, read_only, source) in [
+        ("/t", false, anonymous.clone()),
+        ("/h:/t", false, bind("/h", true, None)),
+        ("/h/../i/:/t/", false, bind("/i", true, None)),
+        ("/h:/t:ro", true, bind("/h", true, None)),
+        ("/h:/t:rw,rslave", false, bind("/h", true, Some("rslave"))),
+        ("/h:/t:ro,cached", true, bind("/h", true, None)),
+        ("other:/t", false, named("other")),
+        ("other:/t:ro", true, named("other")),
+        ("other:/t:nocopy", false, uncopied.clone()),
+        ("{target: /t}", false, anonymous.clone()),
+        ("{type: volume, target: /t}", false, anonymous),
+        ("{type: volume, source: other, target: /t, read_only: true}", true, named("other")),
+        ("{source: other, target: /t, mode: ro}", true, named("other")),
+        ("{type: volume, source: other, target: /t, volume: {nocopy: true}}", false, uncopied),
+        ("{source: /h, target: /t}", false, bind("/h", false, None)),
+        ("{type: bind, source: /h, target: /t, consistency: cached}", false, bind("/h", false, None)),
+        (
+            "{type: bind, source: /h, target: /t, bind: {propagation: rshared, create_host_path: true}}",
+            false,
+            bind("/h", true, Some("rshared")),
+        ),
+        ("{type: tmpfs, target: /t}", false, memory(None, None)),
+        (
+            "{type: tmpfs, target: /t, tmpfs: {size: 64m, mode: 0755}}",
+            false,
+            memory(Some(64 << 20), Some(0o755)),
+        ),
+        (
+            "{type: tmpfs, target: /t, tmpfs: {size: 1048576, mode: 0o1777}}",
+            false,
+            memory(Some(1 << 20), Some(0o1777)),
+        ),
+        ("{type: tmpfs, target: /t, tmpfs: {size: 0, mode: '700'}}", false, memory(None, Some(0o700))),
+    ] {
+        let expected = Mount { target: "/t".into(), read_only, source };
+        let entry = if text.starts_with('{') { text.to_owned() } else { format!("'{text}'") };
+        assert_eq!(app(&format!("volumes: [{entry}]")).container.mounts, [expected], "{text}");
+    }
+}
+
+#[test]
+fn a_relabelling_mode_is_taken_with_a_warning() {
+    let (definition, warnings) = definition_of(&[("pod.component.app", "image: a\nvolumes: ['/h:/t:ro,z']")]);
+    assert!(definition.components[0].container.mounts[0].read_only);
+    assert_eq!(
+        warnings,
+        [
+            "pod.component.app:2:11: `volumes[0]`: the mode `z` has no effect; files keep their SELinux label: set it on \
+          the node where SELinux is on"
+        ]
+    );
+}
+
+#[test]
+fn a_volume_is_found_by_exact_name_reference_stack_name_or_compose_name() {
+    for (written, expected) in [
+        ("exact", "exact"),
+        ("reference", "v1"),
+        ("data", "stack_data"),
+        ("stack_data", "stack_data"),
+        ("cache", "proj_cache"),
+        ("unknown", "unknown"),
+    ] {
+        let mounts = app(&format!("volumes: ['{written}:/t']")).container.mounts;
+        assert_eq!(mounts[0].source, named(expected), "{written}");
+    }
+}
+
+#[test]
+fn tmpfs_is_a_string_or_a_list_and_keeps_its_options() {
+    each(
+        |it| it.tmpfs,
+        vec![
+            ("tmpfs: /run", map(&[("/run", "")])),
+            ("tmpfs: /run:size=64m", map(&[("/run", "size=64m")])),
+            ("tmpfs: [/run, '/tmp/:noexec,mode=1777']", map(&[("/run", ""), ("/tmp", "noexec,mode=1777")])),
+        ],
+    );
+}
+
+#[test]
+fn dependencies_as_a_list_and_as_a_map() {
+    let on = |on: &str, condition| Dependency { on: on.into(), condition };
+    for (text, expected) in [
+        ("[b, c]", vec![on("b", Condition::Started), on("c", Condition::Started)]),
+        (
+            "{b: {condition: service_healthy}, c: {condition: service_started}}",
+            vec![on("b", Condition::Healthy), on("c", Condition::Started)],
+        ),
+        ("{b: {}, c: }", vec![on("b", Condition::Started), on("c", Condition::Started)]),
+        ("[]", vec![]),
+    ] {
+        let text = format!("image: a\ndepends_on: {text}");
+        let definition = sound(&[
+            ("pod.component.a", &text),
+            ("pod.component.b", "image: b"),
+            ("pod.component.c", "image: c"),
+        ]);
+        assert_eq!(definition.components[0].depends_on, expected, "{text}");
+    }
+}
+
+#[test]
+fn copies_in_their_three_forms() {
+    let copy = |source: &str, target: &str| CopySpec { source: source.into(), target: target.into() };
+    for (text, expected) in [
+        ("/file:/a", vec![copy("/file", "/a")]),
+        ("- /file:/a\n- /folder:/b/\n", vec![copy("/file", "/a"), copy("/folder", "/b/")]),
+        ("/file: /a\n/folder: /b/\n", vec![copy("/file", "/a"), copy("/folder", "/b/")]),
+        ("", vec![]),
+    ] {
+        let definition = sound(&[("pod.component.app", "image: a"), ("pod.copy.app", text)]);
+        assert_eq!(definition.components[0].copies, expected, "{text}");
+    }
+    // A volume takes what a read-only root refuses, and shows what the tmpfs above it would hide.
+    let keys = "image: a\nread_only: true\nvolumes: ['v:/data', '/h:/run/host']\ntmpfs: /run";
+    sound(&[("pod.component.app", keys), ("pod.copy.app", "[/file:/data/a, /file:/run/host/b]")]);
+}
+
+#[test]
+fn shared_mounts_are_all_of_the_task_container_s_but_the_socket() {
+    let task = task(&[
+        ("pod.component.app", "image: a\nvolumes: ['own:/data']\ntmpfs: /v1\nread_only: true"),
+        ("pod.copy.app", "/file:/exact/file"),
+    ]);
+    let shared = shared_mounts(&task, Some(SOCKET));
+    let targets: Vec<_> = shared.iter().map(|mount| (mount.target.as_str(), mount.read_only)).collect();
+    assert_eq!(
+        targets,
+        [
+            ("/exact", false),
+            ("/v1", false),
+            ("/data", false),
+            ("/cache", false),
+            ("/v2", false),
+            ("/read-only", true)
+        ]
+    );
+    assert_eq!(shared[0].source, MountSource::Volume { name: Some("exact".into()), no_copy: true });
+    assert_eq!(shared[5].source, bind("/srv/site", false, None));
+
+    let around = Surroundings {
+        task: &task,
+        files: &World,
+        host_socket: Some(SOCKET),
+        share_volumes: true,
+        allow_engine_socket: false,
+    };
+    let (definition, _) = read(&around).unwrap_or_else(|it| panic!("{it}"));
+    let mounts = &definition.components[0].container.mounts;
+    let targets: Vec<_> = mounts.iter().map(|mount| mount.target.as_str()).collect();
+    assert_eq!(targets, ["/data", "/exact", "/cache", "/v2", "/read-only"], "its own mounts win, tmpfs too");
+    assert_eq!(mounts[0].source, named("own"));
+}
+
+#[test]
+fn the_socket_in_a_shared_volume_or_folder_is_never_shared() {
+    let mut task = TaskContainer::default();
+    for (mount, socket) in [
+        (mount("bind", None, "/var/run", "/host", &[]), None),
+        (mount("bind", None, "/", "/host", &[]), None),
+        (mount("bind", None, "/srv/d.sock", "/run/docker.sock", &[]), None),
+        (
+            mount("volume", Some("s"), "/var/lib/docker/volumes/s/_data", "/s", &[]),
+            Some("/var/lib/docker/volumes/s/_data/d.sock"),
+        ),
+    ] {
+        task.mounts = vec![mount];
+        assert_eq!(shared_mounts(&task, socket), [], "{:?}", task.mounts);
+    }
+    task.mounts = vec![mount("bind", None, "/srv", "/srv", &[])];
+    assert_eq!(shared_mounts(&task, None).len(), 1);
+}
+
+#[test]
+fn an_operator_may_allow_the_socket() {
+    let task =
+        task(&[("pod.component.app", "image: a\nvolumes: ['/var/run/docker.sock:/var/run/docker.sock']")]);
+    let around = Surroundings {
+        task: &task,
+        files: &World,
+        host_socket: Some(SOCKET),
+        share_volumes: true,
+        allow_engine_socket: true,
+    };
+    let (definition, _) = read(&around).unwrap_or_else(|it| panic!("{it}"));
+    assert_eq!(definition.components[0].container.mounts[0].source, bind("/var/run/docker.sock", true, None));
+    let around = Surroundings { allow_engine_socket: false, ..around };
+    assert!(read(&around).is_err());
+}
