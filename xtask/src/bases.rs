@@ -1,218 +1,218 @@
-//! Base images: pulled where a registry answers, made here where none does.
+//! Base images: used where the engine has them, pulled where a registry answers, made here where none does.
 
-use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context as _, Result, bail};
 
-use crate::shell::{can_install, capture, capture_within, command, docker, have, install, quiet, step};
+use crate::context::Context;
+use crate::engine::Engine;
+use crate::packages;
+use crate::process::{self, LONG, SHORT};
+use crate::report::{note, step, tail};
+use crate::workspace::Workspace;
 
 /// Debian's base image, as Docker Hub names it.
 const DEBIAN: &str = "debian:bookworm-slim";
+/// Its release.
+const RELEASE: &str = "bookworm";
 /// The small image that tests run.
 pub(crate) const BUSYBOX: &str = "tandem-test/busybox:latest";
-/// How long a registry is given.
-const PULL: Duration = Duration::from_secs(20);
-
-/// The engine has this image.
-pub(crate) fn present(image: &str) -> bool {
-    quiet(&mut docker(&["image", "inspect", image])).is_ok()
-}
+/// The label of every image that is made for tests only.
+pub(crate) const TEST_LABEL: &str = "io.tandem.test-image";
+/// How long a registry may take until it answers.
+const ANSWER: Duration = Duration::from_secs(20);
+/// This machine's certificate authorities.
+const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// `debian:bookworm-slim`.
-pub(crate) fn debian() -> Result<()> {
-    if present(DEBIAN) {
+pub(crate) fn debian(workspace: &Workspace, engine: &Engine) -> Result<()> {
+    if engine.has_image(DEBIAN)? || pull(workspace, engine, DEBIAN)? {
         return Ok(());
     }
-    let pulled = step(&format!("pull {DEBIAN}"), || {
-        capture_within(&mut docker(&["pull", "--quiet", DEBIAN]), PULL)
-    });
-    if pulled.is_ok() {
-        return Ok(());
+    if !process::installed("debootstrap") {
+        let otherwise = format!(
+            "`{DEBIAN}` cannot be pulled: let the engine reach a registry, or `docker load` the image; as root on \
+             Debian it is made here"
+        );
+        packages::install(workspace, &["debootstrap"], &otherwise)?;
     }
-    if !can_install() {
-        bail!("`{DEBIAN}` cannot be pulled; make it available to the engine, or run this as root on Debian");
+    if !nix::unistd::geteuid().is_root() {
+        bail!("`{DEBIAN}` cannot be pulled, and only root can make it: run this once as root");
     }
-    if !have("debootstrap") {
-        install(&["debootstrap"])?;
-    }
-    step(&format!("no registry answers: make {DEBIAN} with debootstrap"), || {
-        let folder = tempfile::tempdir_in("/var/tmp")?;
-        let root = folder.path().display().to_string();
-        let mirror = mirror()?;
-        quiet(&mut command("debootstrap", &["--variant=minbase", "bookworm", &root, &mirror]))?;
-        // Packages come later by the machine's own way to them, whatever vouches for it.
-        let authorities = Path::new("/etc/ssl/certs/ca-certificates.crt");
-        if authorities.exists() {
-            fs::create_dir_all(folder.path().join("etc/ssl/certs"))?;
-            fs::copy(authorities, folder.path().join("etc/ssl/certs/ca-certificates.crt"))?;
+    step(&format!("make {DEBIAN} with debootstrap"), || {
+        let scratch = workspace.scratch()?;
+        let root = scratch.path().join("root");
+        // It mounts /proc and more: in a mount namespace of its own nothing of that can stay.
+        let mut debootstrap = process::command("unshare");
+        debootstrap.args(["--mount", "debootstrap", "--variant=minbase", RELEASE]).arg(&root);
+        if let Some(mirror) = mirror()? {
+            debootstrap.arg(mirror);
         }
-        import(folder.path(), DEBIAN)
+        process::logged(&mut debootstrap, &workspace.log("debootstrap")?, LONG)?;
+        fs::write(root.join("etc/apt/apt.conf.d/90machine"), apt_settings()?)?;
+        let mut tar = process::command("tar");
+        tar.arg("-C").arg(&root).args(["--numeric-owner", "--exclude=./var/cache/apt/*.bin"]);
+        tar.args(["--exclude=./var/cache/apt/archives/*.deb", "--exclude=./var/lib/apt/lists/*"]);
+        // As the slim image has it.
+        tar.args(["--exclude=./usr/share/doc/*", "--exclude=./usr/share/locale/*"]);
+        tar.args(["-c", "."]);
+        let mut import = engine.docker(["import", "--change", "CMD [\"bash\"]", "-", DEBIAN]);
+        process::piped(&mut tar, &mut import, LONG)
     })
 }
 
-/// An image in which the Dockerfiles build: the official one, or one of the machine's own toolchain.
-pub(crate) fn rust() -> Result<String> {
-    let official = "rust:1.95-bookworm";
-    if present(official) {
+/// The image that the Dockerfiles build in: theirs, or one of the same contract (Rust, a C linker, the static C library)
+/// made of Debian's base and this machine's own toolchain.
+pub(crate) fn rust(workspace: &Workspace, engine: &Engine) -> Result<String> {
+    let dockerfile = workspace.file("Dockerfile.manager");
+    let text = fs::read_to_string(&dockerfile)?;
+    let official = text.lines().find_map(|line| line.strip_prefix("ARG RUST="));
+    let official = official.with_context(|| format!("{} has no `ARG RUST=`", dockerfile.display()))?;
+    if engine.has_image(official)? {
         return Ok(official.to_owned());
     }
-    let version = capture(&mut command("rustc", &["--version"]))?;
-    let version = version.split(' ').nth(1).context("rustc names no version")?.to_owned();
+    let version = rustc(&["--version"])?;
+    let version = version.split(' ').nth(1).context("`rustc --version` names no version")?;
     let own = format!("tandem-builder:{version}");
-    if present(&own) {
+    if engine.has_image(&own)? {
         return Ok(own);
     }
-    let pulled = step(&format!("pull {official}"), || {
-        capture_within(&mut docker(&["pull", "--quiet", official]), PULL)
-    });
-    if pulled.is_ok() {
+    if pull(workspace, engine, official)? {
         return Ok(official.to_owned());
     }
-    debian()?;
+    let host = rustc(&["-vV"])?;
+    let host = host.lines().find_map(|line| line.strip_prefix("host: ")).unwrap_or_default();
+    if !host.ends_with("-linux-gnu") {
+        bail!("`{official}` cannot be pulled, and the toolchain of this machine, {host}, does not run in it");
+    }
+    debian(workspace, engine)?;
     step(&format!("make {own} of this machine's toolchain"), || {
-        let context = tempfile::tempdir_in("/var/tmp")?;
-        let sysroot = capture(&mut command("rustc", &["--print", "sysroot"]))?;
-        let toolchain = context.path().join("toolchain");
-        for part in ["bin", "lib"] {
-            let from = format!("{sysroot}/{part}");
-            fs::create_dir_all(&toolchain)?;
-            quiet(&mut command("cp", &["-a", &from, &toolchain.display().to_string()]))?;
+        let trust = Path::new(AUTHORITIES).exists();
+        let mut text = format!(
+            "FROM {DEBIAN}\n\
+             RUN apt-get update \\\n \
+             && apt-get install -y --no-install-recommends gcc libc6-dev ca-certificates \\\n \
+             && rm -rf /var/lib/apt/lists/*\n\
+             COPY toolchain /usr/local\n"
+        );
+        if trust {
+            // What vouches for the package registry here must vouch for it there.
+            text += &format!("COPY authorities {AUTHORITIES}\nENV CARGO_HTTP_CAINFO={AUTHORITIES}\n");
+            text += &format!("ENV SSL_CERT_FILE={AUTHORITIES}\n");
         }
-        // What vouches for the package registry here must vouch for it there.
-        let mut trust = String::new();
-        let authorities = Path::new("/etc/ssl/certs/ca-certificates.crt");
-        if authorities.exists() {
-            fs::copy(authorities, context.path().join("ca-certificates.crt"))?;
-            trust.push_str("COPY ca-certificates.crt /etc/ssl/certs/ca-certificates.crt\n");
-            trust.push_str("ENV CARGO_HTTP_CAINFO=/etc/ssl/certs/ca-certificates.crt\n");
+        let mut context = Context::new(workspace, &text)?;
+        if trust {
+            context.file("authorities", Path::new(AUTHORITIES), 0o644)?;
         }
-        let config = cargo_config()?;
-        fs::write(context.path().join("config.toml"), config)?;
-        fs::write(
-            context.path().join("Dockerfile"),
-            format!(
-                "FROM {DEBIAN}\n\
-                 RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev ca-certificates\n\
-                 {trust}COPY toolchain /usr/local\nCOPY config.toml /root/.cargo/config.toml\n"
-            ),
-        )?;
-        quiet(&mut docker(&["build", "--quiet", "--tag", &own, &context.path().display().to_string()]))
+        let sysroot = PathBuf::from(rustc(&["--print", "sysroot"])?);
+        for program in ["cargo", "rustc"] {
+            context.file(&format!("toolchain/bin/{program}"), &sysroot.join("bin").join(program), 0o755)?;
+        }
+        for entry in fs::read_dir(sysroot.join("lib"))? {
+            let entry = entry?;
+            if entry.file_type()?.is_file() {
+                let path = format!("toolchain/lib/{}", entry.file_name().to_string_lossy());
+                context.file(&path, &entry.path(), 0o755)?;
+            }
+        }
+        let library = format!("lib/rustlib/{host}");
+        context.folder(&format!("toolchain/{library}"), &sysroot.join(&library))?;
+        context.build(workspace, engine, &own, &[])
     })?;
     Ok(own)
 }
 
-/// The small image that tests run: busybox, static.
-pub(crate) fn busybox() -> Result<()> {
-    if present(BUSYBOX) {
-        return Ok(());
+/// The small image that tests run: Debian's busybox-static, and nothing else.
+pub(crate) fn busybox(workspace: &Workspace, engine: &Engine) -> Result<()> {
+    if engine.has_image(BUSYBOX)? {
+        let label = &engine.inspect("image", BUSYBOX)?["Config"]["Labels"][TEST_LABEL];
+        if label == "true" {
+            return Ok(());
+        }
     }
+    debian(workspace, engine)?;
     step(&format!("make {BUSYBOX} of Debian's busybox-static"), || {
-        let context = tempfile::tempdir()?;
-        let binary = static_busybox(context.path())?;
-        fs::copy(binary, context.path().join("busybox"))?;
-        fs::write(
-            context.path().join("Dockerfile"),
-            "FROM scratch\nCOPY busybox /bin/busybox\nRUN [\"/bin/busybox\", \"--install\", \"-s\", \"/bin\"]\n\
-             ENV PATH=/bin\nLABEL io.tandem.test-image=true\n",
-        )?;
-        quiet(&mut docker(&["build", "--quiet", "--tag", BUSYBOX, &context.path().display().to_string()]))
+        // Taken out of a package inside the build: no machine has to have it.
+        let text = format!(
+            "FROM {DEBIAN} AS fetch\n\
+             RUN apt-get update && apt-get install -y --no-install-recommends busybox-static \\\n \
+             && mkdir -p /out/bin /out/tmp /out/etc /out/proc && chmod 1777 /out/tmp \\\n \
+             && cp \"$(command -v busybox)\" /out/bin/busybox && /out/bin/busybox --install -s /out/bin \\\n \
+             && for link in /out/bin/*; do [ ! -L \"$link\" ] || ln -sf busybox \"$link\"; done\n\
+             FROM scratch\n\
+             COPY --from=fetch /out /\n\
+             LABEL {TEST_LABEL}=true\n\
+             CMD [\"sh\"]\n"
+        );
+        Context::new(workspace, &text)?.build(workspace, engine, BUSYBOX, &[])
     })
 }
 
-/// The path of a busybox that needs no libraries.
-fn static_busybox(scratch: &Path) -> Result<PathBuf> {
-    let installed = PathBuf::from("/bin/busybox");
-    let is_static = |path: &Path| {
-        path.exists()
-            && capture(&mut command("ldd", &[&path.display().to_string()])).map_or(true, |text| !text.contains("=>"))
-    };
-    if is_static(&installed) {
-        return Ok(installed);
+/// Pull an image, if a registry can be had. The limit is for its answer; a download may take its time.
+fn pull(workspace: &Workspace, engine: &Engine, image: &str) -> Result<bool> {
+    let result = step(&format!("pull {image}"), || {
+        let log = workspace.log(&format!("pull-{image}"))?;
+        let output = File::create(&log)?;
+        let mut pull = engine.docker(["pull", image]);
+        let began = Instant::now();
+        let mut child = process::spawn(pull.stdout(output.try_clone()?).stderr(output))?;
+        let said = || -> Result<String> {
+            let mut bytes = Vec::new();
+            File::open(&log)?.read_to_end(&mut bytes)?;
+            Ok(String::from_utf8_lossy(&bytes).into_owned())
+        };
+        let ended = process::until("the registry's answer", LONG, || {
+            if let Some(status) = child.try_wait()? {
+                return Ok(Some(status));
+            }
+            if began.elapsed() > ANSWER && !said()?.contains("Pulling ") {
+                bail!("no registry answers within {} s", ANSWER.as_secs());
+            }
+            Ok(None)
+        });
+        if ended.is_err() {
+            process::end(&mut child);
+        }
+        if !ended?.success() {
+            bail!("{}", tail(&said()?, 1));
+        }
+        Ok(())
+    });
+    crate::interrupt::check()?;
+    if let Err(error) = &result {
+        note(&format!("{:#}; it is made here instead", error.root_cause()));
     }
-    if !have("apt-get") {
-        bail!("the test image is made of Debian's `busybox-static`: install it, or make `{BUSYBOX}` yourself");
-    }
-    // Unpacked rather than installed: it would push out a busybox that somebody chose.
-    let mut download = command("apt-get", &["download", "-q", "busybox-static"]);
-    if quiet(download.current_dir(scratch)).is_err() {
-        quiet(&mut command("apt-get", &["update", "-q"]))?;
-        quiet(&mut download)?;
-    }
-    let package = fs::read_dir(scratch)?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .find(|path| path.extension().is_some_and(|kind| kind == "deb"))
-        .context("apt-get downloaded nothing")?;
-    let to = scratch.join("busybox-static");
-    quiet(&mut command("dpkg", &["-x", &package.display().to_string(), &to.display().to_string()]))?;
-    [to.join("bin/busybox"), to.join("usr/bin/busybox")]
-        .into_iter()
-        .find(|path| path.exists())
-        .context("there is no busybox in busybox-static")
+    Ok(result.is_ok())
 }
 
-/// The Debian mirror that this machine's own apt uses.
-fn mirror() -> Result<String> {
-    let mut places = vec![PathBuf::from("/etc/apt/sources.list")];
-    for entry in fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten() {
-        places.push(entry.path());
-    }
-    let text: Vec<String> = places.iter().filter_map(|path| fs::read_to_string(path).ok()).collect();
-    let word = |line: &str| -> Option<String> {
-        let line = line.trim();
-        let rest = line.strip_prefix("URIs:").or_else(|| line.strip_prefix("deb "))?;
-        let url = rest.split_whitespace().find(|word| word.contains("://"))?;
-        (!url.contains("security")).then(|| url.to_owned())
-    };
-    text.iter().flat_map(|text| text.lines()).find_map(word).context("apt on this machine names no mirror")
+/// The mirror that this machine's own apt gets Debian from; none where it gets something else.
+fn mirror() -> Result<Option<String>> {
+    let mut targets = process::command("apt-get");
+    targets.args(["indextargets", "--format", "$(ORIGIN) $(COMPONENT) $(CODENAME) $(REPO_URI)"]);
+    targets.arg("Created-By: Packages");
+    // Known after `apt-get update` only.
+    let list = process::captured(&mut targets, SHORT).unwrap_or_default();
+    let places: Vec<Vec<&str>> = list.lines().map(|line| line.split(' ').collect()).collect();
+    let found = places.iter().find_map(|place| match place[..] {
+        ["Debian", "main", codename, uri] if !codename.contains('-') => Some(uri.to_owned()),
+        _ => None,
+    });
+    Ok(found)
 }
 
-/// Cargo's own settings of this machine, for instance a mirror of the registry; empty where it has none.
-fn cargo_config() -> Result<String> {
-    let home = std::env::var_os("CARGO_HOME")
-        .map(PathBuf::from)
-        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
-    let Some(home) = home else { return Ok(String::new()) };
-    Ok(fs::read_to_string(home.join("config.toml")).unwrap_or_default())
+/// What this machine needs to reach its mirror: a proxy, or less care about the date.
+fn apt_settings() -> Result<String> {
+    let mut dump = process::command("apt-config");
+    dump.args(["dump", "Acquire::Check-Valid-Until", "Acquire::Check-Date"]);
+    dump.args(["Acquire::http::Proxy", "Acquire::https::Proxy"]);
+    Ok(process::captured(&mut dump, SHORT)? + "\n")
 }
 
-/// A folder as an image.
-fn import(folder: &Path, image: &str) -> Result<()> {
-    let mut tar = command("tar", &["-C", &folder.display().to_string(), "-c", "."]);
-    let mut tar = tar.stdout(Stdio::piped()).spawn()?;
-    let from = tar.stdout.take().context("tar has no output")?;
-    let status = docker(&["import", "-", image]).stdin(from).stdout(Stdio::null()).status()?;
-    if !(status.success() && tar.wait()?.success()) {
-        bail!("the image `{image}` could not be imported");
-    }
-    Ok(())
-}
-
-/// Size of an image in bytes.
-pub(crate) fn size(image: &str) -> Result<u64> {
-    let text = capture(&mut docker(&["image", "inspect", "--format", "{{.Size}}", image]))?;
-    Ok(text.parse()?)
-}
-
-/// Names and paths of the example's own images.
-pub(crate) fn example_images() -> BTreeMap<&'static str, &'static str> {
-    BTreeMap::from([
-        ("tandem-example/sidecar-app:latest", "examples/sidecar/app"),
-        ("tandem-example/sidecar-proxy:latest", "examples/sidecar/proxy"),
-    ])
-}
-
-/// Build the example's images.
-pub(crate) fn examples() -> Result<()> {
-    debian()?;
-    for (image, folder) in example_images() {
-        step(&format!("build {image}"), || {
-            let context = crate::shell::root().join(folder).display().to_string();
-            quiet(&mut docker(&["build", "--quiet", "--tag", image, &context]))
-        })?;
-    }
-    Ok(())
+/// What this machine's compiler says of itself.
+fn rustc(args: &[&str]) -> Result<String> {
+    let program = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    process::captured(process::command(program).args(args), SHORT)
 }

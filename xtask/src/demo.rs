@@ -1,181 +1,161 @@
-//! The example pod, started as a user would start it, shown working, and gone.
+//! The example pod: started as a user would start it, shown working, stopped, and shown to have left nothing. Whatever is
+//! shown is also checked.
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::process::Command;
+use std::net::TcpListener;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::shell::{
-    can_install, capture, docker, engine, have, install, quiet, root, step, wait_for,
-};
-use crate::{bases, cleanup, images};
+use crate::compose::Project;
+use crate::engine::Engine;
+use crate::http::{Answer, request};
+use crate::process::until;
+use crate::report::{step, tail};
+use crate::workspace::Workspace;
+use crate::{examples, images, process};
 
 /// How long the pod may take to become healthy.
 const HEALTHY: Duration = Duration::from_secs(120);
-/// How long one HTTP answer may take.
-const ANSWER: Duration = Duration::from_secs(10);
+/// How long the cache may take to do what it is expected to.
+const CACHE: Duration = Duration::from_secs(20);
 
-/// Show it.
-pub(crate) fn run() -> Result<()> {
-    crate::engine::ready()?;
-    images::build()?;
-    bases::examples()?;
-    let compose = Compose::find()?;
-    let port = free_port()?;
-    let compose = Compose { port, ..compose };
-    let down = compose.clone();
-    cleanup::later(move || {
-        let _ = quiet(&mut down.command(&["down", "--volumes", "--timeout", "10"]));
-    });
-    let result = show(&compose);
+/// Build everything, then show it.
+pub(crate) fn run(workspace: &Workspace) -> Result<()> {
+    let engine = Engine::find(workspace)?;
+    images::build(workspace, &engine)?;
+    examples::build(workspace, &engine)?;
+    show(workspace, &engine)
+}
+
+/// Show it with the images that the engine has.
+pub(crate) fn show(workspace: &Workspace, engine: &Engine) -> Result<()> {
+    // Free now, and for the moment until Compose takes it.
+    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+    let mut project = Project::find(workspace, engine, port)?;
+    let result = story(engine, &mut project);
     if result.is_err() {
-        eprintln!("\n--- the pod's own log ---");
-        let _ = crate::shell::run(&mut compose.command(&["logs"]));
+        let logs = crate::interrupt::shielded(|| project.logs()).unwrap_or_else(|error| format!("{error:#}"));
+        eprintln!("\n--- the pod's log ends with ---\n{}", tail(&logs, 60));
     }
     result
 }
 
-fn show(compose: &Compose) -> Result<()> {
-    step(&format!("start examples/sidecar with {}", compose.name()), || {
-        quiet(&mut compose.command(&["up", "-d"]))
-    })?;
-    let pod = capture(&mut compose.command(&["ps", "-q"]))?;
-    step("wait until the pod is healthy", || {
-        let format = "{{.State.Status}} {{.State.Health.Status}}";
-        wait_for("the pod's health", HEALTHY, || {
-            let state = capture(&mut docker(&["inspect", "--format", format, &pod])).ok()?;
-            (state == "running healthy" || !state.starts_with("running")).then_some(state)
-        })
-        .and_then(|state| if state == "running healthy" { Ok(()) } else { bail!("the pod is {state}") })
-    })?;
-    let port = compose.port;
+fn story(engine: &Engine, project: &mut Project) -> Result<()> {
+    step(&format!("{} up -d   (examples/sidecar)", project.typed()), || project.up())?;
+    let pod = project.container("pod")?;
+    step("wait until the pod is healthy", || healthy(engine, &pod))?;
 
-    eprintln!("\n--- the components, beside the task container ---");
-    let filter = format!("label=io.tandem.pod={pod}");
-    let columns = "table {{.Names}}\t{{.Status}}\t{{.Label \"io.tandem.role\"}}";
-    run_shown(&mut docker(&["ps", "-a", "--filter", &filter, "--format", columns]))?;
+    title("docker ps: the task container, the sandbox, and the components");
+    let name = engine.ask(["inspect", "--format", "{{.Name}}", &pod])?;
+    let name = name.trim_start_matches('/');
+    components(engine, &pod, name)?;
 
-    eprintln!("\n--- the app's answer, through the published port of the proxy ---");
-    expect(&get(port, "GET", "/seed")?, "200", "sown by init-1")?;
-    let first = get(port, "GET", "/")?;
-    expect(&first, "200", "hello")?;
-    eprintln!("\n--- again: from the cache ---");
-    let cached = wait_for("an answer from the cache", ANSWER, || {
-        get(port, "GET", "/").ok().filter(|answer| answer.cache == "HIT")
+    let url = format!("http://127.0.0.1:{}", project.port);
+    title(&format!("GET {url}/   the app listens on 127.0.0.1 inside the pod; the proxy answers for it"));
+    let first = until("the proxy", CACHE, || {
+        Ok(request(project.port, "GET", "/").ok().filter(|answer| answer.status == "200"))
     })?;
-    show_answer(&cached);
-    eprintln!("\n--- the app breaks: the last good answer ---");
-    expect(&get(port, "POST", "/break")?, "200", "true")?;
-    let stale = wait_for("a stale answer", ANSWER, || {
-        get(port, "GET", "/").ok().filter(|answer| answer.cache == "STALE")
-    })?;
-    show_answer(&stale);
-    if stale.status != "200" || !stale.body.contains("hello") {
-        bail!("the stale answer is not the app's last good one");
-    }
+    shown(&first, "200", "seeded by init-1")?;
 
-    step("stop it", || quiet(&mut compose.command(&["down", "--volumes", "--timeout", "10"])))?;
-    let containers = capture(&mut docker(&["ps", "-aq", "--filter", &filter]))?;
-    let label = format!("label=com.docker.compose.project={}", compose.project());
-    let volumes = capture(&mut docker(&["volume", "ls", "-q", "--filter", &label]))?;
-    let networks = capture(&mut docker(&["network", "ls", "-q", "--filter", &label]))?;
-    for (what, left) in [("containers", &containers), ("volumes", &volumes), ("networks", &networks)] {
-        if !left.is_empty() {
-            bail!("{what} are left: {left}");
-        }
-    }
-    eprintln!("    nothing is left: no container, no volume, no network");
-    Ok(())
+    title("the same again: from the proxy's cache");
+    let hit = cache_says(project.port, "HIT")?;
+    shown(&hit, "200", "hello")?;
+
+    title("POST /fail   from now on the app answers 500");
+    shown(&request(project.port, "POST", "/fail")?, "200", "true")?;
+
+    title("GET /   the proxy serves the last good answer");
+    let stale = cache_says(project.port, "STALE")?;
+    shown(&stale, "200", "hello")?;
+
+    title("POST /recover, GET /   and a new one again");
+    shown(&request(project.port, "POST", "/recover")?, "200", "false")?;
+    let fresh = until("an answer of the app", CACHE, || {
+        let answer = request(project.port, "GET", "/")?;
+        Ok((answer.cache != "STALE" && answer.body != stale.body).then_some(answer))
+    })?;
+    shown(&fresh, "200", "hello")?;
+
+    eprintln!();
+    step(&format!("{} down --volumes", project.typed()), || project.down())?;
+    step("look for anything that is left", || nothing_left(engine, &project.name, &pod, name))
 }
 
-/// `docker compose`, or its older form.
-#[derive(Clone)]
-struct Compose {
-    words: Vec<&'static str>,
-    port: u16,
-}
-
-impl Compose {
-    fn find() -> Result<Self> {
-        if quiet(&mut docker(&["compose", "version"])).is_ok() {
-            return Ok(Compose { words: vec!["docker", "compose"], port: 0 });
+/// The engine's word for it, by the image's HEALTHCHECK.
+fn healthy(engine: &Engine, pod: &str) -> Result<()> {
+    until("a healthy pod", HEALTHY, || {
+        let state = engine.ask(["inspect", "--format", "{{.State.Status}} {{.State.Health.Status}}", pod])?;
+        match state.as_str() {
+            "running healthy" => Ok(Some(())),
+            "running starting" | "running unhealthy" | "created starting" => Ok(None),
+            other => bail!("the pod is {other}"),
         }
-        if !have("docker-compose") {
-            if !can_install() {
-                bail!("the demo starts the pod with Compose: install it (`docker compose`)");
-            }
-            install(&["docker-compose"])?;
-        }
-        Ok(Compose { words: vec!["docker-compose"], port: 0 })
-    }
-
-    fn name(&self) -> String {
-        self.words.join(" ")
-    }
-
-    /// Several runs may share an engine.
-    fn project(&self) -> String {
-        format!("tandem-demo-{}", std::process::id())
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(self.words[0]);
-        command.args(&self.words[1..]);
-        command.args(["-p", &self.project(), "-f"]).arg(root().join("examples/sidecar/compose.yml"));
-        command.args(args).env("PORT", self.port.to_string());
-        command.envs(engine());
-        // The socket of the engine in use, on its own host.
-        let host = engine().map(|(_, host)| host.clone()).or_else(|| std::env::var("DOCKER_HOST").ok());
-        if let Some(path) = host.as_deref().and_then(|host| host.strip_prefix("unix://")) {
-            command.env("DOCKER_SOCK", path);
-        }
-        command
-    }
-}
-
-struct Answer {
-    status: String,
-    cache: String,
-    body: String,
-}
-
-/// One HTTP request to the published port.
-fn get(port: u16, method: &str, path: &str) -> Result<Answer> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_read_timeout(Some(ANSWER))?;
-    write!(stream, "{method} {path} HTTP/1.0\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n")?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text)?;
-    let (head, body) = text.split_once("\r\n\r\n").context("no HTTP answer")?;
-    let cache = head.lines().find_map(|line| line.strip_prefix("X-Cache: ")).unwrap_or_default();
-    Ok(Answer {
-        status: head.split(' ').nth(1).unwrap_or_default().to_owned(),
-        cache: cache.to_owned(),
-        body: body.trim().to_owned(),
     })
 }
 
-fn expect(answer: &Answer, status: &str, part: &str) -> Result<()> {
-    show_answer(answer);
+/// List them, and see that all are there.
+fn components(engine: &Engine, pod: &str, name: &str) -> Result<()> {
+    let columns = "table {{.Names}}\t{{.Image}}\t{{.Status}}\t{{.Label \"io.tandem.role\"}}";
+    let own = format!("id={pod}");
+    let filter = format!("label=io.tandem.pod={pod}");
+    let task = engine.ask(["ps", "--filter", &own, "--format", columns])?;
+    let rest = engine.ask(["ps", "--filter", &filter, "--format", columns])?;
+    println!("{task}");
+    for line in rest.lines().skip(1) {
+        println!("{line}");
+    }
+    for part in [".podlike.app", ".podlike.proxy", ".pause"] {
+        if !rest.contains(&format!("{name}{part}")) {
+            bail!("`{name}{part}` is not running");
+        }
+    }
+    Ok(())
+}
+
+/// Ask until the proxy's cache says so. What it keeps expires after two seconds, so it may take a few questions.
+fn cache_says(port: u16, word: &str) -> Result<Answer> {
+    until(&format!("an answer with `X-Cache: {word}`"), CACHE, || {
+        let answer = request(port, "GET", "/")?;
+        Ok((answer.cache == word).then_some(answer))
+    })
+}
+
+/// Show an answer, and hold it to what it should be.
+fn shown(answer: &Answer, status: &str, part: &str) -> Result<()> {
+    let cache = if answer.cache.is_empty() { String::new() } else { format!("   X-Cache: {}", answer.cache) };
+    println!("HTTP {}{cache}   {}", answer.status, answer.body);
     if answer.status != status || !answer.body.contains(part) {
-        bail!("expected {status} with `{part}` in it");
+        bail!("expected {status} and `{part}` in the answer");
     }
     Ok(())
 }
 
-fn show_answer(answer: &Answer) {
-    eprintln!("    {} X-Cache: {} {}", answer.status, answer.cache, answer.body);
-}
-
-fn run_shown(command: &mut Command) -> Result<()> {
-    for line in capture(command)?.lines() {
-        eprintln!("    {line}");
+/// No container, volume or network of the project or the pod.
+fn nothing_left(engine: &Engine, project: &str, pod: &str, name: &str) -> Result<()> {
+    let label = format!("label=com.docker.compose.project={project}");
+    let component = format!("label=io.tandem.pod={pod}");
+    let named = format!("name={name}");
+    let mut left = Vec::new();
+    for (kind, filters) in [
+        ("container", vec![&label, &component, &named]),
+        ("volume", vec![&label, &component]),
+        ("network", vec![&label, &component]),
+    ] {
+        for filter in filters {
+            let list: &[&str] = if kind == "container" { &["container", "ls", "-a"] } else { &[kind, "ls"] };
+            let mut ask = engine.docker(list.iter().copied());
+            let found = process::captured(ask.args(["-q", "--filter", filter]), process::SHORT)
+                .with_context(|| format!("cannot list each {kind}"))?;
+            left.extend(found.lines().map(|id| format!("{kind} {id}")));
+        }
     }
+    if !left.is_empty() {
+        bail!("left behind: {}", left.join(", "));
+    }
+    println!("nothing is left: no container, no volume, no network");
     Ok(())
 }
 
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+fn title(text: &str) {
+    println!("\n--- {text}");
 }

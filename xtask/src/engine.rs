@@ -1,173 +1,218 @@
-//! Finds an engine that answers, or starts a private one. And a second one that is a Swarm of one node:
-//! the engine at hand may be somebody's, and is not made a Swarm for a test.
+//! Finds the engine that answers, or starts a private one where there is none.
 
-use std::fs;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use serde_json::Value;
 
-use crate::cleanup;
-use crate::shell::{can_install, capture, capture_within, command, docker, have, install, quiet, step, use_engine, wait_for};
+use crate::daemon::{Daemon, Settings};
+use crate::packages;
+use crate::process::{self, LONG, SHORT};
+use crate::report::{note, step};
+use crate::workspace::Workspace;
 
 /// How long an engine may take to answer one question.
 const ANSWER: Duration = Duration::from_secs(10);
-/// How long a private engine may take to start, and to stop.
-const START: Duration = Duration::from_secs(60);
+/// How long another `cargo xtask` may keep the private engine.
+const LOCKED: Duration = Duration::from_secs(60 * 60);
+/// The one thing to do where we cannot do it.
+const INSTALL: &str = "no Docker Engine answers: install Docker and start it, so that `docker version` names a server \
+                       (https://docs.docker.com/engine/install/); as root on Debian this is done for you";
 
-/// A private dockerd. It is stopped, and all it has is removed, at the end.
-pub(crate) struct Private {
-    /// `DOCKER_HOST` for it.
+/// An engine to work with.
+pub(crate) struct Engine {
+    /// `DOCKER_HOST` for it, whatever way the `docker` command found it.
     pub(crate) host: String,
+    /// Ours to stop: first the daemon, then the lock on its folder.
+    private: Option<(Daemon, Flock<File>)>,
 }
 
-/// Make sure that `docker` has an engine: from here on it is found by the environment.
-pub(crate) fn ready() -> Result<()> {
-    if have("docker")
-        && let Ok(version) = capture_within(&mut docker(&["version", "--format", "{{.Server.Version}}"]), ANSWER)
-    {
-        eprintln!("==> engine: Docker {version} answers");
-        return Ok(());
-    }
-    if !can_install() {
-        bail!(
-            "no Docker Engine answers: install Docker, start it, and see to it that `docker version` works for you \
-             (or run this as root on Debian, where it is done for you)"
-        );
-    }
-    if !have("dockerd") || !have("docker") {
-        install(&["docker.io", "iptables"])?;
-        // Debian starts it where there is a service manager.
-        if let Ok(version) =
-            capture_within(&mut docker(&["version", "--format", "{{.Server.Version}}"]), ANSWER)
+impl Engine {
+    /// The engine that answers, else a private one.
+    pub(crate) fn find(workspace: &Workspace) -> Result<Self> {
+        let chosen = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
+        let mut refusal = match Self::that_answers()? {
+            Ok(engine) => return Ok(engine),
+            Err(refusal) => refusal,
+        };
+        if let Some(host) = chosen
+            && process::installed("docker")
         {
-            eprintln!("==> engine: Docker {version} answers");
-            return Ok(());
+            bail!(
+                "`DOCKER_HOST` names an engine that does not answer, `{host}`: start it, or unset it\n{refusal}"
+            );
+        }
+        if dockerd_beside_us() {
+            // Its network would be torn down by another one.
+            bail!(
+                "a Docker Engine runs here, but does not answer: see to it that `docker version` does\n{refusal}"
+            );
+        }
+        let missing = ["docker", "dockerd"].iter().any(|program| !process::installed(program));
+        if missing {
+            packages::install(workspace, &["docker.io"], &format!("{INSTALL}\n{refusal}"))?;
+            if !process::installed("docker") {
+                // From Debian 13 on it is a package of its own.
+                packages::install(workspace, &["docker-cli"], INSTALL)?;
+            }
+            refusal = match Self::after_installation()? {
+                Ok(engine) => return Ok(engine),
+                Err(refusal) => refusal,
+            };
+        }
+        if !nix::unistd::geteuid().is_root() {
+            bail!("{INSTALL}\n{refusal}");
+        }
+        Self::start(workspace)
+    }
+
+    /// `docker`, for this engine.
+    pub(crate) fn docker<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Command {
+        let mut docker = process::command("docker");
+        docker.args(args).env("DOCKER_HOST", &self.host);
+        docker
+    }
+
+    /// What a `docker` command prints.
+    pub(crate) fn ask<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Result<String> {
+        process::captured(&mut self.docker(args), SHORT)
+    }
+
+    /// The path of the engine's socket on its own host, to mount into task containers.
+    pub(crate) fn socket(&self) -> &str {
+        let path = self.host.strip_prefix("unix://").filter(|_| cfg!(target_os = "linux"));
+        // Docker Desktop's socket lies elsewhere on the desktop, and here where its containers run.
+        path.unwrap_or("/var/run/docker.sock")
+    }
+
+    /// The engine has this image.
+    pub(crate) fn has_image(&self, image: &str) -> Result<bool> {
+        process::succeeds(&mut self.docker(["image", "inspect", image]), SHORT)
+    }
+
+    /// What the engine knows of an object.
+    pub(crate) fn inspect(&self, kind: &str, name: &str) -> Result<Value> {
+        let text = self.ask([kind, "inspect", name])?;
+        let mut list: Vec<Value> = serde_json::from_str(&text).context("`docker inspect` prints no JSON")?;
+        list.pop().with_context(|| format!("there is no {kind} `{name}`"))
+    }
+
+    /// Run a `docker build` command, quietly. The context (a folder, or `-`) is its last word.
+    pub(crate) fn build(
+        &self,
+        workspace: &Workspace,
+        image: &str,
+        build: &mut Command,
+        context: &str,
+    ) -> Result<()> {
+        // Behind a proxy the steps of a build need it as well; these arguments are always declared.
+        for name in ["HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"] {
+            if std::env::var_os(name).is_some() {
+                build.args(["--build-arg", name]);
+            }
+        }
+        build.arg(context);
+        process::logged(build, &workspace.log(&format!("build-{image}"))?, LONG)
+    }
+
+    /// Ask the engine that the `docker` command uses by itself. `Err` inside is what it says instead of an answer.
+    fn that_answers() -> Result<std::result::Result<Self, String>> {
+        if !process::installed("docker") {
+            return Ok(Err("there is no `docker` command".to_owned()));
+        }
+        let mut version = process::command("docker");
+        version.args(["version", "--format", "{{.Server.Version}} (API {{.Server.APIVersion}})"]);
+        let version = match process::captured(&mut version, ANSWER) {
+            Ok(version) => version,
+            Err(error) => {
+                crate::interrupt::check()?;
+                return Ok(Err(format!("{error:#}")));
+            }
+        };
+        // A context may name the engine; what does not read contexts must be told.
+        let mut context = process::command("docker");
+        context.args(["context", "inspect", "--format", "{{.Endpoints.docker.Host}}"]);
+        let host = process::captured(&mut context, ANSWER)?;
+        note(&format!("engine: Docker {version}, {host}"));
+        Ok(Ok(Engine { host, private: None }))
+    }
+
+    /// Where there is a service manager, Debian's package starts the engine, which takes a moment.
+    fn after_installation() -> Result<std::result::Result<Self, String>> {
+        let managed = fs::exists("/run/systemd/system").unwrap_or(false);
+        let mut last = Self::that_answers()?;
+        if managed && last.is_err() {
+            let waited = process::until("the engine that was installed", SHORT, || {
+                last = Self::that_answers()?;
+                Ok(last.is_ok().then_some(()))
+            });
+            crate::interrupt::check()?;
+            if let Err(error) = waited {
+                note(&format!("{error:#}"));
+            }
+        }
+        Ok(last)
+    }
+
+    /// A private engine. Its images stay for the next time: base images take a while to make.
+    fn start(workspace: &Workspace) -> Result<Self> {
+        let folder = workspace.own("engine")?;
+        let lock = lock(&folder.join("lock"))?;
+        let settings = Settings { name: "engine", data: folder.join("data"), keep_data: true, apart: false };
+        let daemon = step("no engine answers: start a private one (stopped at the end)", || {
+            Daemon::start(workspace, &settings)
+        })?;
+        let engine = Engine { host: daemon.host(), private: Some((daemon, lock)) };
+        let version = engine.ask(["version", "--format", "{{.Server.Version}}"])?;
+        let driver = engine.ask(["info", "--format", "{{.Driver}}"])?;
+        note(&format!("engine: Docker {version}, {}, storage in {}", engine.host, settings.data.display()));
+        if driver == "vfs" {
+            note("its storage driver is `vfs`, which copies every layer: slow, and large on disk");
+        }
+        Ok(engine)
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if let Some((daemon, lock)) = self.private.take() {
+            note("stopping the private engine");
+            drop(daemon);
+            drop(lock);
         }
     }
-    let private = step("no engine answers: start a private one", || start("engine", None))?;
-    use_engine(private.host);
-    Ok(())
 }
 
-/// A Swarm of one node: a dockerd of its own in a network namespace of its own.
-///
-/// # Errors
-/// Where this cannot be had.
-pub(crate) fn swarm() -> Result<Private> {
-    if !can_install() || !have("dockerd") || !have("ip") {
-        bail!(
-            "the Swarm tests start a dockerd of their own, which takes root on Debian with `docker.io` and `iproute2` \
-             installed"
-        );
-    }
-    let namespace = format!("tandem-{}", std::process::id());
-    quiet(&mut command("ip", &["netns", "add", &namespace]))?;
-    let name = namespace.clone();
-    cleanup::later(move || {
-        let _ = quiet(&mut command("ip", &["netns", "delete", &name]));
-    });
-    quiet(&mut command("ip", &["-n", &namespace, "link", "set", "lo", "up"]))?;
-    let private = start("swarm", Some(&namespace))?;
-    let mut init = docker(&["swarm", "init", "--advertise-addr", "127.0.0.1"]);
-    quiet(init.env("DOCKER_HOST", &private.host))?;
-    Ok(private)
-}
-
-/// Copy images from the engine at hand to another.
-pub(crate) fn copy_images(images: &[&str], to: &Private) -> Result<()> {
-    let mut save = docker(&[&["save"], images].concat());
-    let mut save = save.stdout(Stdio::piped()).spawn()?;
-    let from = save.stdout.take().context("docker save has no output")?;
-    let mut load = docker(&["load", "--quiet"]);
-    let status = load.env("DOCKER_HOST", &to.host).stdin(from).stdout(Stdio::null()).status()?;
-    if !(status.success() && save.wait()?.success()) {
-        bail!("the images could not be copied");
-    }
-    Ok(())
-}
-
-/// Start a dockerd with everything of its own.
-fn start(name: &str, network: Option<&str>) -> Result<Private> {
-    // Short, because a socket's path has room for 107 bytes; and not below /tmp, which may be memory.
-    let base = PathBuf::from(format!("/var/lib/tandem-{name}-{}", std::process::id()));
-    fs::create_dir_all(&base)?;
-    let at = |part: &str| base.join(part).display().to_string();
-    let socket = at("docker.sock");
-    let log = fs::File::create(base.join("log"))?;
-    let mut daemon = match network {
-        Some(namespace) => {
-            // Not `ip netns exec`, which hides the cgroup mounts.
-            let entry = format!("--net=/run/netns/{namespace}");
-            command("nsenter", &[&entry, "unshare", "-m", "dockerd"])
+/// Two daemons cannot share a data folder.
+fn lock(path: &std::path::Path) -> Result<Flock<File>> {
+    let mut file = File::create(path).with_context(|| path.display().to_string())?;
+    let mut said = false;
+    process::until("another `cargo xtask` to release the private engine", LOCKED, || {
+        match Flock::lock(file.try_clone()?, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(Some(lock)),
+            Err((back, Errno::EWOULDBLOCK)) => file = back,
+            Err((_, errno)) => bail!("{}: {errno}", path.display()),
         }
-        None => Command::new("dockerd"),
-    };
-    daemon.args(["--host", &format!("unix://{socket}")]);
-    daemon.args(["--data-root", &at("data"), "--exec-root", &at("exec"), "--pidfile", &at("pid")]);
-    if network.is_some() {
-        daemon.args(["--cgroup-parent", &format!("/tandem-{name}-{}", std::process::id())]);
-    }
-    daemon.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-    let child = daemon.spawn().context("dockerd")?;
-    let (folder, cgroup) = (base.clone(), format!("tandem-{name}-{}", std::process::id()));
-    cleanup::later(move || stop(child, &folder, &cgroup));
-    let host = format!("unix://{socket}");
-    let answers = wait_for("the private dockerd to answer", START, || {
-        let mut version = docker(&["version", "--format", "{{.Server.Version}}"]);
-        capture_within(version.env("DOCKER_HOST", &host), ANSWER).ok()
-    });
-    if let Err(error) = answers {
-        let log = fs::read_to_string(base.join("log")).unwrap_or_default();
-        let tail: Vec<&str> = log.lines().rev().take(15).collect();
-        let tail: Vec<&str> = tail.into_iter().rev().collect();
-        return Err(error.context(format!("dockerd says:\n{}", tail.join("\n"))));
-    }
-    Ok(Private { host })
+        if !said {
+            note("another `cargo xtask` uses the private engine: waiting for it");
+            said = true;
+        }
+        Ok(None)
+    })
 }
 
-/// End a private dockerd and remove what it had.
-fn stop(mut child: Child, folder: &PathBuf, cgroup: &str) {
-    let host = format!("unix://{}/docker.sock", folder.display());
-    let containers = capture(docker(&["ps", "-aq"]).env("DOCKER_HOST", &host)).unwrap_or_default();
-    let ids: Vec<&str> = containers.split_whitespace().collect();
-    if !ids.is_empty() {
-        let _ = quiet(docker(&[&["rm", "-fv"], &ids[..]].concat()).env("DOCKER_HOST", &host));
-    }
-    if let Ok(pid) = i32::try_from(child.id()) {
-        let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
-    }
-    let ended = wait_for("the private dockerd to end", START, || child.try_wait().ok().flatten());
-    if ended.is_err() {
-        let _ = child.kill();
-        let _ = child.wait();
-    }
-    // Its own containerd may leave mounts in our sight.
-    let prefix = folder.display().to_string();
-    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    for mount in mounts.lines().rev().filter_map(|line| line.split(' ').nth(1)) {
-        if mount.starts_with(&prefix) {
-            let _ = nix::mount::umount2(mount, nix::mount::MntFlags::MNT_DETACH);
-        }
-    }
-    if let Err(error) = fs::remove_dir_all(folder) {
-        eprintln!("xtask: {prefix} could not be removed: {error}");
-    }
-    for controller in fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten() {
-        remove_cgroup(&controller.path().join(cgroup));
-    }
-    remove_cgroup(&PathBuf::from("/sys/fs/cgroup").join(cgroup));
-}
-
-/// A cgroup and those below it; only empty ones can be removed.
-fn remove_cgroup(path: &PathBuf) {
-    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
-        if entry.path().is_dir() {
-            remove_cgroup(&entry.path());
-        }
-    }
-    let _ = fs::remove_dir(path);
+/// A dockerd runs in our network namespace.
+fn dockerd_beside_us() -> bool {
+    let network = |process: &str| fs::metadata(format!("/proc/{process}/ns/net")).ok().map(|data| data.ino());
+    let Some(ours) = network("self") else { return false };
+    fs::read_dir("/proc").into_iter().flatten().flatten().any(|entry| {
+        let pid = entry.file_name().to_string_lossy().into_owned();
+        let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        name.trim_end() == "dockerd" && network(&pid) == Some(ours)
+    })
 }

@@ -1,90 +1,211 @@
-//! The static release binaries in `target/dist/`, and the two images.
+//! The images `tandem/pause` and `tandem/manager`: built, and checked against what they promise.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::fs::{self, File};
+use std::io::Seek;
+use std::path::Path;
+use std::process::Stdio;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context as _, Result, bail};
+use serde_json::{Value, json};
 
-use crate::bases;
-use crate::shell::{capture, cargo, command, docker, quiet, root, run, step, target};
+use crate::context::Context;
+use crate::engine::Engine;
+use crate::process::{self, LONG, SHORT};
+use crate::report::{note, step};
+use crate::workspace::Workspace;
+use crate::{bases, dist};
 
-/// Image and Dockerfile of each.
-pub(crate) fn all() -> Vec<(&'static str, &'static str)> {
-    vec![("tandem/pause:latest", "Dockerfile.pause"), ("tandem/manager:latest", "Dockerfile.manager")]
+/// An image, and what it promises.
+pub(crate) struct Image {
+    /// Its name.
+    pub(crate) name: &'static str,
+    /// What it is made by.
+    dockerfile: &'static str,
+    /// The programs in it, and nothing else.
+    programs: &'static [&'static str],
+    entrypoint: &'static [&'static str],
+    user: &'static str,
+    /// Ceiling of its size in bytes.
+    pub(crate) ceiling: u64,
 }
 
-/// Build the binaries here and put them into images. Returns the folder of the binaries.
-pub(crate) fn build() -> Result<PathBuf> {
-    let dist = binaries()?;
-    for (image, dockerfile) in all() {
-        step(&format!("build {image}"), || quick(&dist, image, dockerfile))?;
-    }
-    Ok(dist)
-}
+/// The bare pause: ceiling of the program, 16 KiB.
+pub(crate) const PAUSE: Image = Image {
+    name: "tandem/pause:latest",
+    dockerfile: "Dockerfile.pause",
+    programs: &["pause"],
+    entrypoint: &["/pause"],
+    user: "65532:65532",
+    ceiling: 16 * 1024,
+};
 
-/// The static release binaries, in `target/dist/`.
-pub(crate) fn binaries() -> Result<PathBuf> {
-    step("build the release binaries", || {
-        let host = capture(&mut command("rustc", &["-vV"]))?;
-        let host = host.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc names no host")?;
-        if !host.ends_with("-linux-gnu") {
-            bail!("the binaries are built on Linux with glibc; here use `cargo xtask images --in-docker`");
+/// The two-process image, 5 MB.
+pub(crate) const MANAGER: Image = Image {
+    name: "tandem/manager:latest",
+    dockerfile: "Dockerfile.manager",
+    programs: &["pause", "manager"],
+    entrypoint: &["/pause", "--", "/manager"],
+    user: "",
+    ceiling: 5_000_000,
+};
+
+/// Build the binaries here and put them into the images.
+pub(crate) fn build(workspace: &Workspace, engine: &Engine) -> Result<()> {
+    match dist::triple()? {
+        Some(triple) => {
+            dist::build(workspace, &triple)?;
+            pack(workspace, engine)
         }
-        let pause = ["build", "--release", "--locked", "-p", "pause", "--features", "program", "--bin", "pause"];
-        run(&mut cargo(&pause))?;
-        let manager = ["build", "--release", "--locked", "-p", "manager", "--bin", "manager", "--target", host];
-        // A target that is named keeps build scripts and macros out of the static flags.
-        run(cargo(&manager).env("RUSTFLAGS", "-C target-feature=+crt-static"))?;
-        let dist = target().join("dist");
-        fs::create_dir_all(&dist)?;
-        for (from, name) in [
-            (target().join("release/pause"), "pause"),
-            (target().join(host).join("release/manager"), "manager"),
-        ] {
-            // Replaced rather than written over: a test may be running the old one.
-            let new = dist.join(format!(".{name}"));
-            fs::copy(&from, &new).with_context(|| from.display().to_string())?;
-            fs::rename(&new, dist.join(name))?;
+        None => {
+            note("this machine builds no programs for the images: Docker does it");
+            let rust = bases::rust(workspace, engine)?;
+            docker_build(workspace, engine, &workspace.root, &rust)?;
+            extract(workspace, engine)
         }
-        Ok(dist)
-    })
+    }
 }
 
-/// An image of binaries that are built already: the last stage of the Dockerfile, which so stays the one
-/// place that says what is in the image.
-fn quick(dist: &Path, image: &str, dockerfile: &str) -> Result<()> {
-    let text = fs::read_to_string(root().join(dockerfile))?;
-    let last = text.rfind("\nFROM ").context("the Dockerfile has no second stage")?;
-    let stage = text[last + 1..].replace("--from=build ", "");
-    let context = tempfile::tempdir()?;
-    fs::create_dir(context.path().join("out"))?;
-    for name in ["pause", "manager"] {
-        let to = context.path().join("out").join(name);
-        fs::copy(dist.join(name), &to)?;
-        fs::set_permissions(&to, fs::Permissions::from_mode(0o111))?;
-    }
-    fs::write(context.path().join("Dockerfile"), stage)?;
-    let context = context.path().display().to_string();
-    quiet(&mut docker(&["build", "--quiet", "--tag", image, &context]))
-}
-
-/// Build images by their Dockerfiles alone, from a clean clone of what is committed.
-pub(crate) fn from_dockerfiles(images: &[(&str, &str)]) -> Result<()> {
-    let rust = bases::rust()?;
-    let clone = tempfile::tempdir_in("/var/tmp")?;
-    let folder = clone.path().join("tandem").display().to_string();
-    let source = root().display().to_string();
-    quiet(&mut command("git", &["clone", "--quiet", "--depth=1", &format!("file://{source}"), &folder]))?;
-    if !capture(command("git", &["status", "--porcelain"]).current_dir(root()))?.is_empty() {
-        eprintln!("    (what is not committed is not in it)");
-    }
-    for (image, dockerfile) in images {
-        step(&format!("docker build -f {dockerfile} . (in a clean clone)"), || {
-            let argument = format!("RUST={rust}");
-            let build = ["build", "-f", dockerfile, "--build-arg", &argument, "--tag", image, "."];
-            quiet(docker(&build).current_dir(&folder))
+/// Put the binaries of `target/dist/` into the images: by the last stage of the same Dockerfile, which so stays the one
+/// place that says what is in them.
+pub(crate) fn pack(workspace: &Workspace, engine: &Engine) -> Result<()> {
+    for image in [PAUSE, MANAGER] {
+        step(&format!("build {} of the binaries", image.name), || {
+            let text = fs::read_to_string(workspace.file(image.dockerfile))?;
+            let last =
+                text.rfind("\nFROM ").with_context(|| format!("{} has one stage", image.dockerfile))?;
+            let stage = text[last + 1..].replace("--from=build ", "");
+            let mut context = Context::new(workspace, &stage)?;
+            for program in image.programs {
+                context.file(&format!("out/{program}"), &workspace.dist().join(program), 0o111)?;
+            }
+            context.build(workspace, engine, image.name, &[])?;
+            check(engine, &image)
         })?;
     }
     Ok(())
+}
+
+/// Build the images by their Dockerfiles and nothing else, from a clean clone of the last commit.
+pub(crate) fn build_in_docker(workspace: &Workspace, engine: &Engine) -> Result<()> {
+    let rust = bases::rust(workspace, engine)?;
+    let scratch = workspace.scratch()?;
+    let clone = scratch.path().join("tandem");
+    step("clone the last commit", || {
+        let source = format!("file://{}", workspace.root.display());
+        let mut git = process::command("git");
+        git.args(["clone", "--quiet", "--depth=1", &source]).arg(&clone);
+        process::captured(&mut git, SHORT)?;
+        if !process::captured(&mut workspace.git(["status", "--porcelain"]), SHORT)?.is_empty() {
+            note("what is not committed is not in it");
+        }
+        Ok(())
+    })?;
+    docker_build(workspace, engine, &clone, &rust)
+}
+
+/// `docker build -f Dockerfile.pause .`, and the same for the manager, in this folder.
+fn docker_build(workspace: &Workspace, engine: &Engine, folder: &Path, rust: &str) -> Result<()> {
+    for image in [PAUSE, MANAGER] {
+        let (name, dockerfile) = (image.name, image.dockerfile);
+        step(&format!("docker build -f {dockerfile} --build-arg RUST={rust} ."), || {
+            let argument = format!("RUST={rust}");
+            let mut build =
+                engine.docker(["build", "-f", dockerfile, "--build-arg", &argument, "--tag", name]);
+            build.current_dir(folder);
+            engine.build(workspace, name, &mut build, ".")?;
+            check(engine, &image)
+        })?;
+    }
+    Ok(())
+}
+
+/// Take the programs out of the manager image into `target/dist/`.
+fn extract(workspace: &Workspace, engine: &Engine) -> Result<()> {
+    let scratch = workspace.scratch()?;
+    let container = Created::of(engine, MANAGER.name)?;
+    for program in MANAGER.programs {
+        let to = scratch.path().join(program);
+        for entry in container.archive(&format!("/{program}"))?.entries()? {
+            std::io::copy(&mut entry?, &mut File::create(&to)?)?;
+        }
+        dist::keep(workspace, program, &to)?;
+    }
+    Ok(())
+}
+
+/// Hold an image to what it promises.
+fn check(engine: &Engine, image: &Image) -> Result<()> {
+    let found = engine.inspect("image", image.name)?;
+    let config = &found["Config"];
+    let label = |name: &str| config["Labels"][format!("org.opencontainers.image.{name}")].clone();
+    let facts: [(&str, Value, Value); 8] = [
+        ("its entrypoint", config["Entrypoint"].clone(), json!(image.entrypoint)),
+        ("its command", config["Cmd"].clone(), Value::Null),
+        ("its user", config["User"].clone(), json!(image.user)),
+        ("its health check", config["Healthcheck"]["Test"].clone(), json!(["CMD", "/pause", "health"])),
+        (
+            "its health check's start period",
+            config["Healthcheck"]["StartPeriod"].clone(),
+            json!(300_000_000_000_u64),
+        ),
+        ("its health check's retries", config["Healthcheck"]["Retries"].clone(), json!(3)),
+        ("its licence", label("licenses"), json!("Apache-2.0")),
+        ("its version", label("version"), json!(env!("CARGO_PKG_VERSION"))),
+    ];
+    for (what, is, should) in facts {
+        if is != should {
+            bail!("{}: {what} is {is}, not {should}", image.name);
+        }
+    }
+    let size = found["Size"].as_u64().context("the image has no size")?;
+    if size > image.ceiling {
+        bail!("{} has {size} bytes, more than {}", image.name, image.ceiling);
+    }
+    let container = Created::of(engine, image.name)?;
+    for program in image.programs {
+        for entry in container.archive(&format!("/{program}"))?.entries()? {
+            let entry = entry?;
+            let header = entry.header();
+            let facts = (header.mode()? & 0o7777, header.uid()?, header.gid()?);
+            if facts != (0o111, 0, 0) {
+                bail!("{}: /{program} has mode {:o}, owner {}:{}", image.name, facts.0, facts.1, facts.2);
+            }
+        }
+    }
+    note(&format!("{}: {size} bytes, at most {}", image.name, image.ceiling));
+    Ok(())
+}
+
+/// A container that never starts, to look into an image.
+struct Created<'a> {
+    engine: &'a Engine,
+    id: String,
+}
+
+impl<'a> Created<'a> {
+    fn of(engine: &'a Engine, image: &str) -> Result<Self> {
+        Ok(Created { engine, id: engine.ask(["create", image])? })
+    }
+
+    /// A file of the image as an archive, with mode and owner.
+    fn archive(&self, path: &str) -> Result<tar::Archive<File>> {
+        let mut file = tempfile::tempfile()?;
+        let mut copy = self.engine.docker(["cp", &format!("{}:{path}", self.id), "-"]);
+        let mut child = process::spawn(copy.stdout(file.try_clone()?).stderr(Stdio::null()))?;
+        if !process::wait(&mut child, &copy, LONG)?.success() {
+            bail!("the image has no {path}");
+        }
+        file.rewind()?;
+        Ok(tar::Archive::new(file))
+    }
+}
+
+impl Drop for Created<'_> {
+    fn drop(&mut self) {
+        crate::interrupt::shielded(|| {
+            if let Err(error) = self.engine.ask(["rm", "-fv", &self.id]) {
+                note(&format!("{error:#}"));
+            }
+        });
+    }
 }

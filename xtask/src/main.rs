@@ -1,41 +1,74 @@
 //! The only build tool: `cargo xtask demo | test | images | bench | ci`.
 //!
+//! It drives Docker as its users do, by the `docker` command, and needs nothing but Cargo: on Debian as root it
+//! installs what is missing and says so, anywhere else it says the one thing to do.
+//!
 //! # Layout
 //! | file | does |
 //! |---|---|
-//! | `shell` | runs commands, with progress and limits |
-//! | `cleanup` | what must be undone at the end, also after a failure or Ctrl-C |
-//! | `engine` | finds an engine, or starts a private one; a second one for Swarm |
-//! | `bases` | base images, made here where none can be pulled |
-//! | `images` | the binaries and the two images |
-//! | `demo` | the example pod, shown working |
-//! | `suite` | `test` and `ci` |
-//! | `bench` | sizes and memory |
+//! | `demo`, `suite`, `ci`, `bench`, `images` | one command each |
+//! | `dist` | the static release binaries, in `target/dist/` |
+//! | `bases` | base images: pulled where a registry answers, made here where none does |
+//! | `examples` | the images of `examples/` |
+//! | `context` | what is sent to `docker build`, as an archive |
+//! | `engine` | finds an engine, or starts a private one |
+//! | `swarm` | a Swarm of one node, for the tests |
+//! | `daemon` | a dockerd of our own, and the end of it |
+//! | `compose`, `http` | what the demo looks at the pod with |
+//! | `packages` | Debian's packages |
+//! | `workspace` | where things are |
+//! | `report` | one line when a step begins, one when it ends |
+//! | `process` | runs programs: every one has a time limit, and ends when we are told to end |
+//! | `interrupt` | Ctrl-C and TERM |
+//!
+//! Whatever must be undone is undone when its owner is dropped, on success, failure and Ctrl-C alike. So nothing in here
+//! panics (the workspace aborts on panic, which drops nothing), and an interrupt is an error like any other.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a build tool acts: files, clock and environment are its business"
+)]
 
 mod bases;
 mod bench;
-mod cleanup;
+mod ci;
+mod compose;
+mod context;
+mod daemon;
 mod demo;
+mod dist;
 mod engine;
+mod examples;
+mod http;
 mod images;
-mod shell;
+mod interrupt;
+mod packages;
+mod process;
+mod report;
 mod suite;
+mod swarm;
+mod workspace;
 
 use std::process::ExitCode;
 
+use anyhow::Result;
 use clap::{Parser, Subcommand};
+
+use crate::engine::Engine;
+use crate::interrupt::Interrupted;
+use crate::workspace::Workspace;
 
 /// Builds, tests and shows Tandem.
 #[derive(Parser)]
-#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
+/// What to do.
 #[derive(Subcommand)]
 enum Command {
-    /// Build everything, run the example pod, show it working, and clean up.
+    /// Run the example pod as a user would, show it working, and show that it leaves nothing behind.
     Demo,
     /// Run every test. What stands behind `--` goes to `cargo test`.
     Test {
@@ -45,35 +78,42 @@ enum Command {
     },
     /// Build the static binaries (`target/dist/`) and the images `tandem/pause` and `tandem/manager`.
     Images {
-        /// Build from a clean clone inside Docker, by the Dockerfiles alone.
+        /// Build the Dockerfiles inside Docker, from a clean clone of the last commit.
         #[arg(long)]
         in_docker: bool,
     },
-    /// Print sizes and memory.
+    /// Measure sizes, memory and wake-ups; fail where one is above its ceiling.
     Bench,
-    /// What CI runs: formatting, clippy, rustdoc, tests, Dockerfiles, demo.
+    /// What CI runs: formatting, clippy, rustdoc, every test, the Dockerfiles, the ceilings, the demo.
     Ci,
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    cleanup::on_signals();
-    let result = match cli.command {
-        Command::Demo => demo::run(),
-        Command::Test { args } => suite::test(&args),
-        Command::Images { in_docker: true } => {
-            engine::ready().and_then(|_| images::from_dockerfiles(&images::all()))
-        }
-        Command::Images { in_docker: false } => engine::ready().and_then(|_| images::build().map(drop)),
-        Command::Bench => bench::run(),
-        Command::Ci => suite::ci(),
-    };
-    cleanup::run();
-    match result {
+    match interrupt::listen().and_then(|()| run(cli.command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("\nxtask: {error:#}");
-            ExitCode::FAILURE
+            ExitCode::from(error.downcast_ref::<Interrupted>().map_or(1, Interrupted::status))
         }
+    }
+}
+
+/// Everything between the command line and the exit status.
+fn run(command: Command) -> Result<()> {
+    let workspace = Workspace::find()?;
+    match command {
+        Command::Demo => demo::run(&workspace),
+        Command::Test { args } => suite::run(&workspace, &args),
+        Command::Images { in_docker } => {
+            let engine = Engine::find(&workspace)?;
+            if in_docker {
+                images::build_in_docker(&workspace, &engine)
+            } else {
+                images::build(&workspace, &engine)
+            }
+        }
+        Command::Bench => bench::run(&workspace),
+        Command::Ci => ci::run(&workspace),
     }
 }

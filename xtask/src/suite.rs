@@ -1,100 +1,131 @@
-//! Every test, and what CI runs.
+//! Every test, with all that they need: an engine, a Swarm, images, and the static binaries.
 
-use std::fs;
+use std::collections::BTreeSet;
+use std::thread;
+use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 
-use crate::shell::{capture, cargo, command, docker, engine as engine_env, root, run, step};
-use crate::{bases, cleanup, demo, engine, images};
+use crate::engine::Engine;
+use crate::interrupt::{self, Interrupted};
+use crate::process::{self, LONG};
+use crate::report::step;
+use crate::swarm::Swarm;
+use crate::workspace::Workspace;
+use crate::{bases, examples, images};
 
-/// Ceiling of the manager image in bytes (issue #2). `pause` has its own in `pause/properties.toml`.
-const MANAGER_IMAGE: u64 = 5_000_000;
+/// How long what the last test removed may take to be gone.
+const GONE: Duration = Duration::from_secs(15);
+/// Labels of what pods and tests make.
+const LABELS: [&str; 2] = ["io.tandem.pod", "io.tandem.test"];
 
-/// Every test: what they need is made first.
-pub(crate) fn test(args: &[String]) -> Result<()> {
-    engine::ready()?;
-    let dist = images::build()?;
-    bases::busybox()?;
-    bases::examples()?;
-    let swarm = step("start a Swarm of one node, for the tests of stacks", engine::swarm)?;
-    step("copy the images to it", || {
-        let mut names = vec!["tandem/manager:latest", "tandem/pause:latest", bases::BUSYBOX];
-        names.extend(bases::example_images().into_keys());
-        engine::copy_images(&names, &swarm)
+/// Find an engine, then test.
+pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<()> {
+    let engine = Engine::find(workspace)?;
+    test(workspace, &engine, args)
+}
+
+/// Every test. Arguments go to `cargo test`.
+pub(crate) fn test(workspace: &Workspace, engine: &Engine, args: &[String]) -> Result<()> {
+    // Others may use the engine as well: what is theirs is not left by us.
+    let before = labelled(engine)?;
+    let swarm = prepare(workspace, engine, args)?;
+    step("run the tests", || {
+        let mut tests = cargo_test(workspace, args, &[]);
+        tests.env("TANDEM_DIST", workspace.dist()).env("TANDEM_TEST_IMAGE", bases::BUSYBOX);
+        tests.env("DOCKER_HOST", &engine.host);
+        tests.env("TANDEM_SWARM_HOST", &swarm.host).env("TANDEM_SWARM_ADDRESS", &swarm.address);
+        process::shown(&mut tests, LONG)
     })?;
-    let result = step("run the tests", || {
-        let mut words = vec!["test", "--workspace", "--features", "manager/docker-tests"];
-        words.extend(args.iter().map(String::as_str));
-        let mut tests = cargo(&words);
-        tests.env("TANDEM_DIST", &dist).env("TANDEM_TEST_IMAGE", bases::BUSYBOX);
-        tests.env("TANDEM_SWARM_HOST", &swarm.host).envs(engine_env());
-        run(&mut tests)
+    step("look for anything that the tests left", || {
+        let left =
+            || -> Result<BTreeSet<String>> { Ok(labelled(engine)?.difference(&before).cloned().collect()) };
+        let gone = process::until("an empty list", GONE, || Ok(left()?.is_empty().then_some(())));
+        interrupt::check()?;
+        if gone.is_err() {
+            bail!("the tests left behind:\n{}", left()?.into_iter().collect::<Vec<_>>().join("\n"));
+        }
+        Ok(())
+    })?;
+    step("stop the Swarm", || {
+        drop(swarm);
+        Ok(())
+    })
+}
+
+/// Compile here, while the engine makes images and a Swarm starts.
+fn prepare(workspace: &Workspace, engine: &Engine, args: &[String]) -> Result<Swarm> {
+    let failed = |_: &anyhow::Error| interrupt::abandon();
+    let (aside, built) = thread::scope(|scope| {
+        let aside = scope.spawn(|| things(workspace, engine).inspect_err(failed));
+        let built = programs(workspace, engine, args).inspect_err(failed);
+        (aside.join(), built)
     });
-    let left = capture(&mut docker(&["ps", "-a", "--filter", "label=io.tandem.test", "--format", "{{.Names}}"]))?;
-    cleanup::run();
-    result?;
-    if !left.is_empty() {
-        bail!("the tests left containers behind: {}", left.replace('\n', ", "));
-    }
-    Ok(())
-}
-
-/// What CI runs; the same steps a developer runs, nothing else.
-pub(crate) fn ci() -> Result<()> {
-    step("cargo fmt --check", || run(&mut cargo(&["fmt", "--all", "--check"])))?;
-    step("nothing is left open in the source", left_open)?;
-    step("cargo clippy", || {
-        run(&mut cargo(&[
-            "clippy", "--workspace", "--all-targets", "--features", "manager/docker-tests", "--", "-D", "warnings",
-        ]))?;
-        // Its own step: a program without the standard library cannot be linked by a test profile.
-        run(&mut cargo(&["clippy", "-p", "pause", "--bin", "pause", "--features", "program", "--", "-D", "warnings"]))
+    let aside = aside.map_err(|_| anyhow!("invariant: a thread of this tool does not panic"))?;
+    // Where one failed, the other one was given up: the cause is what to tell.
+    let swarm = match (aside, built) {
+        (Ok(swarm), Ok(())) => swarm,
+        (Err(error), Ok(())) | (Ok(_), Err(error)) => return Err(error),
+        (Err(error), Err(other)) => {
+            return Err(if error.downcast_ref::<Interrupted>().is_some() { other } else { error });
+        }
+    };
+    step("copy tandem's images to the Swarm", || {
+        swarm.load(engine, &[images::PAUSE.name, images::MANAGER.name])
     })?;
-    step("cargo doc", || {
-        let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--document-private-items"]);
-        run(doc.env("RUSTDOCFLAGS", "-D warnings"))
+    Ok(swarm)
+}
+
+/// What the tests run on.
+fn things(workspace: &Workspace, engine: &Engine) -> Result<Swarm> {
+    bases::busybox(workspace, engine)?;
+    examples::build(workspace, engine)?;
+    let swarm = step("start a Swarm of one node", || Swarm::start(workspace, engine))?;
+    step("copy the test images to the Swarm", || {
+        let mut names = examples::names();
+        names.push(bases::BUSYBOX);
+        swarm.load(engine, &names)
     })?;
-    test(&[])?;
-    step("binary sizes", sizes)?;
-    demo::run()?;
-    cleanup::run();
-    engine::ready()?;
-    images::from_dockerfiles(&[
-        ("tandem-ci/pause:latest", "Dockerfile.pause"),
-        ("tandem-ci/manager:latest", "Dockerfile.manager"),
-    ])?;
-    cleanup::run();
-    eprintln!("\nci: all steps passed");
-    Ok(())
+    Ok(swarm)
 }
 
-fn sizes() -> Result<()> {
-    let image = bases::size("tandem/manager:latest")?;
-    if image > MANAGER_IMAGE {
-        bail!("the manager image has {image} bytes, more than {MANAGER_IMAGE}");
+/// What the tests run, and the tests themselves.
+fn programs(workspace: &Workspace, engine: &Engine, args: &[String]) -> Result<()> {
+    images::build(workspace, engine)?;
+    step("compile the tests", || {
+        let mut compile = cargo_test(workspace, args, &["--no-run"]);
+        process::shown(&mut compile, LONG)
+    })
+}
+
+/// `cargo test`, of everything unless the arguments name a package.
+fn cargo_test(workspace: &Workspace, args: &[String], more: &[&str]) -> std::process::Command {
+    let (ours, theirs) = match args.iter().position(|arg| arg == "--") {
+        Some(at) => args.split_at(at),
+        None => (args, &[][..]),
+    };
+    let mut test = workspace.cargo(["test", "--locked"]);
+    if !ours.iter().any(|arg| arg == "-p" || arg.starts_with("--package")) {
+        // Not all features: a program without the standard library, `pause`, cannot be linked by the test profile.
+        test.args(["--workspace", "--features", "manager/docker-tests"]);
     }
-    eprintln!("    tandem/manager: {image} bytes, tandem/pause: {} bytes", bases::size("tandem/pause:latest")?);
-    Ok(())
+    test.args(more).args(ours).args(theirs);
+    test
 }
 
-/// No notes to self, no test that is switched off.
-fn left_open() -> Result<()> {
-    let files = capture(command("git", &["ls-files", "*.rs"]).current_dir(root()))?;
-    // Put together here, so that this file does not find itself.
-    let words = ["TO", "FIX", "XX"].into_iter().zip(["DO", "ME", "X"]);
-    let mut words: Vec<String> = words.map(|(a, b)| format!("{a}{b}")).collect();
-    words.push(format!("#[{}", "ignore"));
-    let mut found = Vec::new();
-    for file in files.lines() {
-        let text = fs::read_to_string(root().join(file))?;
-        for (number, line) in text.lines().enumerate() {
-            if words.iter().any(|word| line.contains(word.as_str())) {
-                found.push(format!("{file}:{}: {}", number + 1, line.trim()));
-            }
+/// Containers, volumes and networks that a pod or a test made.
+fn labelled(engine: &Engine) -> Result<BTreeSet<String>> {
+    let mut found = BTreeSet::new();
+    for label in LABELS {
+        let filter = format!("label={label}");
+        for (kind, list, name) in [
+            ("container", &["container", "ls", "-a"][..], "{{.Names}}"),
+            ("volume", &["volume", "ls"], "{{.Name}}"),
+            ("network", &["network", "ls"], "{{.Name}}"),
+        ] {
+            let words = list.iter().copied().chain(["--filter", &filter, "--format", name]);
+            found.extend(engine.ask(words)?.lines().map(|name| format!("{kind} {name}")));
         }
     }
-    if !found.is_empty() {
-        bail!("left open:\n{}", found.join("\n"));
-    }
-    Ok(())
+    Ok(found)
 }

@@ -5,30 +5,32 @@ import time
 from flask import Flask, jsonify
 
 app = Flask(__name__)
-state = {"answers": 0, "broken": False}
+state = {"answers": 0, "failing": False}
 
 
 @app.get("/")
 def index():
     """Say hello, or fail, as told."""
-    if state["broken"]:
-        return jsonify(error="broken on purpose"), 500
+    if state["failing"]:
+        return jsonify(error="failing, as told"), 500
     state["answers"] += 1
-    return jsonify(hello="from a pod", answer=state["answers"], at=time.time())
-
-
-@app.get("/seed")
-def seed():
-    """What the init component left on the shared volume."""
     with open("/data/seed", encoding="utf-8") as file:
-        return jsonify(seed=file.read().strip())
+        seed = file.read().strip()
+    return jsonify(hello="from a pod", answer=state["answers"], at=time.strftime("%H:%M:%S"), data=seed)
 
 
-@app.post("/break")
-def break_it():
+@app.post("/fail")
+def fail():
     """Fail from now on."""
-    state["broken"] = True
-    return jsonify(broken=True)
+    state["failing"] = True
+    return jsonify(failing=True)
+
+
+@app.post("/recover")
+def recover():
+    """Answer again."""
+    state["failing"] = False
+    return jsonify(failing=False)
 
 
 @app.get("/health")

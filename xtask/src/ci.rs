@@ -1,0 +1,79 @@
+//! What CI runs: the steps that a developer runs, and nothing else. The quick ones come first.
+
+use std::fs;
+
+use anyhow::{Result, bail};
+
+use crate::engine::Engine;
+use crate::process::{self, LONG, SHORT};
+use crate::report::{note, step};
+use crate::workspace::Workspace;
+use crate::{bench, demo, images, suite};
+
+/// The test command that the README gives; it is the one that is run here.
+const README_COMMAND: &str = "cargo xtask test";
+
+/// Run all of it.
+pub(crate) fn run(workspace: &Workspace) -> Result<()> {
+    let cargo = |args: &[&str]| process::shown(&mut workspace.cargo(args.iter().copied()), LONG);
+    step("cargo fmt --check", || cargo(&["fmt", "--all", "--check"]))?;
+    step("look for notes to self and tests that are switched off", || nothing_open(workspace))?;
+    step(&format!("look for `{README_COMMAND}` in the README"), || {
+        if !fs::read_to_string(workspace.file("README.md"))?.contains(README_COMMAND) {
+            bail!("the README does not say `{README_COMMAND}`");
+        }
+        Ok(())
+    })?;
+    step("cargo clippy", || {
+        let all =
+            ["clippy", "--locked", "--workspace", "--all-targets", "--features", "manager/docker-tests"];
+        cargo(&[&all[..], &["--", "-D", "warnings"]].concat())?;
+        // On its own: no test profile can have a program without the standard library.
+        let pause = ["clippy", "--locked", "--package", "pause", "--features", "program", "--bin", "pause"];
+        cargo(&[&pause[..], &["--", "-D", "warnings"]].concat())
+    })?;
+    step("cargo doc", || {
+        let mut doc =
+            workspace.cargo(["doc", "--locked", "--workspace", "--no-deps", "--document-private-items"]);
+        process::shown(doc.env("RUSTDOCFLAGS", "-D warnings"), LONG)
+    })?;
+    let engine = Engine::find(workspace)?;
+    suite::test(workspace, &engine, &[])?;
+    bench::measure(workspace, &engine)?;
+    // From here on with the images that the Dockerfiles make, as a user would have them.
+    images::build_in_docker(workspace, &engine)?;
+    demo::show(workspace, &engine)?;
+    note("ci: all steps passed");
+    Ok(())
+}
+
+/// No notes to self, no test that is switched off.
+fn nothing_open(workspace: &Workspace) -> Result<()> {
+    let files = process::captured(
+        &mut workspace.git(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]),
+        SHORT,
+    )?;
+    // Put together here, so that this file does not find itself.
+    let words = [["TO", "DO"], ["FIX", "ME"], ["XX", "X"]].map(|parts| parts.concat());
+    let switched_off = ["#[", "ignore"].concat();
+    let mut found = Vec::new();
+    let is_source = |file: &&str| {
+        [".rs", ".py", ".yml", ".toml", ".conf", ".ld"].iter().any(|end| file.ends_with(end))
+            || file.contains("Dockerfile")
+            || file.starts_with(".ci/")
+    };
+    for file in files.split('\0').filter(is_source) {
+        // Listed, but deleted in the working tree.
+        let Ok(text) = fs::read_to_string(workspace.file(file)) else { continue };
+        for (number, line) in text.lines().enumerate() {
+            let mut tokens = line.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
+            if tokens.any(|token| words.iter().any(|word| word == token)) || line.contains(&switched_off) {
+                found.push(format!("{file}:{}: {}", number + 1, line.trim()));
+            }
+        }
+    }
+    if !found.is_empty() {
+        bail!("left open:\n{}", found.join("\n"));
+    }
+    Ok(())
+}

@@ -1,0 +1,278 @@
+//! A dockerd of our own: with its own folders, socket and cgroup, and an end that leaves nothing of them, however we end.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::process::{self, SHORT};
+use crate::workspace::Workspace;
+use crate::{interrupt, report};
+
+/// Below it is one folder for each daemon. Short, because a socket's path has room for 107 bytes.
+const RUN: &str = "/run/tandem-xtask";
+/// How long a daemon may take until it answers.
+const START: Duration = Duration::from_secs(60);
+/// How long it may take to end: it ends its containers first.
+const STOP: Duration = Duration::from_secs(30);
+/// How long it may think about one question.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// What distinguishes one daemon from another.
+pub(crate) struct Settings<'a> {
+    /// A word for names.
+    pub(crate) name: &'a str,
+    /// Where images and volumes are.
+    pub(crate) data: PathBuf,
+    /// The data stay for the next time.
+    pub(crate) keep_data: bool,
+    /// Beside another engine: in network and mount namespaces of its own, its containers in a cgroup of its own.
+    /// In the same network namespace it would delete the other one's `docker0`.
+    pub(crate) apart: bool,
+}
+
+/// A running dockerd. Dropping it ends it and removes what it had.
+pub(crate) struct Daemon {
+    child: Child,
+    folder: PathBuf,
+}
+
+impl Daemon {
+    /// Start it and wait until it answers.
+    pub(crate) fn start(workspace: &Workspace, settings: &Settings) -> Result<Self> {
+        sweep();
+        let folder = Path::new(RUN).join(format!("{}-{}", std::process::id(), settings.name));
+        for path in [&folder, &settings.data] {
+            fs::create_dir_all(path).with_context(|| path.display().to_string())?;
+        }
+        if !settings.keep_data {
+            // What [`remove`] reads, also after we were killed.
+            fs::write(folder.join(DATA_NOTE), settings.data.display().to_string())?;
+        }
+        let cgroup = settings.apart.then(|| cgroup_name(&folder));
+        if let Some(cgroup) = &cgroup {
+            fs::write(folder.join(CGROUP_NOTE), cgroup)?;
+        }
+        let log = workspace.log(&format!("dockerd-{}", settings.name))?;
+        let started = dockerd(&folder, settings, cgroup.as_deref(), &log).and_then(|mut command| {
+            let child = process::spawn(&mut command)?;
+            // From here on it is ended also when the rest fails.
+            Ok(Daemon { child, folder: folder.clone() })
+        });
+        let mut daemon = match started {
+            Ok(daemon) => daemon,
+            Err(error) => {
+                remove(&folder);
+                return Err(error);
+            }
+        };
+        daemon.answers().map_err(|error| {
+            let said = fs::read(&log).unwrap_or_default();
+            let said = report::tail(&String::from_utf8_lossy(&said), 20);
+            error.context(format!("dockerd does not come up; {} ends with:\n{said}", log.display()))
+        })?;
+        Ok(daemon)
+    }
+
+    /// `DOCKER_HOST` for it.
+    pub(crate) fn host(&self) -> String {
+        format!("unix://{}/docker.sock", self.folder.display())
+    }
+
+    /// `docker`, for this engine.
+    pub(crate) fn docker(&self) -> Command {
+        let mut docker = process::command("docker");
+        docker.env("DOCKER_HOST", self.host());
+        docker
+    }
+
+    /// Its process, whose namespaces are its own where it was started apart.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    fn answers(&mut self) -> Result<()> {
+        process::until("the private dockerd to answer", START, || {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("it ended: {status}");
+            }
+            // `version` answers early; `info` wants all of the engine.
+            Ok(process::succeeds(self.docker().arg("info"), ANSWER)?.then_some(()))
+        })
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        interrupt::shielded(|| {
+            // Containers that are removed first need no grace period from the daemon.
+            let listed = process::captured(self.docker().args(["ps", "-aq"]), ANSWER).unwrap_or_default();
+            if !listed.is_empty() {
+                let mut rm = self.docker();
+                let _ = process::captured(rm.args(["rm", "-fv"]).args(listed.lines()), SHORT);
+            }
+            if let Ok(pid) = i32::try_from(self.child.id()) {
+                let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+            }
+            let ended = process::until("its end", STOP, || Ok(self.child.try_wait()?));
+            if ended.is_err() {
+                process::end(&mut self.child);
+            }
+            remove(&self.folder);
+        });
+    }
+}
+
+/// Names the data folder to remove at the end.
+const DATA_NOTE: &str = "data-root";
+/// Names the cgroup to remove at the end.
+const CGROUP_NOTE: &str = "cgroup";
+
+/// The command line of a daemon.
+fn dockerd(folder: &Path, settings: &Settings, cgroup: Option<&str>, log: &Path) -> Result<Command> {
+    let at = |part: &str| folder.join(part).display().to_string();
+    // Its own settings file: the machine's may name the data folder of another daemon.
+    fs::write(folder.join("daemon.json"), "{}\n")?;
+    let mut command = if settings.apart {
+        // Mounts go with the mount namespace. Not `ip netns exec`, which hides the cgroup mounts.
+        let mut unshare = process::command("unshare");
+        unshare.args(["--net", "--mount", "dockerd"]);
+        unshare
+    } else {
+        process::command("dockerd")
+    };
+    command.args(["--config-file", &at("daemon.json"), "--host", &format!("unix://{}", at("docker.sock"))]);
+    command.args(["--pidfile", &at("docker.pid"), "--exec-root", &at("exec")]);
+    command.arg("--data-root").arg(&settings.data);
+    // Where the machine runs a containerd, dockerd uses that one, and must not take another engine's containers for
+    // its own.
+    let namespace = format!("tandem-xtask-{}-{}", std::process::id(), settings.name);
+    command.args(["--containerd-namespace", &namespace]);
+    command.args(["--containerd-plugins-namespace", &format!("{namespace}-plugins")]);
+    if let Some(cgroup) = cgroup {
+        command.args(["--cgroup-parent", cgroup]);
+    }
+    if let Some(mtu) = mtu() {
+        command.args(["--mtu", &mtu]);
+    }
+    let log = File::create(log).with_context(|| log.display().to_string())?;
+    command.stdout(log.try_clone()?).stderr(log);
+    Ok(command)
+}
+
+/// A cgroup that only this daemon's containers are in, as the engine's cgroup driver wants it named.
+fn cgroup_name(folder: &Path) -> String {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy().replace('-', "");
+    let systemd =
+        Path::new("/run/systemd/system").exists() && Path::new("/sys/fs/cgroup/cgroup.procs").exists();
+    if systemd { format!("tandemxtask{name}.slice") } else { format!("/tandemxtask{name}") }
+}
+
+/// The default route's packet size: containers that send larger packets than the way out takes hang in mid-download.
+fn mtu() -> Option<String> {
+    let routes = fs::read_to_string("/proc/net/route").ok()?;
+    let mut fields = routes.lines().skip(1).map(|line| line.split('\t'));
+    let interface = fields.find_map(|mut route| {
+        let interface = route.next()?;
+        (route.next()? == "00000000").then(|| interface.to_owned())
+    })?;
+    Some(fs::read_to_string(format!("/sys/class/net/{interface}/mtu")).ok()?.trim().to_owned())
+}
+
+/// Remove what daemons left whose `cargo xtask` was killed.
+fn sweep() {
+    for entry in fs::read_dir(RUN).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let owner = name.to_string_lossy();
+        let owner = owner.split('-').next().unwrap_or_default().to_owned();
+        let alive = fs::read(format!("/proc/{owner}/cmdline"))
+            .is_ok_and(|line| String::from_utf8_lossy(&line).contains("xtask"));
+        if !alive {
+            report::note(&format!("removing what an earlier run left in {}", entry.path().display()));
+            interrupt::shielded(|| remove(&entry.path()));
+        }
+    }
+}
+
+/// Everything of a daemon: what still runs of it, its cgroup, mounts and folders.
+fn remove(folder: &Path) {
+    end_processes_of(folder);
+    let note = |name: &str| fs::read_to_string(folder.join(name)).ok().filter(|text| !text.is_empty());
+    if let Some(cgroup) = note(CGROUP_NOTE) {
+        let cgroup = cgroup.trim_start_matches('/');
+        let hierarchies = fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
+        let hierarchies = hierarchies.map(|entry| entry.path());
+        for hierarchy in hierarchies.chain([PathBuf::from("/sys/fs/cgroup")]) {
+            remove_cgroup(&hierarchy.join(cgroup));
+        }
+    }
+    let data = note(DATA_NOTE).map(PathBuf::from);
+    for path in [Some(folder.to_path_buf()), data].into_iter().flatten() {
+        unmount_below(&path);
+        if let Err(error) = fs::remove_dir_all(&path)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            report::note(&format!("{} cannot be removed: {error}", path.display()));
+        }
+    }
+    // The last one out; it fails while there are others.
+    let _ = fs::remove_dir(RUN);
+}
+
+/// End what was started with a path below the folder on its command line: dockerd, its containerd, and its shims.
+fn end_processes_of(folder: &Path) {
+    let mark = format!("{}/", folder.display());
+    let found = || -> Vec<Pid> {
+        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+        let ours = pids.filter(|pid| {
+            fs::read(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|line| String::from_utf8_lossy(&line).contains(&mark))
+        });
+        ours.map(Pid::from_raw).collect()
+    };
+    for signal in [Signal::SIGTERM, Signal::SIGKILL] {
+        for pid in found() {
+            let _ = kill(pid, signal);
+        }
+        let gone = process::until("their end", ANSWER, || Ok(found().is_empty().then_some(())));
+        if gone.is_ok() {
+            return;
+        }
+    }
+}
+
+/// A cgroup and those below it, what runs in them being killed.
+fn remove_cgroup(path: &Path) {
+    if !path.exists() {
+        return;
+    }
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_cgroup(&entry.path());
+        }
+    }
+    let members = || fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
+    for pid in members().lines().filter_map(|line| line.parse().ok()) {
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    }
+    let _ = process::until("an empty cgroup", ANSWER, || Ok(members().is_empty().then_some(())));
+    if let Err(error) = fs::remove_dir(path) {
+        report::note(&format!("{} cannot be removed: {error}", path.display()));
+    }
+}
+
+/// Unmount everything below a folder, what was mounted last first.
+fn unmount_below(folder: &Path) {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    for mount in mounts.lines().rev().filter_map(|line| line.split(' ').nth(1)) {
+        if Path::new(mount).starts_with(folder) {
+            let mut umount = process::command("umount");
+            let _ = process::captured(umount.args(["--lazy", mount]), ANSWER);
+        }
+    }
+}
