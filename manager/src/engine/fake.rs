@@ -2,13 +2,14 @@
 //! a chosen call. It keeps the life-cycle rules of the real one.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{CreateRequest, Created, Engine, EngineError, EngineInfo};
@@ -44,10 +45,53 @@ pub(crate) struct Fault {
     pub(crate) acts: bool,
 }
 
-/// The engine. Clones are the same one.
+/// Something that happened, in the order in which it did.
+#[derive(Debug, Clone)]
+pub(crate) struct Moment {
+    /// When, since the engine began.
+    pub(crate) at: Duration,
+    /// What.
+    pub(crate) what: What,
+    /// What every container did right after it, by name.
+    pub(crate) world: BTreeMap<String, Status>,
+}
+
+/// What happened. Containers are told by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum What {
+    /// A call came in: `create pod.podlike.app`.
+    Called(String),
+    /// The engine created a container.
+    Created(String),
+    /// Something was unpacked into a container.
+    Copied(String),
+    /// A container's process was started.
+    Started(String),
+    /// A container's process ended with this status.
+    Ended(String, i64),
+    /// A container is gone.
+    Removed(String),
+    /// `pause` was told something.
+    Told(String),
+}
+
+/// The engine, over one client's connection. Clones share that connection too.
 #[derive(Clone, Default)]
 pub(crate) struct Fake {
     inner: Arc<Mutex<Inner>>,
+    line: Arc<Line>,
+}
+
+/// One client. When it dies, what it asked for is still done, and nobody hears of it.
+#[derive(Default)]
+pub(crate) struct Line {
+    /// It dies in this call, counted from 1; 0 for never.
+    dies_at: AtomicU32,
+    /// The engine does what that call asks for.
+    acts: AtomicBool,
+    calls: AtomicU32,
+    dead: AtomicBool,
+    died: Notify,
 }
 
 #[derive(Default)]
@@ -56,7 +100,7 @@ struct Inner {
     images: BTreeSet<String>,
     scripts: BTreeMap<String, Script>,
     faults: Vec<Fault>,
-    calls: Vec<String>,
+    story: Vec<Moment>,
     watchers: Vec<UnboundedSender<Result<Event, EngineError>>>,
     created: u32,
     began: Option<Instant>,
@@ -67,6 +111,14 @@ struct Container {
     request: CreateRequest,
     status: Status,
     running: watch::Sender<bool>,
+}
+
+impl Inner {
+    fn note(&mut self, what: What) {
+        let world = self.containers.values().map(|one| (one.request.name.clone(), one.status)).collect();
+        let at = self.began.map_or(Duration::ZERO, |began| began.elapsed());
+        self.story.push(Moment { at, what, world });
+    }
 }
 
 impl Fake {
@@ -96,9 +148,40 @@ impl Fake {
         self.lock().hang.insert(call.to_owned());
     }
 
-    /// Every call that changed or was to change something, in order.
+    /// A connection of its own, for another client that dies in its n-th call (0: never), which the
+    /// engine may carry out all the same.
+    pub(crate) fn connect(&self, dies_at: u32, acts: bool) -> Fake {
+        let line = Line { dies_at: AtomicU32::new(dies_at), acts: AtomicBool::new(acts), ..Line::default() };
+        Fake { inner: Arc::clone(&self.inner), line: Arc::new(line) }
+    }
+
+    /// The client on this connection died.
+    pub(crate) async fn died(&self) {
+        self.line.died.notified().await;
+    }
+
+    /// Everything that happened, in order.
+    pub(crate) fn story(&self) -> Vec<Moment> {
+        self.lock().story.clone()
+    }
+
+    /// Every call, in order.
     pub(crate) fn calls(&self) -> Vec<String> {
-        self.lock().calls.clone()
+        let calls = self.story().into_iter().filter_map(|moment| match moment.what {
+            What::Called(call) => Some(call),
+            _ => None,
+        });
+        calls.collect()
+    }
+
+    /// This has happened.
+    pub(crate) fn has(&self, what: &What) -> bool {
+        self.lock().story.iter().any(|moment| moment.what == *what)
+    }
+
+    /// Put something into the story.
+    pub(crate) fn note(&self, what: What) {
+        self.lock().note(what);
     }
 
     /// Names of the containers that are there.
@@ -122,6 +205,20 @@ impl Fake {
         }
     }
 
+    /// Remove a container, as a person would: `docker rm -f`, or `docker container prune`.
+    pub(crate) fn remove_by_name(&self, name: &str) {
+        self.kill_by_name(name);
+        let mut inner = self.lock();
+        let Some(id) =
+            inner.containers.iter().find(|(_, one)| one.request.name == name).map(|(id, _)| id.clone())
+        else {
+            return;
+        };
+        inner.containers.remove(&id);
+        inner.note(What::Removed(name.to_owned()));
+        Self::emit(&mut inner, &id, EventKind::Destroyed);
+    }
+
     /// Put a container there that an earlier run left.
     pub(crate) fn plant(&self, request: CreateRequest, status: Status) -> String {
         let mut inner = self.lock();
@@ -142,11 +239,21 @@ impl Fake {
 
     /// Note the call and let go wrong what shall. `Ok(Some)` acts, and then answers with the error.
     async fn call(&self, call: String) -> Result<Option<EngineError>, EngineError> {
+        if self.line.dead.load(Relaxed) {
+            std::future::pending::<()>().await;
+        }
         let hangs = {
             let mut inner = self.lock();
-            inner.calls.push(call.clone());
+            inner.note(What::Called(call.clone()));
             inner.hang.contains(&call)
         };
+        if self.line.calls.fetch_add(1, Relaxed) + 1 == self.line.dies_at.load(Relaxed) {
+            self.line.dead.store(true, Relaxed);
+            self.line.died.notify_one();
+            if !self.line.acts.load(Relaxed) {
+                std::future::pending::<()>().await;
+            }
+        }
         if hangs {
             std::future::pending::<()>().await;
         }
@@ -181,11 +288,12 @@ impl Fake {
         if let Some(container) = inner.containers.get_mut(id) {
             container.status = Status::Exited(exit);
         }
-        let joined = format!("container:{name}");
+        inner.note(What::Ended(name.clone(), status));
+        let joined = [format!("container:{name}"), format!("container:{id}")];
         let members: Vec<String> = inner
             .containers
             .iter()
-            .filter(|(_, one)| one.request.pid_mode == joined)
+            .filter(|(_, one)| joined.contains(&one.request.pid_mode))
             .map(|(id, _)| id.clone())
             .collect();
         Self::emit(&mut inner, id, EventKind::Died(exit));
@@ -205,19 +313,23 @@ impl Fake {
                 Some(one) => one.request.pid_mode.clone(),
             };
             if let Some(holder) = joins.strip_prefix("container:") {
-                let runs = inner.containers.values().any(|one| {
-                    one.request.name == holder && matches!(one.status, Status::Running { .. })
+                let runs = inner.containers.iter().any(|(id, one)| {
+                    (one.request.name == holder || id == holder)
+                        && matches!(one.status, Status::Running { .. })
                 });
                 if !runs {
-                    return Err(EngineError::Conflict(format!("cannot join PID of a non running container: {holder}")));
+                    return Err(EngineError::Conflict(format!(
+                        "cannot join PID of a non running container: {holder}"
+                    )));
                 }
             }
             let now = Self::clock(inner);
             let container = inner.containers.get_mut(id).expect("invariant: looked up above");
-            let script = inner.scripts.get(&container.request.container.image).cloned().unwrap_or(Script {
-                stops_in: Some(Duration::ZERO),
-                ..Script::default()
-            });
+            let script = inner
+                .scripts
+                .get(&container.request.container.image)
+                .cloned()
+                .unwrap_or(Script { stops_in: Some(Duration::ZERO), ..Script::default() });
             if let Some(status) = script.start_fails {
                 container.status = Status::Exited(Exit { status, oom: false, at_nanos: now });
                 return Err(EngineError::Refused("exec: \"nope\": executable file not found".into()));
@@ -225,6 +337,8 @@ impl Fake {
             let health = if script.health.is_some() { Health::Starting } else { Health::None };
             container.status = Status::Running { health };
             container.running.send_replace(true);
+            let name = container.request.name.clone();
+            inner.note(What::Started(name));
             script
         };
         if let Some((after, healthy)) = script.health {
@@ -233,7 +347,9 @@ impl Fake {
                 sleep(after).await;
                 let verdict = if healthy { Health::Healthy } else { Health::Unhealthy };
                 let mut inner = this.lock();
-                if let Some(Container { status: Status::Running { health }, .. }) = inner.containers.get_mut(&id) {
+                if let Some(Container { status: Status::Running { health }, .. }) =
+                    inner.containers.get_mut(&id)
+                {
                     *health = verdict;
                     Self::emit(&mut inner, &id, EventKind::Health(verdict));
                 }
@@ -270,7 +386,9 @@ impl Engine for Fake {
     }
 
     async fn inspect(&self, id: &str) -> Result<ContainerInfo, EngineError> {
-        sleep(Duration::from_millis(1)).await;
+        if let Some(error) = self.call(format!("inspect {}", self.name(id))).await? {
+            return Err(error);
+        }
         let inner = self.lock();
         let found = inner.containers.get(id).map(|one| Self::info_of(id, one));
         found.ok_or_else(|| EngineError::NotFound(format!("No such container: {id}")))
@@ -281,19 +399,24 @@ impl Engine for Fake {
             return Err(error);
         }
         let inner = self.lock();
-        let ours = inner.containers.iter().filter(|(_, one)| {
-            one.request.labels.get(LABEL_POD).is_some_and(|label| label == pod)
-        });
+        let ours = inner
+            .containers
+            .iter()
+            .filter(|(_, one)| one.request.labels.get(LABEL_POD).is_some_and(|label| label == pod));
         Ok(ours.map(|(id, one)| Self::info_of(id, one)).collect())
     }
 
-    async fn events(&self, _pod: &str) -> Result<BoxStream<'static, Result<Event, EngineError>>, EngineError> {
+    async fn events(
+        &self,
+        _pod: &str,
+    ) -> Result<BoxStream<'static, Result<Event, EngineError>>, EngineError> {
         if let Some(error) = self.call("events".into()).await? {
             return Err(error);
         }
         let (sender, receiver) = unbounded_channel();
         self.lock().watchers.push(sender);
-        Ok(stream::unfold(receiver, |mut receiver| async { Some((receiver.recv().await?, receiver)) }).boxed())
+        Ok(stream::unfold(receiver, |mut receiver| async { Some((receiver.recv().await?, receiver)) })
+            .boxed())
     }
 
     async fn image_has_healthcheck(&self, image: &str) -> Result<Option<bool>, EngineError> {
@@ -326,6 +449,7 @@ impl Engine for Fake {
             }
         }
         let id = self.plant(request.clone(), Status::Created);
+        self.note(What::Created(request.name.clone()));
         late.map_or(Ok(Created { id, warnings: Vec::new() }), Err)
     }
 
@@ -337,13 +461,11 @@ impl Engine for Fake {
     ) -> Result<(), EngineError> {
         let late = self.call(format!("copy {} {folder}", self.name(id))).await?;
         let _: Vec<Bytes> = archive.collect().await;
+        self.note(What::Copied(self.name(id)));
         late.map_or(Ok(()), Err)
     }
 
-    async fn attach(
-        &self,
-        _id: &str,
-    ) -> Result<BoxStream<'static, Result<Bytes, EngineError>>, EngineError> {
+    async fn attach(&self, _id: &str) -> Result<BoxStream<'static, Result<Bytes, EngineError>>, EngineError> {
         Ok(stream::empty().boxed())
     }
 
@@ -380,7 +502,8 @@ impl Engine for Fake {
         let late = self.call(format!("remove {}", self.name(id))).await?;
         self.end(id, 137);
         let mut inner = self.lock();
-        if inner.containers.remove(id).is_some() {
+        if let Some(container) = inner.containers.remove(id) {
+            inner.note(What::Removed(container.request.name));
             Self::emit(&mut inner, id, EventKind::Destroyed);
         }
         late.map_or(Ok(()), Err)

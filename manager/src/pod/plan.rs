@@ -333,7 +333,12 @@ impl Draft<'_> {
             }
             return;
         }
-        let runs = |name: &str| self.observed.members.get(name).is_some_and(Member::runs);
+        // One that was just told to start is as good as running.
+        let runs = |name: &str| {
+            let start = Key { verb: Verb::Start, target: Some(Target::Member(name.to_owned())) };
+            self.observed.members.get(name).is_some_and(Member::runs)
+                || self.observed.in_flight.contains(&start)
+        };
         let needed = dependents(&self.spec.components, name).any(|dependent| runs(&dependent.name));
         if !needed && !unsettled {
             let grace = self.spec.member(name).and_then(|one| one.stop_grace).unwrap_or(DEFAULT_STOP_GRACE);

@@ -248,3 +248,10 @@ impl<E: Engine> Runner<E> {
         }
     }
 }
+
+#[cfg(test)]
+mod laws;
+#[cfg(test)]
+mod stage;
+#[cfg(test)]
+mod story;

@@ -860,6 +860,13 @@ fn dependents_stop_before_what_they_depend_on() {
             "stopping; remove `app` (the pod ends); stop `db` in 8s (the pod ends); wake at 8s",
         ),
         (
+            "one whose dependent is being started waits for what comes of it",
+            chain(),
+            seen("app=created db=running").doing(Verb::Start, "app").ending(0, 0),
+            0,
+            "stopping; wake at 8s",
+        ),
+        (
             "a running init component is stopped too",
             pod("init-1 | app"),
             seen("init-1=running").ending(0, 0),

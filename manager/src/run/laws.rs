@@ -1,0 +1,298 @@
+//! What holds for every pod: random pods over the engine in memory, with a stop or the manager's death
+//! at any moment. [`super::stage::check_laws`] has the laws of order.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+use tokio::time::sleep;
+
+use super::stage::{Manager, PAUSE_IMAGE, check_laws, script, tellings};
+use crate::engine::fake::{Fake, Script, What};
+use crate::engine::{CreateRequest, convert};
+use crate::pod::identity::{LABEL_POD, Role};
+use crate::pod::observed::{Health, Status};
+use crate::pod::placement::Holder;
+use crate::pod::sample::pod;
+use crate::pod::spec::{Condition, Dependency, PodSpec};
+
+/// After a manager's death `pause` waits this long at least.
+const RESPAWN: Duration = Duration::from_millis(100);
+
+/// A random pod, and how its containers behave.
+#[derive(Debug, Clone)]
+struct Plot {
+    spec: PodSpec,
+    scripts: Vec<(String, Script)>,
+    images: Vec<String>,
+}
+
+/// One random component; what it may depend on are those before it.
+#[derive(Debug, Clone)]
+struct Part {
+    on: u8,
+    healthy: u8,
+    copies: bool,
+    health: Option<u64>,
+    stops_in: Option<u64>,
+    grace: Option<u64>,
+    has_image: bool,
+}
+
+fn part() -> impl Strategy<Value = Part> {
+    let millis = |most: u64| proptest::option::of(0..most);
+    let stops = prop_oneof![4 => (0..1500_u64).prop_map(Some), 1 => Just(None)];
+    let flags = (any::<u8>(), any::<u8>(), proptest::bool::weighted(0.2), proptest::bool::weighted(0.8));
+    (flags, millis(3000), stops, proptest::option::of(1..4_u64)).prop_map(
+        |((on, healthy, copies, has_image), health, stops_in, grace)| Part {
+            on,
+            healthy,
+            copies,
+            health,
+            stops_in,
+            grace,
+            has_image,
+        },
+    )
+}
+
+/// Pods of up to this many components, each with a name that says nothing of its place in the order.
+fn plot(most: usize) -> impl Strategy<Value = Plot> {
+    let parts = proptest::collection::vec(part(), 1..=most);
+    let names = Just(["a", "b", "c", "d", "e", "f", "g", "h"]).prop_shuffle();
+    let inits = proptest::collection::vec(0..1000_u64, 0..=3);
+    let holder = (any::<bool>(), any::<bool>());
+    (parts, names, inits, holder, any::<bool>()).prop_map(|(parts, names, inits, (pid, ipc), pull_always)| {
+        let words = parts
+            .iter()
+            .zip(names)
+            .map(|(part, name)| if part.copies { format!("{name}+copy") } else { name.to_owned() });
+        let init: Vec<String> = (1..=inits.len()).map(|number| format!("init-{number}")).collect();
+        let mut spec = pod(&format!("{} | {}", init.join(" "), words.collect::<Vec<_>>().join(" ")));
+        spec.namespaces.pid = pid.then_some(Holder::Sandbox);
+        spec.namespaces.ipc = ipc.then_some(Holder::Sandbox);
+        spec.pull_always = pull_always;
+        let mut scripts: Vec<(String, Script)> = Vec::new();
+        let mut images = vec![PAUSE_IMAGE.to_owned()];
+        for (place, part) in parts.iter().enumerate() {
+            let on = (0..place).filter(|other| part.on >> other & 1 == 1).map(|other| {
+                let healthy = part.healthy >> other & 1 == 1 && parts[other].health.is_some();
+                let condition = if healthy { Condition::Healthy } else { Condition::Started };
+                Dependency { on: names[other].to_owned(), condition }
+            });
+            let component = spec.components.iter_mut().find(|one| one.name == names[place]);
+            let component = component.expect("every part has its component");
+            component.depends_on = on.collect();
+            component.stop_grace = part.grace.map(Duration::from_secs);
+            scripts.push((
+                component.name.clone(),
+                Script {
+                    health: part.health.map(|millis| (Duration::from_millis(millis), true)),
+                    stops_in: part.stops_in.map(Duration::from_millis),
+                    ..Script::default()
+                },
+            ));
+            if part.has_image {
+                images.push(component.name.clone());
+            }
+        }
+        for (name, millis) in init.into_iter().zip(inits) {
+            images.push(name.clone());
+            let runs_for = Some(Duration::from_millis(millis));
+            scripts.push((name, Script { runs_for, stops_in: Some(Duration::ZERO), ..Script::default() }));
+        }
+        Plot { spec, scripts, images }
+    })
+}
+
+impl Plot {
+    fn engine(&self) -> Fake {
+        let engine = Fake::with_images(&self.images.iter().map(String::as_str).collect::<Vec<_>>());
+        for (image, script) in &self.scripts {
+            engine.script(image, script.clone());
+        }
+        engine
+    }
+
+    /// A running container of another pod, of the same names but for the pod's.
+    fn foreign(&self) -> CreateRequest {
+        let mut other = self.spec.clone();
+        other.identity.pod = "another".into();
+        other.identity.name = "another".into();
+        let request = convert::create_request(&other, &other.components[0], Role::Component);
+        assert_eq!(request.labels.get(LABEL_POD).map(String::as_str), Some("another"));
+        request
+    }
+
+    /// Everything of the pod is gone, within the time for it, and all laws were kept.
+    fn check_end(&self, engine: &Fake, foreign: &[&str]) {
+        let story = engine.story();
+        check_laws(&self.spec, &story, foreign);
+        assert_eq!(engine.names(), foreign, "only what is ours is gone\n{}", script(&story));
+    }
+}
+
+/// Run a story to its end in its own time.
+fn play(story: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.expect("a runtime").block_on(story);
+}
+
+/// The same cases in every run, and no files.
+fn cases(cases: u32) -> ProptestConfig {
+    ProptestConfig {
+        cases,
+        rng_seed: RngSeed::Fixed(20),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
+/// Wait until the manager on this connection is healthy or dead; true when it is dead.
+async fn healthy_or_dead(manager: &Manager, engine: &Fake) -> bool {
+    tokio::select! {
+        () = manager.told("healthy") => false,
+        () = engine.died() => true,
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(96))]
+
+    #[test]
+    fn every_pod_converges_and_then_nothing_is_planned_by_this_manager_or_the_next(plot in plot(8)) {
+        play(async {
+            let engine = plot.engine();
+            let manager = Manager::start(&engine, &plot.spec);
+            manager.told("healthy").await;
+            let calls = engine.calls().len();
+            sleep(Duration::from_secs(600)).await;
+            assert_eq!(engine.calls().len(), calls, "\n{}", script(&engine.story()));
+            manager.kill();
+
+            let next = engine.connect(0, false);
+            let manager = Manager::start(&next, &plot.spec);
+            sleep(Duration::from_secs(600)).await;
+            assert_eq!(engine.calls()[calls..], ["events", "list"], "\n{}", script(&engine.story()));
+            assert_eq!(tellings(&engine.story()).last(), Some(&"healthy"));
+            manager.stop();
+            let outcome = manager.end().await;
+            assert_eq!((outcome.status, outcome.left), (0, vec![]));
+            plot.check_end(&engine, &[]);
+        });
+    }
+
+    #[test]
+    fn a_stop_at_any_moment_removes_all_that_is_ours_and_nothing_else_in_its_time(
+        plot in plot(8),
+        after in 0..6000_u64,
+    ) {
+        play(async {
+            let engine = plot.engine();
+            engine.plant(plot.foreign(), Status::Running { health: Health::None });
+            let foreign = engine.names();
+            let manager = Manager::start(&engine, &plot.spec);
+            sleep(Duration::from_millis(after)).await;
+            let asked = tokio::time::Instant::now();
+            manager.stop();
+            let outcome = manager.end().await;
+            assert_eq!((outcome.status, outcome.left), (0, vec![]));
+            let took = asked.elapsed();
+            assert!(took < plot.spec.stop_timeout + RESPAWN, "{took:?}\n{}", script(&engine.story()));
+            plot.check_end(&engine, &foreign.iter().map(String::as_str).collect::<Vec<_>>());
+        });
+    }
+
+    #[test]
+    fn the_end_of_any_component_ends_the_pod_with_its_status(plot in plot(8), who in any::<prop::sample::Index>()) {
+        play(async {
+            let engine = plot.engine();
+            let manager = Manager::start(&engine, &plot.spec);
+            manager.told("healthy").await;
+            let name = &who.get(&plot.spec.components).name;
+            engine.kill_by_name(&plot.spec.identity.member_container(name));
+            let outcome = manager.end().await;
+            assert_eq!((outcome.status, outcome.left), (137, vec![]));
+            plot.check_end(&engine, &[]);
+        });
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(16))]
+
+    #[test]
+    fn a_manager_that_dies_in_any_call_is_followed_by_one_that_goes_on(plot in plot(5), acts in any::<bool>()) {
+        for call in 1.. {
+            let mut died = false;
+            play(async {
+                let engine = plot.engine();
+                let first = engine.connect(call, acts);
+                let manager = Manager::start(&first, &plot.spec);
+                died = healthy_or_dead(&manager, &first).await;
+                manager.kill();
+                sleep(RESPAWN).await;
+
+                let second = engine.connect(0, false);
+                let told = tellings(&engine.story()).len();
+                let manager = Manager::start(&second, &plot.spec);
+                // Longer than pulls, checks and init components together.
+                sleep(Duration::from_secs(60)).await;
+                let story = engine.story();
+                assert_eq!(tellings(&story)[told..], ["starting", "healthy"], "\n{}", script(&story));
+                manager.stop();
+                let outcome = manager.end().await;
+                assert_eq!((outcome.status, outcome.left), (0, vec![]));
+                plot.check_end(&engine, &[]);
+            });
+            if !died {
+                break;
+            }
+        }
+    }
+
+    #[test]
+    fn a_manager_that_dies_in_any_call_of_a_stop_is_followed_by_one_that_ends_it(
+        plot in plot(5),
+        acts in any::<bool>(),
+        after in 0..8000_u64,
+    ) {
+        for call in 1.. {
+            let mut died = false;
+            play(async {
+                let engine = plot.engine();
+                let first = engine.connect(0, false);
+                let manager = Manager::start(&first, &plot.spec);
+                sleep(Duration::from_millis(after)).await;
+                manager.kill();
+                sleep(RESPAWN).await;
+
+                let second = engine.connect(call, acts);
+                let manager = Manager::start(&second, &plot.spec);
+                manager.stop();
+                tokio::select! {
+                    // What died does not end; what ends has not died.
+                    () = second.died() => died = true,
+                    () = async { while !engine.names().is_empty() { sleep(RESPAWN).await; } } => {}
+                }
+                if died {
+                    manager.kill();
+                    sleep(RESPAWN).await;
+                    let third = engine.connect(0, false);
+                    let manager = Manager::start(&third, &plot.spec);
+                    manager.resume_stop(0);
+                    let outcome = manager.end().await;
+                    assert_eq!((outcome.status, outcome.left), (0, vec![]));
+                } else {
+                    assert_eq!(manager.end().await.status, 0);
+                }
+                let started = engine.story().into_iter().filter(|moment| matches!(moment.what, What::Started(_)));
+                assert!(started.count() <= plot.spec.members().count() + 1);
+                plot.check_end(&engine, &[]);
+            });
+            if !died {
+                break;
+            }
+        }
+    }
+}

@@ -1,0 +1,598 @@
+//! The whole loop, from the first listing to the last removal, told as stories.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::stage::{Manager, PAUSE_IMAGE, at, check_laws, engine_for, script, tellings};
+use crate::engine::fake::{Fake, Script, What};
+use crate::engine::{CreateRequest, EngineError, convert};
+use crate::pod::identity::{LABEL_RUN, Role};
+use crate::pod::observed::{Exit, Health, Status};
+use crate::pod::sample::{pod, sandboxed};
+use crate::pod::spec::PodSpec;
+
+const SECOND: Duration = Duration::from_secs(1);
+/// More than all calls of a story together take.
+const MOMENT: Duration = Duration::from_millis(200);
+
+fn unreachable() -> EngineError {
+    EngineError::Unreachable("connection reset".into())
+}
+
+fn obeys() -> Script {
+    Script { stops_in: Some(Duration::ZERO), ..Script::default() }
+}
+
+fn called(call: &str) -> What {
+    What::Called(call.into())
+}
+
+fn told(words: &str) -> What {
+    What::Told(words.into())
+}
+
+/// A container of an earlier run of this pod.
+fn leftover(spec: &PodSpec, name: &str) -> CreateRequest {
+    let member = spec.member(name).expect("a member");
+    let mut request = convert::create_request(spec, member, Role::Component);
+    request.labels.insert(LABEL_RUN.into(), "2024-05-01T09:00:00Z".into());
+    request
+}
+
+/// Nothing of the pod is left, and all laws were kept.
+#[track_caller]
+fn all_gone(engine: &Fake, spec: &PodSpec) {
+    let story = engine.story();
+    assert_eq!(engine.names(), Vec::<String>::new(), "\n{}", script(&story));
+    check_laws(spec, &story, &[]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_comes_up_in_order_is_healthy_not_a_moment_early_and_goes_down_in_reverse() {
+    let spec = sandboxed("init-1 init-2 | app<db:healthy db+copy web<app");
+    let engine = engine_for(&spec);
+    let init = Script { runs_for: Some(SECOND), ..obeys() };
+    engine.script("init-1", init.clone());
+    engine.script("init-2", init);
+    engine.script("db", Script { health: Some((3 * SECOND, true)), ..obeys() });
+    engine.script("web", Script { health: Some((2 * SECOND, true)), ..obeys() });
+    let manager = Manager::start(&engine, &spec);
+    manager.told("healthy").await;
+    assert!(engine.story().last().is_some_and(|last| last.at >= 7 * SECOND), "two inits, then two checks");
+    manager.stop();
+    let outcome = manager.end().await;
+    assert_eq!((outcome.status, outcome.left), (0, vec![]));
+
+    let story = engine.story();
+    assert_eq!(tellings(&story), ["starting", "healthy", "stopping", "exit 0"]);
+    let order = [
+        What::Created("pod.pause".into()),
+        What::Started("pod.pause".into()),
+        What::Started("pod.podlike.init-1".into()),
+        What::Ended("pod.podlike.init-1".into(), 0),
+        What::Created("pod.podlike.init-2".into()),
+        What::Ended("pod.podlike.init-2".into(), 0),
+        What::Copied("pod.podlike.db".into()),
+        What::Started("pod.podlike.db".into()),
+        What::Started("pod.podlike.app".into()),
+        What::Started("pod.podlike.web".into()),
+        told("healthy"),
+        told("exit 0"),
+        What::Ended("pod.podlike.web".into(), 143),
+        What::Ended("pod.podlike.app".into(), 143),
+        What::Ended("pod.podlike.db".into(), 143),
+        called("remove pod.pause"),
+    ];
+    let places: Vec<usize> = order.iter().map(|what| at(&story, what)).collect();
+    assert!(places.is_sorted(), "{places:?}\n{}", script(&story));
+    let overlaps =
+        at(&story, &called("create pod.podlike.init-1")) < at(&story, &What::Started("pod.pause".into()));
+    assert!(overlaps, "creation overlaps with the start of the sandbox\n{}", script(&story));
+    all_gone(&engine, &spec);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_component_that_crashes_takes_the_pod_down_with_its_status() {
+    for status in [1, 3, 137, 255, 0] {
+        let spec = sandboxed("app<db db web");
+        let engine = engine_for(&spec);
+        engine.script("app", Script { runs_for: Some(5 * SECOND), status, ..obeys() });
+        let manager = Manager::start(&engine, &spec);
+        let outcome = manager.end().await;
+        assert_eq!(i64::from(outcome.status), status);
+        let exit = format!("exit {status}");
+        assert_eq!(tellings(&engine.story()), ["starting", "healthy", "stopping", &exit]);
+        all_gone(&engine, &spec);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_init_component_that_fails_ends_the_pod_before_any_component_is_created() {
+    let spec = sandboxed("init-1 init-2 | app");
+    let engine = engine_for(&spec);
+    engine.script("init-1", Script { runs_for: Some(SECOND), status: 255, ..obeys() });
+    let outcome = Manager::start(&engine, &spec).end().await;
+    assert_eq!(outcome.status, 255);
+    let calls = engine.calls();
+    assert!(
+        !calls.iter().any(|call| call.starts_with("create pod.podlike.app") || call.contains("init-2")),
+        "{calls:?}"
+    );
+    all_gone(&engine, &spec);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_that_is_not_there_ends_the_pod_with_127_and_the_engines_words() {
+    let spec = sandboxed("app db");
+    let engine = engine_for(&spec);
+    engine.script("app", Script { start_fails: Some(127), ..obeys() });
+    let outcome = Manager::start(&engine, &spec).end().await;
+    assert_eq!(outcome.status, 127);
+    all_gone(&engine, &spec);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_creation_rolls_everything_back() {
+    let spec = sandboxed("app db<app web");
+    let engine = engine_for(&spec);
+    engine.fault("create pod.podlike.db", 1, EngineError::Refused("invalid mount".into()), false);
+    let outcome = Manager::start(&engine, &spec).end().await;
+    assert_eq!(outcome.status, 125);
+    assert!(!tellings(&engine.story()).contains(&"healthy"));
+    all_gone(&engine, &spec);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_image_is_pulled_and_one_that_cannot_be_had_ends_the_pod() {
+    let spec = sandboxed("app db");
+    let engine = Fake::with_images(&[PAUSE_IMAGE, "db"]);
+    let manager = Manager::start(&engine, &spec);
+    manager.told("healthy").await;
+    manager.stop();
+    assert_eq!(manager.end().await.status, 0);
+    assert_eq!(engine.calls().iter().filter(|call| call.starts_with("pull")).count(), 1);
+    all_gone(&engine, &spec);
+
+    for words in [EngineError::Refused("denied".into()), EngineError::NotFound("manifest unknown".into())] {
+        let engine = Fake::with_images(&[PAUSE_IMAGE, "db"]);
+        engine.fault("pull app", 1, words, false);
+        assert_eq!(Manager::start(&engine, &spec).end().await.status, 125);
+        all_gone(&engine, &spec);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn pull_pulls_every_image_once() {
+    let spec = PodSpec { pull_always: true, ..sandboxed("init-1 | app db") };
+    let engine = engine_for(&spec);
+    engine.script("init-1", Script { runs_for: Some(SECOND), ..obeys() });
+    let manager = Manager::start(&engine, &spec);
+    manager.told("healthy").await;
+    let mut pulls: Vec<String> = engine.calls().into_iter().filter(|call| call.starts_with("pull")).collect();
+    pulls.sort();
+    assert_eq!(pulls, ["pull app", "pull db", "pull init-1"]);
+    manager.stop();
+    assert_eq!(manager.end().await.status, 0);
+    all_gone(&engine, &spec);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_during_a_pull_that_hangs_is_over_at_once() {
+    let spec = sandboxed("app db");
+    let engine = Fake::with_images(&[PAUSE_IMAGE, "db"]);
+    engine.hang("pull app");
+    let manager = Manager::start(&engine, &spec);
+    sleep(60 * SECOND).await;
+    let asked = Instant::now();
+    manager.stop();
+    let outcome = manager.end().await;
+    assert_eq!((outcome.status, outcome.left), (0, vec![]));
+    assert!(asked.elapsed() < MOMENT, "{:?}", asked.elapsed());
+    all_gone(&engine, &spec);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_during_a_creation_that_hangs_is_answered_at_once_and_bounded() {
+    let spec = sandboxed("app db");
+    let engine = engine_for(&spec);
+    engine.hang("create pod.podlike.app");
+    let manager = Manager::start(&engine, &spec);
+    sleep(60 * SECOND).await;
+    let asked = Instant::now();
+    manager.stop();
+    manager.told("exit 0").await;
+    assert!(asked.elapsed() < MOMENT, "{:?}", asked.elapsed());
+    let outcome = manager.end().await;
+    assert_eq!(outcome.status, 0);
+    assert_eq!(outcome.left, ["pod.podlike.app"], "it may yet come to be");
+    assert!(asked.elapsed() < 39 * SECOND, "{:?}", asked.elapsed());
+    let story = engine.story();
+    let gone = &story[at(&story, &What::Removed("pod.pause".into()))];
+    assert!(gone.at < 61 * SECOND, "what can be removed is removed at once\n{}", script(&story));
+    all_gone(&engine, &spec);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_hangs_does_not_keep_the_pod_past_its_time() {
+    let spec = sandboxed("app<db db");
+    let engine = engine_for(&spec);
+    engine.hang("start pod.podlike.app");
+    let manager = Manager::start(&engine, &spec);
+    sleep(60 * SECOND).await;
+    let asked = Instant::now();
+    manager.stop();
+    let outcome = manager.end().await;
+    assert_eq!((outcome.status, outcome.left), (0, vec![]));
+    assert!(asked.elapsed() < spec.stop_timeout + MOMENT, "{:?}", asked.elapsed());
+    all_gone(&engine, &spec);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removal_that_hangs_is_given_up_and_named() {
+    let spec = sandboxed("app db");
+    let engine = engine_for(&spec);
+    engine.hang("remove pod.podlike.app");
+    let manager = Manager::start(&engine, &spec);
+    manager.told("healthy").await;
+    let asked = Instant::now();
+    manager.stop();
+    let outcome = manager.end().await;
+    assert_eq!((outcome.status, outcome.left), (0, vec!["pod.podlike.app".to_owned()]));
+    let took = asked.elapsed();
+    assert!(took >= 38 * SECOND && took < 38 * SECOND + MOMENT, "{took:?}");
+    assert_eq!(engine.names(), ["pod.podlike.app"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_during_an_init_component_ends_it_and_nothing_comes_after_it() {
+    let spec = sandboxed("init-1 init-2 | app");
+    let engine = engine_for(&spec);
+    let manager = Manager::start(&engine, &spec);
+    sleep(10 * SECOND).await;
+    let asked = Instant::now();
+    manager.stop();
+    assert_eq!(manager.end().await.status, 0);
+    assert!(asked.elapsed() < MOMENT, "{:?}", asked.elapsed());
+    let calls = engine.calls();
+    assert!(calls.contains(&"stop pod.podlike.init-1 8000ms".to_owned()), "{calls:?}");
+    assert!(!calls.iter().any(|call| call.starts_with("create") && call.ends_with("app")), "{calls:?}");
+    all_gone(&engine, &spec);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_before_the_first_listing_still_finds_what_an_earlier_manager_made() {
+    let spec = sandboxed("app");
+    let engine = engine_for(&spec);
+    let first = Manager::start(&engine, &spec);
+    first.told("healthy").await;
+    first.kill();
+    let second = Manager::start(&engine, &spec);
+    second.stop();
+    assert_eq!(second.end().await.status, 0);
+    all_gone(&engine, &spec);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exit_that_a_broken_event_stream_missed_is_found_by_the_listing_that_follows() {
+    let spec = sandboxed("app db");
+    let engine = engine_for(&spec);
+    let manager = Manager::start(&engine, &spec);
+    manager.told("healthy").await;
+    sleep(60 * SECOND).await;
+    engine.cut_events();
+    engine.kill_by_name("pod.podlike.app");
+    let killed = Instant::now();
+    assert_eq!(manager.end().await.status, 137);
+    assert!(killed.elapsed() < SECOND, "{:?}", killed.elapsed());
+    all_gone(&engine, &spec);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_running_component_that_is_removed_unseen_ends_the_pod_and_is_not_made_again() {
+    for name in ["pod.podlike.app", "pod.pause"] {
+        let spec = PodSpec { namespaces: ipc_only(), ..sandboxed("app db") };
+        let engine = engine_for(&spec);
+        let manager = Manager::start(&engine, &spec);
+        manager.told("healthy").await;
+        engine.cut_events();
+        engine.remove_by_name(name);
+        assert_eq!(manager.end().await.status, 137, "{name}");
+        let story = engine.story();
+        let made = story.iter().filter(|moment| moment.what == What::Created(name.into())).count();
+        assert_eq!(made, 1, "{name}\n{}", script(&story));
+        all_gone(&engine, &spec);
+    }
+}
+
+/// A sandbox whose end takes no process along.
+fn ipc_only() -> crate::pod::placement::Namespaces {
+    let mut namespaces = sandboxed("app").namespaces;
+    namespaces.pid = None;
+    namespaces
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_prune_of_ended_init_components_leaves_the_pod_alone_also_for_the_next_manager() {
+    let spec = sandboxed("init-1 init-2 | app");
+    let engine = engine_for(&spec);
+    for init in ["init-1", "init-2"] {
+        engine.script(init, Script { runs_for: Some(SECOND), ..obeys() });
+    }
+    let manager = Manager::start(&engine, &spec);
+    manager.told("healthy").await;
+    engine.remove_by_name("pod.podlike.init-1");
+    engine.remove_by_name("pod.podlike.init-2");
+    sleep(60 * SECOND).await;
+    assert_eq!(tellings(&engine.story()), ["starting", "healthy"]);
+    manager.kill();
+    let next = Manager::start(&engine, &spec);
+    sleep(60 * SECOND).await;
+    assert_eq!(tellings(&engine.story()), ["starting", "healthy", "starting", "healthy"]);
+    next.stop();
+    assert_eq!(next.end().await.status, 0);
+    let story = engine.story();
+    let inits =
+        story.iter().filter(|moment| matches!(&moment.what, What::Started(name) if name.contains("init")));
+    assert_eq!(inits.count(), 2, "\n{}", script(&story));
+    assert_eq!(engine.names(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_cannot_be_reached_at_the_start_ends_the_pod_with_69_after_30_seconds() {
+    for call in ["events", "list"] {
+        let spec = sandboxed("app");
+        let engine = engine_for(&spec);
+        engine.fault(call, u32::MAX, unreachable(), false);
+        let began = Instant::now();
+        let outcome = Manager::start(&engine, &spec).end().await;
+        assert_eq!((outcome.status, outcome.left), (69, vec![]), "{call}");
+        assert!(
+            began.elapsed() >= 30 * SECOND && began.elapsed() < 30 * SECOND + MOMENT,
+            "{:?}",
+            began.elapsed()
+        );
+
+        let engine = engine_for(&spec);
+        engine.hang(call);
+        let began = Instant::now();
+        assert_eq!(Manager::start(&engine, &spec).end().await.status, 69, "{call} hangs");
+        assert!(
+            began.elapsed() >= 30 * SECOND && began.elapsed() < 30 * SECOND + MOMENT,
+            "{:?}",
+            began.elapsed()
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_comes_back_within_30_seconds_is_waited_for() {
+    let spec = sandboxed("app");
+    let engine = engine_for(&spec);
+    // 100 ms, doubling to 5 s: the ninth attempt comes after 22 s.
+    engine.fault("events", 8, unreachable(), false);
+    let manager = Manager::start(&engine, &spec);
+    manager.told("healthy").await;
+    assert!(engine.story().last().is_some_and(|last| last.at > 15 * SECOND));
+    manager.stop();
+    assert_eq!(manager.end().await.status, 0);
+    all_gone(&engine, &spec);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_engine_that_does_not_answer_one_call_for_30_seconds_ends_the_pod_with_69() {
+    let spec = sandboxed("app db");
+    let engine = engine_for(&spec);
+    engine.fault("create pod.podlike.app", u32::MAX, unreachable(), false);
+    let began = Instant::now();
+    assert_eq!(Manager::start(&engine, &spec).end().await.status, 69);
+    assert!(began.elapsed() >= 30 * SECOND && began.elapsed() < 33 * SECOND, "{:?}", began.elapsed());
+    all_gone(&engine, &spec);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_running_pod_outlives_an_engine_that_is_away_for_long() {
+    let spec = sandboxed("app db");
+    let engine = engine_for(&spec);
+    let manager = Manager::start(&engine, &spec);
+    manager.told("healthy").await;
+    engine.fault("events", 40, unreachable(), false);
+    engine.cut_events();
+    sleep(600 * SECOND).await;
+    assert_eq!(tellings(&engine.story()), ["starting", "healthy"]);
+    engine.kill_by_name("pod.podlike.app");
+    assert_eq!(manager.end().await.status, 137, "and it is watched again");
+    all_gone(&engine, &spec);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_component_that_ignores_its_stop_signal_is_killed_at_the_deadline() {
+    let spec = sandboxed("app<db db web<app");
+    let engine = engine_for(&spec);
+    for image in ["web", "app"] {
+        engine.script(image, Script { stops_in: None, ..obeys() });
+    }
+    let manager = Manager::start(&engine, &spec);
+    manager.told("healthy").await;
+    let asked = Instant::now();
+    manager.stop();
+    let outcome = manager.end().await;
+    assert_eq!((outcome.status, outcome.left), (0, vec![]));
+    let took = asked.elapsed();
+    assert!(took >= 8 * SECOND && took < 8 * SECOND + MOMENT, "{took:?}");
+    all_gone(&engine, &spec);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_component_with_a_grace_of_its_own_leaves_time_to_those_after_it() {
+    let mut spec = sandboxed("db web<db");
+    spec.components[1].stop_grace = Some(2 * SECOND);
+    let engine = engine_for(&spec);
+    engine.script("web", Script { stops_in: None, ..obeys() });
+    engine.script("db", Script { stops_in: Some(3 * SECOND), ..obeys() });
+    let manager = Manager::start(&engine, &spec);
+    manager.told("healthy").await;
+    let asked = Instant::now();
+    manager.stop();
+    assert_eq!(manager.end().await.status, 0);
+    let took = asked.elapsed();
+    assert!(took >= 5 * SECOND && took < 5 * SECOND + MOMENT, "{took:?}");
+    let story = engine.story();
+    at(&story, &What::Ended("pod.podlike.web".into(), 137));
+    at(&story, &What::Ended("pod.podlike.db".into(), 143));
+    all_gone(&engine, &spec);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_answer_to_any_call_whether_the_engine_acted_or_not_changes_nothing_in_the_end() {
+    let calls = [
+        "events",
+        "list",
+        "pull web",
+        "create pod.pause",
+        "start pod.pause",
+        "inspect pod.pause",
+        "create pod.podlike.init-1",
+        "start pod.podlike.init-1",
+        "inspect pod.podlike.init-1",
+        "create pod.podlike.app",
+        "copy pod.podlike.app /",
+        "start pod.podlike.app",
+        "inspect pod.podlike.app",
+        "create pod.podlike.web",
+        "stop pod.podlike.web 8000ms",
+        "remove pod.podlike.web",
+        "remove pod.podlike.init-1",
+        "remove pod.pause",
+    ];
+    for call in calls {
+        for acts in [true, false] {
+            for times in [1, 2] {
+                let spec = sandboxed("init-1 | app+copy web<app");
+                let engine = Fake::with_images(&[PAUSE_IMAGE, "init-1", "app"]);
+                engine.script("init-1", Script { runs_for: Some(SECOND), ..obeys() });
+                engine.fault(call, times, unreachable(), acts);
+                let manager = Manager::start(&engine, &spec);
+                manager.told("healthy").await;
+                // Long enough for a setback that was not forgotten to do harm.
+                sleep(100 * SECOND).await;
+                engine.cut_events();
+                sleep(100 * SECOND).await;
+                manager.stop();
+                let outcome = manager.end().await;
+                let case = format!("{call}, acts: {acts}, {times} times");
+                assert_eq!((outcome.status, outcome.left), (0, vec![]), "{case}");
+                let story = engine.story();
+                at(&story, &called(call));
+                assert_eq!(tellings(&story), ["starting", "healthy", "stopping", "exit 0"], "{case}");
+                all_gone(&engine, &spec);
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_creation_whose_answer_is_lost_while_the_pod_ends_leaves_nothing() {
+    let spec = pod("app");
+    let engine = engine_for(&spec);
+    engine.fault("create pod.podlike.app", 1, unreachable(), true);
+    let manager = Manager::start(&engine, &spec);
+    while !engine.has(&called("create pod.podlike.app")) {
+        sleep(Duration::from_micros(100)).await;
+    }
+    manager.stop();
+    assert_eq!(manager.end().await.status, 0);
+    all_gone(&engine, &spec);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kill_of_the_sandbox_by_hand_ends_the_pod_with_its_status() {
+    let spec = sandboxed("app db");
+    let engine = engine_for(&spec);
+    let manager = Manager::start(&engine, &spec);
+    manager.told("healthy").await;
+    engine.kill_by_name("pod.pause");
+    assert_eq!(manager.end().await.status, 137);
+    assert_eq!(tellings(&engine.story()), ["starting", "healthy", "stopping", "exit 137"]);
+    all_gone(&engine, &spec);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_earlier_run_left_is_removed_before_anything_is_created() {
+    let spec = pod("app db");
+    let engine = engine_for(&spec);
+    let ended = Status::Exited(Exit { status: 0, ..Exit::default() });
+    engine.plant(leftover(&spec, "app"), Status::Running { health: Health::None });
+    engine.plant(leftover(&spec, "db"), ended);
+    let manager = Manager::start(&engine, &spec);
+    manager.told("healthy").await;
+    let story = engine.story();
+    let created = story.iter().position(|moment| matches!(moment.what, What::Created(_)));
+    for name in ["pod.podlike.app", "pod.podlike.db"] {
+        assert!(Some(at(&story, &What::Removed(name.into()))) < created, "{name}\n{}", script(&story));
+    }
+    manager.stop();
+    assert_eq!(manager.end().await.status, 0);
+    assert_eq!(engine.names(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_a_stranger_holds_ends_the_pod_with_125_and_the_stranger_stays() {
+    let spec = sandboxed("app db");
+    let engine = engine_for(&spec);
+    let mut stranger = leftover(&spec, "app");
+    stranger.labels.clear();
+    engine.plant(stranger, Status::Running { health: Health::None });
+    let outcome = Manager::start(&engine, &spec).end().await;
+    assert_eq!((outcome.status, outcome.left), (125, vec![]));
+    assert_eq!(engine.names(), ["pod.podlike.app"]);
+    assert_eq!(engine.calls().iter().filter(|call| *call == "create pod.podlike.app").count(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unhealthy_component_makes_the_pod_unhealthy_and_keeps_it_running() {
+    let spec = sandboxed("app db");
+    let engine = engine_for(&spec);
+    engine.script("app", Script { health: Some((SECOND, false)), ..obeys() });
+    let manager = Manager::start(&engine, &spec);
+    manager.told("unhealthy").await;
+    sleep(60 * SECOND).await;
+    assert_eq!(tellings(&engine.story()), ["starting", "unhealthy"]);
+    manager.stop();
+    assert_eq!(manager.end().await.status, 0);
+    all_gone(&engine, &spec);
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_for_a_component_that_turns_unhealthy_ends_the_pod_with_1() {
+    let spec = sandboxed("app<db:healthy db");
+    let engine = engine_for(&spec);
+    engine.script("db", Script { health: Some((SECOND, false)), ..obeys() });
+    assert_eq!(Manager::start(&engine, &spec).end().await.status, 1);
+    assert!(!engine.has(&called("start pod.podlike.app")));
+    all_gone(&engine, &spec);
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_for_the_health_of_one_without_a_check_ends_the_pod_with_64() {
+    let spec = sandboxed("app<db:healthy db");
+    let engine = engine_for(&spec);
+    assert_eq!(Manager::start(&engine, &spec).end().await.status, 64);
+    assert!(!engine.has(&called("start pod.podlike.app")));
+    all_gone(&engine, &spec);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_verdict_outlives_the_manager_that_gave_it() {
+    let spec = sandboxed("app db");
+    let engine = engine_for(&spec);
+    engine.script("app", Script { runs_for: Some(SECOND), status: 3, ..obeys() });
+    engine.hang("stop pod.podlike.db 8000ms");
+    let first = Manager::start(&engine, &spec);
+    first.told("exit 3").await;
+    first.kill();
+    let second = Manager::start(&engine, &spec);
+    second.resume_stop(3);
+    assert_eq!(second.end().await.status, 3);
+    all_gone(&engine, &spec);
+}
