@@ -1,5 +1,5 @@
 //! `pause`: PID 1 of the container whose namespaces a pod shares. This library is its pure half; it is also what a
-//! manager needs to talk to it: [`control`], [`health`], [`env`].
+//! manager needs to talk to it: [`control`], [`health`], [`mod@env`].
 //!
 //! # Layout
 //! ```text

@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{Read, Write, pipe};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 use pause::control::{Frame, MAX_TEXT};
 use pause::health::Health;
 
-use crate::stage::{Pod, Stage, bytes_of, switches_of, until, within};
+use crate::stage::{Pod, Stage, bytes_of, program, switches_of, until, within};
 
 fn bare() -> Pod {
     Stage::new(&[]).stdin(Stdio::piped()).start()
@@ -230,6 +230,44 @@ fn an_output_that_nobody_reads_any_more_drops_the_text_and_nothing_else() {
     pod.send(Frame::Health(Health::Healthy));
     pod.until_health("pause healthy");
     pod.send(Frame::Exit(0));
+    assert_eq!(pod.wait(), 0);
+}
+
+/// PID 1 is spared by SIGPIPE anyway; one that is not has to block it.
+#[test]
+fn an_output_that_nobody_reads_any_more_does_not_kill_one_that_is_not_pid_1() {
+    let (reader, writer) = pipe().expect("a pipe");
+    drop(reader);
+    let (input, mut to_input) = pipe().expect("a pipe");
+    to_input.write_all(&bytes_of(Frame::Out(b"to nobody\n"))).expect("there is room");
+    to_input.write_all(&bytes_of(Frame::Exit(6))).expect("there is room");
+    let output = Command::new(program()).stdin(input).stdout(writer).output().expect("it runs");
+    assert_eq!(output.status.code(), Some(6), "{output:?}");
+    let words = "pause: not PID 1: zombies of other processes are not reaped here\n";
+    assert_eq!(String::from_utf8_lossy(&output.stderr), words);
+}
+
+#[test]
+fn a_terminal_that_is_stuck_does_not_hold_up_term() {
+    let (stage, terminal) = Stage::new(&[]).on_a_terminal();
+    let mut pod = stage.stdin(Stdio::piped()).start();
+    stick(&mut pod);
+    pod.signal(Signal::SIGTERM);
+    assert_eq!(pod.wait(), 0);
+    drop(terminal);
+}
+
+#[test]
+fn a_terminal_as_input_is_no_channel() {
+    let (stage, terminal) = Stage::new(&[]).on_a_terminal();
+    let mut pod = stage.start();
+    let mut keyboard = std::fs::File::from(terminal);
+    until_idle(&pod);
+    let before = switches_of(pod.init());
+    keyboard.write_all(b"typed\n").expect("it is typed");
+    assert!(!within(Duration::from_millis(300), || switches_of(pod.init()) != before), "it looked");
+    // Ctrl-C.
+    keyboard.write_all(b"\x03").expect("it is typed");
     assert_eq!(pod.wait(), 0);
 }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{self, Signal};
 
-use crate::stage::{SAY_EXIT_7, SAY_HEALTHY, Stage, until};
+use crate::stage::{SAY_EXIT_7, SAY_HEALTHY, Stage, is_zombie, until};
 
 /// A life says which one it is, and what it was told.
 const BORN: &str = "echo born stop=$TANDEM_STOP";
@@ -117,13 +117,24 @@ fn the_life_that_cleans_up_need_not_know_the_verdict() {
 }
 
 #[test]
-fn a_verdict_just_before_the_end_is_not_lost() {
-    // Both the frame and SIGCHLD are there when pause looks.
-    let script = format!("read -r _; {SAY_EXIT_7}; kill -9 $$");
-    for _ in 0..20 {
-        let mut pod = Stage::supervising(&script).start();
-        assert_eq!(pod.wait(), 7);
-    }
+fn what_was_said_just_before_the_end_is_not_lost() {
+    // More than pause reads at once, and all of it is there before pause learns of the end.
+    let script = format!(
+        "[ \"$TANDEM_STOP\" = 1 ] && kill -9 $$; echo ready; read -r _ < \"$0\"; \
+         i=0; while [ $i -lt 1000 ]; do {SAY_HEALTHY}; i=$((i+1)); done; {SAY_EXIT_7}; kill -9 $$"
+    );
+    let directory = crate::stage::Directory::new();
+    let fifo = directory.join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("a FIFO");
+    let mut pod = Stage::new(&["--", "/bin/sh", "-c", &script, fifo.to_str().expect("a path")]).start();
+    pod.out.until_contains("ready");
+    let child = pod.child();
+    pod.signal(Signal::SIGSTOP);
+    std::fs::write(&fifo, "go\n").expect("the child reads");
+    until("the child has ended", || is_zombie(child));
+    pod.signal(Signal::SIGCONT);
+    assert_eq!(pod.wait(), 7);
+    assert!(!pod.err.at_end().contains("in 100 ms"), "the verdict came first: no back-off");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Signals, and what else a process inherits: what reaches the child, and what it starts with.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
 
 use nix::sys::signal::Signal;
@@ -47,6 +48,27 @@ fn a_signal_reaches_the_child_and_nothing_else_of_its_group() {
 }
 
 #[test]
+fn ctrl_c_on_a_terminal_reaches_the_child_once() {
+    let script = format!(
+        "n=0; trap 'n=$((n+1))' INT; trap 'echo counted $n; exit 0' USR1; {SAY_HEALTHY}; while :; do sleep 1000 & wait; done"
+    );
+    let (stage, terminal) = Stage::supervising(&script).on_a_terminal();
+    let mut pod = stage.start();
+    pod.until_health("pause healthy");
+    let child = pod.child();
+    let mut terminal = fs::File::from(terminal);
+    terminal.write_all(b"\x03").expect("it is typed");
+    pod.until_health("pause stopping");
+    until("the child has no signal before it", || set_of(child, "ShdPnd") == 0);
+    assert_eq!(set_of(child, "SigPnd"), 0);
+    pod.signal(Signal::SIGUSR1);
+    assert_eq!(pod.wait(), 0);
+    let mut screen = [0; 256];
+    let length = terminal.read(&mut screen).expect("the screen");
+    assert!(String::from_utf8_lossy(&screen[..length]).contains("counted 1\r\n"), "{:?}", &screen[..length]);
+}
+
+#[test]
 fn the_child_starts_as_a_fresh_process_expects() {
     let mut pod = Stage::supervising("cat /proc/self/status").start();
     assert_eq!(pod.wait(), 0);
@@ -82,10 +104,13 @@ fn the_child_has_a_session_of_its_own_and_four_descriptors() {
     let child = pod.child();
     assert_eq!(nix::unistd::getsid(Some(child)), Ok(child));
     assert_eq!(nix::unistd::getpgid(Some(child)), Ok(child));
-    let entries = fs::read_dir(format!("/proc/{child}/fd")).expect("its descriptors");
-    let mut fds: Vec<_> = entries.map(|entry| entry.expect("one of them").file_name()).collect();
-    fds.sort();
-    assert_eq!(fds, ["0", "1", "2", "3"]);
+    // While it is being loaded it opens more by itself.
+    until("it has these four", || {
+        let entries = fs::read_dir(format!("/proc/{child}/fd")).expect("its descriptors");
+        let mut fds: Vec<_> = entries.map(|entry| entry.expect("one of them").file_name()).collect();
+        fds.sort();
+        fds == ["0", "1", "2", "3"]
+    });
 }
 
 #[test]

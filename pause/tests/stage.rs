@@ -6,6 +6,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -14,6 +15,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+use nix::libc;
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
 use pause::control::{Frame, encode};
@@ -168,6 +171,7 @@ pub(crate) struct Stage {
     stdin: Option<Stdio>,
     stdout: Option<Stdio>,
     blocked: Option<Signal>,
+    terminal: bool,
 }
 
 impl Stage {
@@ -185,7 +189,7 @@ impl Stage {
 
     /// Any program.
     pub(crate) fn of(args: Vec<OsString>) -> Self {
-        Self { args, before: vec![], env: vec![], stdin: None, stdout: None, blocked: None }
+        Self { args, before: vec![], env: vec![], stdin: None, stdout: None, blocked: None, terminal: false }
     }
 
     /// Words of a command that runs the program in its own place.
@@ -209,6 +213,14 @@ impl Stage {
         self
     }
 
+    /// It is started on a terminal of its own: what is returned is the keyboard and the screen.
+    pub(crate) fn on_a_terminal(mut self) -> (Self, OwnedFd) {
+        let terminal = nix::pty::openpty(None, None).expect("a terminal");
+        self.terminal = true;
+        let again = terminal.slave.try_clone().expect("a descriptor");
+        (self.stdin(terminal.slave).stdout(again), terminal.master)
+    }
+
     /// It is started with this signal blocked.
     pub(crate) fn blocking(mut self, signal: Signal) -> Self {
         self.blocked = Some(signal);
@@ -225,13 +237,19 @@ impl Stage {
         command.args(&self.before).args(&self.args).envs(self.env);
         command.stdin(self.stdin.unwrap_or_else(Stdio::null));
         command.stdout(self.stdout.unwrap_or_else(Stdio::piped)).stderr(Stdio::piped());
-        let blocked = self.blocked;
+        // It says where the program is found, and only to the tests.
+        command.env_remove("TANDEM_DIST");
+        let (blocked, terminal) = (self.blocked, self.terminal);
         // SAFETY: only system calls that a signal handler may make, too.
         unsafe {
             command.pre_exec(move || {
                 if let Some(signal) = blocked {
                     let set = nix::sys::signal::SigSet::from(signal);
                     set.thread_block()?;
+                }
+                if terminal {
+                    nix::unistd::setsid()?;
+                    Errno::result(libc::ioctl(1, libc::TIOCSCTTY, 0))?;
                 }
                 Ok(())
             });
