@@ -190,7 +190,14 @@ async fn specify(
 ) -> Result<PodSpec, Refusal> {
     let mut faults: Vec<String> = Vec::new();
     let host_socket = socket.map(|path| host_path(task, path));
-    let definition = match source::labels::definition(task, &Disk, host_socket.as_deref()) {
+    let around = source::labels::Surroundings {
+        task,
+        files: &Disk,
+        host_socket: host_socket.as_deref(),
+        share_volumes: args.volumes,
+        allow_engine_socket: false,
+    };
+    let definition = match source::labels::read(&around) {
         Ok((definition, warnings)) => {
             for warning in warnings {
                 warn!("{warning}");
@@ -222,18 +229,7 @@ async fn specify(
         }
     };
     namespaces.cgroup_parent = discover::cgroup_parent(info, &discover::own_cgroups(), task);
-    let mut spec = pod_of(args, task, definition, namespaces);
-    if args.volumes {
-        let shared = source::lower::shared_mounts(task, host_socket.as_deref());
-        for member in spec.init.iter_mut().chain(&mut spec.components) {
-            let own = &mut member.container;
-            let taken = |target: &str| {
-                own.mounts.iter().any(|mount| mount.target == target) || own.tmpfs.contains_key(target)
-            };
-            let more: Vec<_> = shared.iter().filter(|mount| !taken(&mount.target)).cloned().collect();
-            own.mounts.extend(more);
-        }
-    }
+    let spec = pod_of(args, task, definition, namespaces);
     faults.extend(waits_in_vain(&spec, engine).await);
     if faults.is_empty() {
         return Ok(spec);
