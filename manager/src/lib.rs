@@ -1,4 +1,28 @@
-//! Runs pods on the Docker Engine.
+//! `manager`: runs pods on the Docker Engine. One Swarm task, or any container with the labels of a pod,
+//! becomes a group of containers that share its network.
+//!
+//! # Layout
+//! One direction, one loop:
+//! ```text
+//! labels --source::load--> Raw --source::lower--> PodSpec (desired) --.
+//!                                                                     v
+//! engine --list + events--> run::watch --Observation--> Observed --> plan(now) --> Plan --execute--> engine
+//!    ^                                                               |                              |
+//!    '------------- results come back only as new observations <-----|------------------------------'
+//!                                                                    '--> health (to pause), wake_at (timer),
+//!                                                                         outcome (exit status)
+//! ```
+//! | module | | knows |
+//! |---|---|---|
+//! | [`cli`] | pure | the command line |
+//! | [`exit`] | pure | the exit statuses |
+//! | [`pod`] | pure | the core: what a pod is, what is true of it, what to do next. `std` and itself only |
+//! | [`source`] | pure, but `load` | what the user wrote, to a [`pod::spec::Definition`] |
+//! | [`engine`] | I/O | the only door to Docker; `bollard` is named nowhere else |
+//! | [`run`] | I/O | tasks, time, signals, privileges |
+//!
+//! Arrows point inward: `run -> {pod, engine, source}`, `engine -> pod`, `source -> pod`; never back. A
+//! file that touches files, the environment or the clock says so in its first line (`clippy.toml`).
 
 #![forbid(unsafe_code)]
 
