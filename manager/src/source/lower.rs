@@ -206,28 +206,33 @@ fn variables(
 
 /// The engine's name of a volume that a component calls `name`; the candidates where there are several.
 fn engine_volume(task: &TaskContainer, name: &str) -> Result<String, BTreeSet<String>> {
-    let volumes = || task.mounts.iter().filter_map(|mount| Some((mount.volume.as_deref()?, &mount.labels)));
-    let label =
+    let is =
         |labels: &BTreeMap<String, String>, key: &str| labels.get(key).is_some_and(|value| value == name);
-    let in_stack = |volume: &str, labels: &BTreeMap<String, String>| {
-        let short =
-            labels.get(STACK).and_then(|stack| volume.strip_prefix(stack.as_str())?.strip_prefix('_'));
-        short == Some(name)
-    };
-    let ways: [&dyn Fn(&str, &BTreeMap<String, String>) -> bool; 4] =
-        [&|volume, _| volume == name, &|_, labels| label(labels, VOLUME_REF), &in_stack, &|_, labels| {
-            label(labels, COMPOSE_VOLUME)
-        }];
-    for way in ways {
-        let mut found: BTreeSet<String> = volumes()
-            .filter(|(volume, labels)| way(volume, labels))
-            .map(|(volume, _)| volume.to_owned())
-            .collect();
-        if found.len() > 1 {
-            return Err(found);
+    // Which of the ways to call a volume it is: a surer one hides the others.
+    let way = |volume: &str, labels: &BTreeMap<String, String>| {
+        let in_stack = || volume.strip_prefix(labels.get(STACK)?.as_str())?.strip_prefix('_');
+        match () {
+            () if volume == name => Some(0),
+            () if is(labels, VOLUME_REF) => Some(1),
+            () if in_stack() == Some(name) => Some(2),
+            () if is(labels, COMPOSE_VOLUME) => Some(3),
+            () => None,
         }
-        if let Some(found) = found.pop_first() {
-            return Ok(found);
+    };
+    let mut found: BTreeMap<u8, BTreeSet<String>> = BTreeMap::new();
+    for mount in &task.mounts {
+        if let Some(volume) = &mount.volume
+            && let Some(way) = way(volume, &mount.labels)
+        {
+            found.entry(way).or_default().insert(volume.clone());
+        }
+    }
+    if let Some((_, mut surest)) = found.pop_first() {
+        if surest.len() > 1 {
+            return Err(surest);
+        }
+        if let Some(volume) = surest.pop_first() {
+            return Ok(volume);
         }
     }
     // None of the task container's: a volume of that name at the engine, as Podlike had it.
