@@ -105,6 +105,7 @@ struct Inner {
     created: u32,
     began: Option<Instant>,
     hang: BTreeSet<String>,
+    slow: BTreeMap<String, Duration>,
 }
 
 struct Container {
@@ -146,6 +147,11 @@ impl Fake {
     /// This call never comes back.
     pub(crate) fn hang(&self, call: &str) {
         self.lock().hang.insert(call.to_owned());
+    }
+
+    /// This call takes so long before the engine acts.
+    pub(crate) fn slow(&self, call: &str, takes: Duration) {
+        self.lock().slow.insert(call.to_owned(), takes);
     }
 
     /// A connection of its own, for another client that dies in its n-th call (0: never), which the
@@ -242,10 +248,12 @@ impl Fake {
         if self.line.dead.load(Relaxed) {
             std::future::pending::<()>().await;
         }
-        let hangs = {
+        let (hangs, takes) = {
             let mut inner = self.lock();
             inner.note(What::Called(call.clone()));
-            inner.hang.contains(&call)
+            // Every call gives the others a turn, as the real thing does.
+            let takes = inner.slow.get(&call).copied().unwrap_or(Duration::from_millis(1));
+            (inner.hang.contains(&call), takes)
         };
         if self.line.calls.fetch_add(1, Relaxed) + 1 == self.line.dies_at.load(Relaxed) {
             self.line.dead.store(true, Relaxed);
@@ -257,8 +265,7 @@ impl Fake {
         if hangs {
             std::future::pending::<()>().await;
         }
-        // Every call gives the others a turn, as the real thing does.
-        sleep(Duration::from_millis(1)).await;
+        sleep(takes).await;
         let mut inner = self.lock();
         let Some(fault) = inner.faults.iter_mut().find(|fault| fault.times > 0 && fault.call == call) else {
             return Ok(None);

@@ -18,6 +18,8 @@ use crate::pod::spec::{Condition, Dependency, PodSpec};
 
 /// After a manager's death `pause` waits this long at least.
 const RESPAWN: Duration = Duration::from_millis(100);
+/// What a call that was slow may add to the end of a pod.
+const SLACK: Duration = Duration::from_millis(400);
 
 /// A random pod, and how its containers behave.
 #[derive(Debug, Clone)]
@@ -25,6 +27,7 @@ struct Plot {
     spec: PodSpec,
     scripts: Vec<(String, Script)>,
     images: Vec<String>,
+    slow: Vec<(String, Duration)>,
 }
 
 /// One random component; what it may depend on are those before it.
@@ -37,14 +40,17 @@ struct Part {
     stops_in: Option<u64>,
     grace: Option<u64>,
     has_image: bool,
+    slow_start: u64,
+    slow_create: u64,
 }
 
 fn part() -> impl Strategy<Value = Part> {
     let millis = |most: u64| proptest::option::of(0..most);
     let stops = prop_oneof![4 => (0..1500_u64).prop_map(Some), 1 => Just(None)];
     let flags = (any::<u8>(), any::<u8>(), proptest::bool::weighted(0.2), proptest::bool::weighted(0.8));
-    (flags, millis(3000), stops, proptest::option::of(1..4_u64)).prop_map(
-        |((on, healthy, copies, has_image), health, stops_in, grace)| Part {
+    let slow = prop_oneof![2 => Just(1), 1 => 1..300_u64];
+    (flags, millis(3000), stops, proptest::option::of(1..4_u64), slow.clone(), slow).prop_map(
+        |((on, healthy, copies, has_image), health, stops_in, grace, slow_start, slow_create)| Part {
             on,
             healthy,
             copies,
@@ -52,6 +58,8 @@ fn part() -> impl Strategy<Value = Part> {
             stops_in,
             grace,
             has_image,
+            slow_start,
+            slow_create,
         },
     )
 }
@@ -61,48 +69,58 @@ fn plot(most: usize) -> impl Strategy<Value = Plot> {
     let parts = proptest::collection::vec(part(), 1..=most);
     let names = Just(["a", "b", "c", "d", "e", "f", "g", "h"]).prop_shuffle();
     let inits = proptest::collection::vec(0..1000_u64, 0..=3);
-    let holder = (any::<bool>(), any::<bool>());
-    (parts, names, inits, holder, any::<bool>()).prop_map(|(parts, names, inits, (pid, ipc), pull_always)| {
-        let words = parts
-            .iter()
-            .zip(names)
-            .map(|(part, name)| if part.copies { format!("{name}+copy") } else { name.to_owned() });
-        let init: Vec<String> = (1..=inits.len()).map(|number| format!("init-{number}")).collect();
-        let mut spec = pod(&format!("{} | {}", init.join(" "), words.collect::<Vec<_>>().join(" ")));
-        spec.namespaces.pid = pid.then_some(Holder::Sandbox);
-        spec.namespaces.ipc = ipc.then_some(Holder::Sandbox);
-        spec.pull_always = pull_always;
-        let mut scripts: Vec<(String, Script)> = Vec::new();
-        let mut images = vec![PAUSE_IMAGE.to_owned()];
-        for (place, part) in parts.iter().enumerate() {
-            let on = (0..place).filter(|other| part.on >> other & 1 == 1).map(|other| {
-                let healthy = part.healthy >> other & 1 == 1 && parts[other].health.is_some();
-                let condition = if healthy { Condition::Healthy } else { Condition::Started };
-                Dependency { on: names[other].to_owned(), condition }
-            });
-            let component = spec.components.iter_mut().find(|one| one.name == names[place]);
-            let component = component.expect("every part has its component");
-            component.depends_on = on.collect();
-            component.stop_grace = part.grace.map(Duration::from_secs);
-            scripts.push((
-                component.name.clone(),
-                Script {
-                    health: part.health.map(|millis| (Duration::from_millis(millis), true)),
-                    stops_in: part.stops_in.map(Duration::from_millis),
-                    ..Script::default()
-                },
-            ));
-            if part.has_image {
-                images.push(component.name.clone());
+    let holder = (any::<bool>(), any::<bool>(), 1..300_u64);
+    (parts, names, inits, holder, any::<bool>()).prop_map(
+        |(parts, names, inits, (pid, ipc, slow_sandbox), pull_always)| {
+            let words = parts
+                .iter()
+                .zip(names)
+                .map(|(part, name)| if part.copies { format!("{name}+copy") } else { name.to_owned() });
+            let init: Vec<String> = (1..=inits.len()).map(|number| format!("init-{number}")).collect();
+            let mut spec = pod(&format!("{} | {}", init.join(" "), words.collect::<Vec<_>>().join(" ")));
+            spec.namespaces.pid = pid.then_some(Holder::Sandbox);
+            spec.namespaces.ipc = ipc.then_some(Holder::Sandbox);
+            spec.pull_always = pull_always;
+            let mut scripts: Vec<(String, Script)> = Vec::new();
+            let mut images = vec![PAUSE_IMAGE.to_owned()];
+            let mut slow = vec![(
+                format!("start {}", spec.identity.sandbox_container()),
+                Duration::from_millis(slow_sandbox),
+            )];
+            for (place, part) in parts.iter().enumerate() {
+                let on = (0..place).filter(|other| part.on >> other & 1 == 1).map(|other| {
+                    let healthy = part.healthy >> other & 1 == 1 && parts[other].health.is_some();
+                    let condition = if healthy { Condition::Healthy } else { Condition::Started };
+                    Dependency { on: names[other].to_owned(), condition }
+                });
+                let component = spec.components.iter_mut().find(|one| one.name == names[place]);
+                let component = component.expect("every part has its component");
+                component.depends_on = on.collect();
+                component.stop_grace = part.grace.map(Duration::from_secs);
+                scripts.push((
+                    component.name.clone(),
+                    Script {
+                        health: part.health.map(|millis| (Duration::from_millis(millis), true)),
+                        stops_in: part.stops_in.map(Duration::from_millis),
+                        ..Script::default()
+                    },
+                ));
+                let container = spec.identity.member_container(&component.name);
+                slow.push((format!("start {container}"), Duration::from_millis(part.slow_start)));
+                slow.push((format!("create {container}"), Duration::from_millis(part.slow_create)));
+                if part.has_image {
+                    images.push(component.name.clone());
+                }
             }
-        }
-        for (name, millis) in init.into_iter().zip(inits) {
-            images.push(name.clone());
-            let runs_for = Some(Duration::from_millis(millis));
-            scripts.push((name, Script { runs_for, stops_in: Some(Duration::ZERO), ..Script::default() }));
-        }
-        Plot { spec, scripts, images }
-    })
+            for (name, millis) in init.into_iter().zip(inits) {
+                images.push(name.clone());
+                let runs_for = Some(Duration::from_millis(millis));
+                scripts
+                    .push((name, Script { runs_for, stops_in: Some(Duration::ZERO), ..Script::default() }));
+            }
+            Plot { spec, scripts, images, slow }
+        },
+    )
 }
 
 impl Plot {
@@ -110,6 +128,9 @@ impl Plot {
         let engine = Fake::with_images(&self.images.iter().map(String::as_str).collect::<Vec<_>>());
         for (image, script) in &self.scripts {
             engine.script(image, script.clone());
+        }
+        for (call, takes) in &self.slow {
+            engine.slow(call, *takes);
         }
         engine
     }
@@ -198,7 +219,7 @@ proptest! {
             let outcome = manager.end().await;
             assert_eq!((outcome.status, outcome.left), (0, vec![]));
             let took = asked.elapsed();
-            assert!(took < plot.spec.stop_timeout + RESPAWN, "{took:?}\n{}", script(&engine.story()));
+            assert!(took < plot.spec.stop_timeout + SLACK, "{took:?}\n{}", script(&engine.story()));
             plot.check_end(&engine, &foreign.iter().map(String::as_str).collect::<Vec<_>>());
         });
     }

@@ -144,18 +144,21 @@ pub(super) fn check_laws(spec: &PodSpec, story: &[Moment], foreign: &[&str]) {
     let mut deadline: Option<Duration> = None;
     for (place, moment) in story.iter().enumerate() {
         let runs = |name: &str| matches!(moment.world.get(name), Some(Status::Running { .. }));
-        let done =
-            |name: &str| matches!(moment.world.get(name), Some(Status::Exited(exit)) if exit.status == 0);
         let law = |holds: bool, words: &str| {
             assert!(holds, "{words}: at {:?} in\n{}", moment.what, script(&story[..=place]));
         };
         let past = &story[..place];
+        let done = |name: &str| past.iter().any(|earlier| earlier.what == What::Ended(name.to_owned(), 0));
         let late = deadline.is_some_and(|deadline| moment.at >= deadline);
         match &moment.what {
             What::Called(call) => {
                 let mut words = call.split(' ');
                 let (verb, name) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
                 law(!foreign.contains(&name), "nothing is done to containers of others");
+                if verb == "create" {
+                    let there = name == sandbox || moment.world.contains_key(&sandbox);
+                    law(there || !spec.namespaces.sandbox(), "the sandbox is created first");
+                }
                 if !matches!(verb, "stop" | "remove") || name.is_empty() {
                     continue;
                 }
@@ -203,10 +206,6 @@ pub(super) fn check_laws(spec: &PodSpec, story: &[Moment], foreign: &[&str]) {
                 let copied = past.iter().any(|earlier| earlier.what == What::Copied(name.clone()));
                 law(copied || member.copies.is_empty(), "copies are made before the start");
             }
-            What::Created(name) => {
-                let sandbox_there = *name == sandbox || moment.world.contains_key(&sandbox);
-                law(!spec.namespaces.sandbox() || sandbox_there, "the sandbox is created first");
-            }
             What::Told(words) if words == "healthy" => {
                 law(
                     spec.init.iter().all(|init| done(&container(&init.name))),
@@ -219,7 +218,7 @@ pub(super) fn check_laws(spec: &PodSpec, story: &[Moment], foreign: &[&str]) {
                 law(well, "healthy: every component runs and is healthy");
             }
             What::Told(words) if words.starts_with("exit ") => deadline = Some(moment.at + spec.stop_timeout),
-            What::Copied(_) | What::Ended(..) | What::Removed(_) | What::Told(_) => {}
+            What::Created(_) | What::Copied(_) | What::Ended(..) | What::Removed(_) | What::Told(_) => {}
         }
     }
 }

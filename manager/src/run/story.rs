@@ -424,6 +424,21 @@ async fn a_component_that_ignores_its_stop_signal_is_killed_at_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stop_waits_for_a_start_under_way_before_it_touches_what_that_depends_on() {
+    let spec = sandboxed("app<db db");
+    let engine = engine_for(&spec);
+    engine.slow("start pod.podlike.app", 2 * SECOND);
+    let manager = Manager::start(&engine, &spec);
+    sleep(SECOND).await;
+    manager.stop();
+    assert_eq!(manager.end().await.status, 0);
+    let story = engine.story();
+    let app = at(&story, &What::Ended("pod.podlike.app".into(), 143));
+    assert!(app < at(&story, &What::Ended("pod.podlike.db".into(), 143)), "\n{}", script(&story));
+    all_gone(&engine, &spec);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_component_with_a_grace_of_its_own_leaves_time_to_those_after_it() {
     let mut spec = sandboxed("db web<db");
     spec.components[1].stop_grace = Some(2 * SECOND);
@@ -527,7 +542,8 @@ async fn what_an_earlier_run_left_is_removed_before_anything_is_created() {
     let manager = Manager::start(&engine, &spec);
     manager.told("healthy").await;
     let story = engine.story();
-    let created = story.iter().position(|moment| matches!(moment.what, What::Created(_)));
+    let create = |what: &What| matches!(what, What::Called(call) if call.starts_with("create"));
+    let created = story.iter().position(|moment| create(&moment.what));
     for name in ["pod.podlike.app", "pod.podlike.db"] {
         assert!(Some(at(&story, &What::Removed(name.into()))) < created, "{name}\n{}", script(&story));
     }
