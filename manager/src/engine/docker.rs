@@ -677,6 +677,48 @@ mod tests {
         assert_eq!(requests[3], "DELETE /v1.41/containers/x?v=true&force=true&link=false HTTP/1.1");
     }
 
+    #[tokio::test]
+    async fn no_connection_outlives_its_answer_or_the_interest_in_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("engine.sock");
+        let listener = UnixListener::bind(&path).expect("a socket");
+        let engine = DockerEngine::new(&EngineAddress::Unix(path)).expect("no TLS");
+        let (tell, asked) = tokio::sync::oneshot::channel();
+        // Unlike `canned`, this engine never closes: it waits until the other side does.
+        let server = tokio::spawn(async move {
+            let attached = "HTTP/1.1 200 OK\r\n\r\nfirst".to_owned();
+            let refused = answer("409 Conflict", "{}");
+            for text in
+                [ping("1.41"), answer("200 OK", "{}"), answer("204 No Content", ""), refused, attached]
+            {
+                let (mut stream, _) = listener.accept().await.expect("a connection");
+                assert!(stream.read(&mut [0; 65536]).await.is_ok_and(|length| length > 0));
+                stream.write_all(text.as_bytes()).await.expect("written");
+                let end = timeout(Duration::from_secs(10), stream.read(&mut [0; 16])).await;
+                assert!(end.is_ok_and(|end| end.is_ok_and(|length| length == 0)), "still open after {text}");
+            }
+            // The last request is never answered.
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            assert!(stream.read(&mut [0; 65536]).await.is_ok_and(|length| length > 0));
+            tell.send(()).expect("somebody waits");
+            let end = timeout(Duration::from_secs(10), stream.read(&mut [0; 16])).await;
+            assert!(end.is_ok_and(|end| end.is_ok_and(|length| length == 0)), "the pull goes on");
+        });
+        engine.info().await.expect("an answer");
+        engine.start("x").await.expect("started");
+        engine.start("x").await.expect_err("a conflict");
+        let mut output = engine.attach("x").await.expect("attached");
+        assert_eq!(output.next().await, Some(Ok(Bytes::from_static(b"first"))));
+        drop(output);
+        let mut pull = engine.pull("image");
+        tokio::select! {
+            line = pull.next() => panic!("nobody answers a pull: {line:?}"),
+            asked = asked => asked.expect("the engine lives"),
+        }
+        drop(pull);
+        server.await.expect("every connection was closed");
+    }
+
     #[tokio::test(start_paused = true)]
     async fn an_engine_that_says_nothing_is_unreachable_after_the_limit() {
         let (engine, _server) = canned(vec![String::new()]);
