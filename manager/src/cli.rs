@@ -81,7 +81,13 @@ pub struct RunArgs {
           default_value = "", default_missing_value = "1", hide_default_value = true)]
     pub docker_tls_verify: String,
     /// Folder of `ca.pem`, `cert.pem` and `key.pem`.
-    #[arg(long, env = "DOCKER_CERT_PATH", value_name = "PATH", default_value = "", hide_default_value = true)]
+    #[arg(
+        long,
+        env = "DOCKER_CERT_PATH",
+        value_name = "PATH",
+        default_value = "",
+        hide_default_value = true
+    )]
     pub docker_cert_path: String,
 }
 
@@ -155,14 +161,20 @@ mod tests {
     #[test]
     fn without_arguments_it_runs_with_pids_and_ipc_shared() {
         let args = run(&[]);
-        assert_eq!((args.pids, args.ipc, args.volumes, args.logs, args.pull), (true, true, false, false, false));
+        assert_eq!(
+            (args.pids, args.ipc, args.volumes, args.logs, args.pull),
+            (true, true, false, false, false)
+        );
         assert_eq!((args.placement, args.stop_timeout), (Placement::Auto, Duration::from_secs(8)));
     }
 
     #[test]
     fn podlikes_spellings_mean_the_same() {
         let args = run(&["-logs", "-pids=false", "-ipc=0", "-volumes", "-pull=true"]);
-        assert_eq!((args.pids, args.ipc, args.volumes, args.logs, args.pull), (false, false, true, true, true));
+        assert_eq!(
+            (args.pids, args.ipc, args.volumes, args.logs, args.pull),
+            (false, false, true, true, true)
+        );
     }
 
     #[test]

@@ -51,10 +51,9 @@ fn run(args: RunArgs) -> ExitCode {
 }
 
 fn log(args: &RunArgs, output: &Output) -> Result<(), String> {
-    let levels: Targets = args
-        .log
-        .parse()
-        .map_err(|error| format!("`--log` (`TANDEM_LOG`) is `{}`: {error}; valid is e.g. `info`", args.log))?;
+    let levels: Targets = args.log.parse().map_err(|error| {
+        format!("`--log` (`TANDEM_LOG`) is `{}`: {error}; valid is e.g. `info`", args.log)
+    })?;
     let lines = tracing_subscriber::fmt::layer().with_writer(output.clone()).with_ansi(false);
     let registry = tracing_subscriber::registry().with(levels);
     match args.log_format {

@@ -22,16 +22,15 @@ fn table(header: &str) -> Vec<Vec<&'static str>> {
 
 #[test]
 fn the_exit_statuses_are_those_of_the_code() {
-    let said: Vec<(u8, &str)> = table("| status | meaning |")
-        .iter()
-        .map(|row| (row[0].parse().expect("a number"), row[1]))
-        .collect();
+    let said: Vec<(u8, &str)> =
+        table("| status | meaning |").iter().map(|row| (row[0].parse().expect("a number"), row[1])).collect();
     assert_eq!(said, exit::TABLE);
 }
 
 #[test]
 fn the_flags_are_those_of_the_code() {
-    let help = manager::cli::parse(["/manager", "run", "--help"].map(Into::into)).expect_err("help").to_string();
+    let help =
+        manager::cli::parse(["/manager", "run", "--help"].map(Into::into)).expect_err("help").to_string();
     let rows = table("| flag | variable | default | does |");
     for row in &rows {
         let flag = row[0].trim_matches('`').split(['[', ' ']).next().expect("a flag");

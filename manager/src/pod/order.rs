@@ -47,8 +47,13 @@ pub fn cycle(components: &[ComponentSpec]) -> Option<Vec<String>> {
 }
 
 /// The components that depend on `name` directly.
-pub fn dependents<'a>(components: &'a [ComponentSpec], name: &'a str) -> impl Iterator<Item = &'a ComponentSpec> {
-    components.iter().filter(move |component| component.depends_on.iter().any(|dependency| dependency.on == name))
+pub fn dependents<'a>(
+    components: &'a [ComponentSpec],
+    name: &'a str,
+) -> impl Iterator<Item = &'a ComponentSpec> {
+    components
+        .iter()
+        .filter(move |component| component.depends_on.iter().any(|dependency| dependency.on == name))
 }
 
 #[cfg(test)]
@@ -107,7 +112,8 @@ mod tests {
     #[test]
     fn dependents_are_those_that_name_it() {
         let components = graph(&[("a", &["c"]), ("b", &["a"]), ("c", &[])]);
-        let names: Vec<&str> = dependents(&components, "c").map(|component| component.name.as_str()).collect();
+        let names: Vec<&str> =
+            dependents(&components, "c").map(|component| component.name.as_str()).collect();
         assert_eq!(names, ["a"]);
     }
 }

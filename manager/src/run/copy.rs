@@ -46,7 +46,9 @@ pub enum CopyError {
         path: String,
     },
     /// It is too much.
-    #[error("cannot copy `{path}` for `pod.copy.{component}`: there are more than {MOST_ENTRIES} files in it")]
+    #[error(
+        "cannot copy `{path}` for `pod.copy.{component}`: there are more than {MOST_ENTRIES} files in it"
+    )]
     TooMany {
         /// Whose copy.
         component: String,
@@ -111,7 +113,8 @@ impl CopySources {
     /// # Errors
     /// When the source is not among those opened.
     pub fn archive(&self, copy: &CopySpec) -> Result<Archive, CopyError> {
-        let entries = self.sources.get(&copy.source).ok_or_else(|| CopyError::Unknown(copy.source.clone()))?;
+        let entries =
+            self.sources.get(&copy.source).ok_or_else(|| CopyError::Unknown(copy.source.clone()))?;
         let (entries, root) = (Arc::clone(entries), root_name(copy));
         // tar writes to something that blocks, so it gets a thread for as long as it takes.
         let (sender, receiver) = mpsc::channel(2);
@@ -119,7 +122,8 @@ impl CopySources {
             // A reader that went away, or a file that shrank, cuts the archive short: the engine says so.
             let _ = write_archive(&entries, &root, Pieces { sender, piece: Vec::new() });
         });
-        let stream = stream::unfold(receiver, |mut receiver| async { Some((receiver.recv().await?, receiver)) });
+        let stream =
+            stream::unfold(receiver, |mut receiver| async { Some((receiver.recv().await?, receiver)) });
         // From the root, so that the engine makes folders that are missing on the way.
         Ok(Archive { folder: "/".into(), stream: stream.boxed() })
     }
@@ -148,8 +152,7 @@ fn open(component: &str, source: &str) -> Result<Vec<Entry>, CopyError> {
             path: path.display().to_string(),
             error,
         };
-        let meta =
-            if follow { fs::metadata(&path) } else { fs::symlink_metadata(&path) }.map_err(failed)?;
+        let meta = if follow { fs::metadata(&path) } else { fs::symlink_metadata(&path) }.map_err(failed)?;
         let kind = meta.file_type();
         let content = if kind.is_file() {
             Content::File(File::open(&path).map_err(failed)?)
@@ -356,7 +359,10 @@ mod tests {
         let spec = pod(vec![copy(Path::new("/nowhere"), "/a"), copy(&fifo, "/b")]);
         let errors: Vec<String> =
             CopySources::open(&spec).err().expect("errors").iter().map(ToString::to_string).collect();
-        assert!(errors[0].starts_with("cannot open `/nowhere` for `pod.copy.app`: No such file"), "{errors:?}");
+        assert!(
+            errors[0].starts_with("cannot open `/nowhere` for `pod.copy.app`: No such file"),
+            "{errors:?}"
+        );
         assert!(errors[1].contains("neither a file, a folder nor a link"), "{errors:?}");
     }
 }

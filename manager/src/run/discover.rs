@@ -46,7 +46,8 @@ fn container_in(mountinfo: &str) -> Option<String> {
         if !matches!(mount_point, "/etc/hostname" | "/etc/hosts" | "/etc/resolv.conf") {
             return None;
         }
-        root.split('/').find(|part| is_id(part)).map(str::to_owned)
+        // The last: an engine inside a container may itself live on a volume with a name like that.
+        root.split('/').rfind(|part| is_id(part)).map(str::to_owned)
     })
 }
 
@@ -61,6 +62,8 @@ pub fn cgroup_parent(engine: &EngineInfo, own_cgroups: &str, task: &TaskContaine
     match (engine.cgroup_version, engine.cgroup_driver.as_str()) {
         // The engine accepts only a slice there, and makes it.
         (_, "systemd") => Some(format!("tandem-{short}.slice")),
+        // A rootless engine without a delegated cgroup has none to give.
+        (_, "none") => None,
         // Below the task's own cgroup the parent would turn `domain threaded`, and no component with a
         // memory limit could start.
         (2, _) => Some(format!("/tandem/{short}")),
@@ -104,6 +107,7 @@ mod tests {
             format!("/containers/{ID}"),
             format!("/home/user/.local/share/docker/containers/{ID}"),
             format!("/var/lib/containers/storage/overlay-containers/{ID}/userdata"),
+            format!("/var/lib/docker/volumes/{}/_data/containers/{ID}", "f".repeat(64)),
         ];
         for root in roots {
             assert_eq!(container_in(&mountinfo(&root)).as_deref(), Some(ID), "{root}");
@@ -139,7 +143,12 @@ mod tests {
             (2, "cgroupfs", "0::/\n", "/tandem/0123456789ab".to_owned()),
         ];
         for (version, driver, text, want) in cases {
-            assert_eq!(cgroup_parent(&engine(version, driver), text, &task), Some(want), "v{version} {driver}");
+            assert_eq!(
+                cgroup_parent(&engine(version, driver), text, &task),
+                Some(want),
+                "v{version} {driver}"
+            );
         }
+        assert_eq!(cgroup_parent(&engine(2, "none"), "0::/\n", &task), None);
     }
 }

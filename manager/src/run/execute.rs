@@ -141,6 +141,11 @@ impl<E: Engine> Executor<E> {
                 let event = Event { id: id.to_owned(), kind: EventKind::Died(exit) };
                 let _ = self.news.send(Observation::Event(event));
             }
+            if let (Some(followers), EngineError::Conflict(_) | EngineError::NotFound(_)) =
+                (&self.followers, &error)
+            {
+                followers.abandon(id);
+            }
             return Err(error);
         }
         Ok(Effect::Started(self.engine.inspect(id).await?))

@@ -1,10 +1,12 @@
 //! Who follows which container's output.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tracing::warn;
 
@@ -16,8 +18,8 @@ use crate::engine::{Engine, EngineError};
 #[derive(Clone)]
 pub struct Followers {
     output: Output,
-    /// Ids of containers that are followed now. Not pod state: only whether a stream is open.
-    open: Arc<Mutex<BTreeSet<String>>>,
+    /// Containers that are followed now, by id. Not pod state: only whether a stream is open.
+    open: Arc<Mutex<BTreeMap<String, Option<AbortHandle>>>>,
     closed: Arc<Notify>,
 }
 
@@ -36,7 +38,14 @@ impl Followers {
         component: &str,
         tty: bool,
     ) -> Result<(), EngineError> {
-        if !self.with_open(|open| open.insert(id.to_owned())) {
+        let followed = self.with_open(|open| match open.entry(id.to_owned()) {
+            Entry::Occupied(_) => true,
+            Entry::Vacant(place) => {
+                place.insert(None);
+                false
+            }
+        });
+        if followed {
             return Ok(());
         }
         let stream = match engine.attach(id).await {
@@ -47,14 +56,25 @@ impl Followers {
             }
         };
         let (this, id, component) = (self.clone(), id.to_owned(), component.to_owned());
-        tokio::spawn(async move {
+        let place = id.clone();
+        let task = tokio::spawn(async move {
             if let Err(error) = logs::pump(stream, &component, tty, &this.output).await {
                 warn!("the output of `{component}` broke off: {error}");
             }
             this.with_open(|open| open.remove(&id));
             this.closed.notify_waiters();
         });
+        // The task has not run yet: there is one thread, and nothing was awaited since.
+        self.with_open(|open| open.insert(place, Some(task.abort_handle())));
         Ok(())
+    }
+
+    /// Stop following a container that was not started after all: its stream would stay open.
+    pub fn abandon(&self, id: &str) {
+        if let Some(Some(task)) = self.with_open(|open| open.remove(id)) {
+            task.abort();
+            self.closed.notify_waiters();
+        }
     }
 
     /// Wait until every followed output has ended, at most this long.
@@ -73,7 +93,7 @@ impl Followers {
         }
     }
 
-    fn with_open<T>(&self, act: impl FnOnce(&mut BTreeSet<String>) -> T) -> T {
+    fn with_open<T>(&self, act: impl FnOnce(&mut BTreeMap<String, Option<AbortHandle>>) -> T) -> T {
         act(&mut self.open.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

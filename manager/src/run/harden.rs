@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use caps::{CapSet, CapsHashSet, Capability};
+use caps::{CapSet, Capability, CapsHashSet};
 use nix::sys::prctl;
 use nix::unistd::{Gid, Uid, geteuid, setgroups, setresgid, setresuid};
 
@@ -25,6 +25,9 @@ pub enum HardenError {
         /// Why not.
         error: String,
     },
+    /// Capabilities belong to threads: another one would keep them.
+    #[error("cannot give up capabilities: the process has {0} threads already")]
+    Threads(usize),
 }
 
 /// What the manager is from now on.
@@ -49,8 +52,12 @@ pub fn unobserved() -> Result<(), HardenError> {
 /// Must be called while the process has one thread: capabilities belong to threads.
 ///
 /// # Errors
-/// When the kernel does not let go of something. The caller must end then.
+/// When there is another thread, or the kernel does not let go of something. The caller must end then.
 pub fn give_up(socket: Option<&Path>) -> Result<Standing, HardenError> {
+    let threads = fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
+    if threads != 1 {
+        return Err(HardenError::Threads(threads));
+    }
     prctl::set_no_new_privs().map_err(|error| refused("set PR_SET_NO_NEW_PRIVS", error))?;
     // Only SETPCAP can cut the bounding set; without capabilities and with no_new_privs it bounds nothing.
     if caps::has_cap(None, CapSet::Effective, Capability::CAP_SETPCAP).unwrap_or(false) {

@@ -89,7 +89,11 @@ impl Frames {
     ///
     /// # Errors
     /// When a frame is of a kind that Docker does not have; nothing behind it can be trusted.
-    pub fn split(&mut self, mut chunk: &[u8], mut sink: impl FnMut(Stream, &[u8])) -> Result<(), FollowError> {
+    pub fn split(
+        &mut self,
+        mut chunk: &[u8],
+        mut sink: impl FnMut(Stream, &[u8]),
+    ) -> Result<(), FollowError> {
         while !chunk.is_empty() {
             if self.rest == 0 {
                 let part = chunk.len().min(8 - self.have);

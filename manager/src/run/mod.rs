@@ -236,7 +236,8 @@ impl<E: Engine> Runner<E> {
                 }
             }
             Observation::Ended(key, Err(failure)) => {
-                let (Failure::Refused(words) | Failure::Unsettled(words) | Failure::Unreachable(words)) = failure;
+                let (Failure::Refused(words) | Failure::Unsettled(words) | Failure::Unreachable(words)) =
+                    failure;
                 warn!("cannot {key}: {words}");
             }
             Observation::Silent(words) if self.observed.listed => {

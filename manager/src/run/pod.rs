@@ -142,12 +142,11 @@ async fn begin(args: &RunArgs, output: &Output) -> Result<(Runner<DockerEngine>,
     let spec = match specify(args, &task, &info, &engine, socket.as_deref()).await {
         Ok(spec) => spec,
         // What an earlier manager ran with the same labels must be cleaned up even so.
-        Err(_) if handed.ending => {
-            pod_of(args, &task, Definition::default(), Namespaces::default())
-        }
+        Err(_) if handed.ending => pod_of(args, &task, Definition::default(), Namespaces::default()),
         Err(refusal) => return Err(refusal),
     };
-    harden::raise_descriptor_limit().map_err(|error| usage(format!("cannot raise RLIMIT_NOFILE: {error}")))?;
+    harden::raise_descriptor_limit()
+        .map_err(|error| usage(format!("cannot raise RLIMIT_NOFILE: {error}")))?;
     let copies = match CopySources::open(&spec) {
         Ok(copies) => copies,
         Err(_) if handed.ending => CopySources::default(),
@@ -162,9 +161,10 @@ async fn begin(args: &RunArgs, output: &Output) -> Result<(Runner<DockerEngine>,
         Some(why) => warn!("the manager stays root, without capabilities: {why}"),
         None => debug!("the manager is user {} without capabilities", standing.user),
     }
-    output
-        .start()
-        .map_err(|error| Refusal { status: STATUS_REFUSED, words: format!("cannot start a thread: {error}") })?;
+    output.start().map_err(|error| Refusal {
+        status: STATUS_REFUSED,
+        words: format!("cannot start a thread: {error}"),
+    })?;
 
     if !spec.namespaces.sandbox() {
         pause.close_listener();

@@ -16,8 +16,13 @@ fn checked() -> String {
 
 #[test]
 fn the_image_checks_health_with_time_for_a_slow_start() {
-    let said =
-        docker(&["image", "inspect", &crate::lab::manager_image(), "--format", "{{json .Config.Healthcheck}}"]);
+    let said = docker(&[
+        "image",
+        "inspect",
+        &crate::lab::manager_image(),
+        "--format",
+        "{{json .Config.Healthcheck}}",
+    ]);
     let check: serde_json::Value = serde_json::from_slice(&said.out).expect("JSON");
     assert_eq!(check["Interval"], 2_000_000_000_i64);
     assert_eq!(check["Timeout"], 3_000_000_000_i64);
