@@ -1,4 +1,5 @@
 //! How the program is linked: for `[[bin]]` only, and without a word in anybody's `RUSTFLAGS`.
+#![allow(clippy::disallowed_methods, reason = "a build script is told by its environment")]
 
 /// Each with what it is for.
 const LINK_ARGS: [(&str, &str); 8] = [

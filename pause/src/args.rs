@@ -8,7 +8,8 @@ use crate::line::Line;
 /// Where the command to supervise begins in `argv`: `pause -- CMD`.
 pub const COMMAND_AT: usize = 2;
 
-/// Longest name of an abstract socket in bytes: `sun_path` is 108 bytes, and one of them is the zero byte in front (`unix(7)`).
+/// Longest name of an abstract socket in bytes: `sun_path` is 108 bytes, and one of them is the zero byte in
+/// front (`unix(7)`).
 pub const MAX_LIFELINE: usize = 107;
 
 /// How pause is used.
@@ -19,8 +20,7 @@ usage:
   pause -- CMD [ARG...]   run CMD as a child and look after it
   pause health            exit status 0 when the pause that is PID 1 says healthy
   pause cat PATH          write a regular file to standard output
-  pause --version
-  pause --help
+  pause --version | --help
 ";
 
 /// What to do.
@@ -68,11 +68,7 @@ impl Mistake<'_> {
             Self::Unknown(arg) => line.text("unknown argument ").quoted(arg.to_bytes()),
             Self::Missing { after, what } => line.quoted(after.to_bytes()).text(" needs ").text(what),
             Self::Extra(arg) => line.text("unexpected argument ").quoted(arg.to_bytes()),
-            Self::Lifeline(name) => line
-                .text("a lifeline has a name of 1 to ")
-                .number(MAX_LIFELINE as u32)
-                .text(" bytes, found ")
-                .quoted(name.to_bytes()),
+            Self::Lifeline(name) => line.text("no socket can have the name ").quoted(name.to_bytes()),
         };
     }
 }
@@ -165,7 +161,7 @@ mod tests {
                 Mistake::Missing { after: c"cat", what: "the path of a file" },
                 "`cat` needs the path of a file\n",
             ),
-            (Mistake::Lifeline(c""), "a lifeline has a name of 1 to 107 bytes, found ``\n"),
+            (Mistake::Lifeline(c""), "no socket can have the name ``\n"),
         ];
         for (mistake, want) in cases {
             let mut line = Line::new();

@@ -1,4 +1,5 @@
-//! The policy of a bare pause: it ends when it is asked to, unless a manager outside asked for time to clean up (a hold).
+//! The policy of a bare pause: it ends when it is asked to, unless a manager outside asked for time to clean
+//! up (a hold).
 //!
 //! | state | event | what happens |
 //! |---|---|---|

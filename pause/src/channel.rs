@@ -1,6 +1,7 @@
 //! The control channel as pause has it: bytes -> frames -> events, and log text to the outputs.
 //!
-//! While text waits for room in an output, the channel is not read, which holds up its writer and nobody else.
+//! While text waits for room in an output, the channel is not read, which holds up its writer and nobody
+//! else.
 #![forbid(unsafe_code)]
 
 use core::ops::Range;
@@ -79,7 +80,8 @@ impl<'b> Channel<'b> {
         }
     }
 
-    /// Reads from this from now on. What an earlier writer left half done ends at the next one's first zero byte.
+    /// Reads from this from now on. What an earlier writer left half done ends at the next one's first zero
+    /// byte.
     pub(crate) fn open(&mut self, source: Fd) {
         self.source = Some(source);
     }
@@ -131,7 +133,8 @@ impl<'b> Channel<'b> {
         match sys::write(pending.output, rest) {
             Ok(written) if written < rest.len() => pending.written += written,
             Err(Errno::AGAIN | Errno::INTR) => {}
-            // All is written; or nobody will ever read it: then it is dropped, which a writer to a closed output has to expect.
+            // All is written; or nobody will ever read it: then it is dropped, which a writer to a closed
+            // output has to expect.
             Ok(_) | Err(_) => self.pending = None,
         }
     }

@@ -38,13 +38,15 @@ fn health() -> u8 {
         Log::STDERR.say(log::line().text("no pause is PID 1 here: ").quoted(name));
         return FAILURE;
     };
-    // Docker keeps the output of a health check: without a line feed it reads as one word. A probe whose output nobody takes still has its status.
+    // Docker keeps the output of a health check: without a line feed it reads as one word. A probe whose
+    // output nobody takes still has its status.
     let _ = write_all(health.comm().to_bytes().strip_prefix(PREFIX).unwrap_or_default())
         .and_then(|()| write_all(b"\n"));
     if health == Health::Healthy { 0 } else { FAILURE }
 }
 
-/// Writes a regular file to standard output. Anything else is refused: a FIFO would wait for a writer, a device do something.
+/// Writes a regular file to standard output. Anything else is refused: a FIFO would wait for a writer, a
+/// device do something.
 fn cat(path: &CStr) -> u8 {
     let file = match sys::open_read(path) {
         Ok(file) => file,

@@ -1,12 +1,13 @@
 //! The control channel: what a manager tells pause, as frames on a byte stream.
 //!
-//! One format serves both ends: a supervised manager writes to file descriptor [`crate::env::CONTROL_FD`], a manager
-//! outside writes to the standard input of a bare pause. Nothing flows back.
+//! One format serves both ends: a supervised manager writes to file descriptor [`crate::env::CONTROL_FD`], a
+//! manager outside writes to the standard input of a bare pause. Nothing flows back.
 //!
 //! # Format
-//! `0x00 COBS(payload) 0x00`. [COBS](https://en.wikipedia.org/wiki/Consistent_Overhead_Byte_Stuffing) leaves no zero
-//! byte inside a frame, so a zero byte is always a border, whatever came before it. Every frame begins with one too:
-//! what an earlier writer left half done when it died is ended there and dropped, and cannot poison the next frame.
+//! `0x00 COBS(payload) 0x00`. [COBS](https://en.wikipedia.org/wiki/Consistent_Overhead_Byte_Stuffing) leaves
+//! no zero byte inside a frame, so a zero byte is always a border, whatever came before it. Every frame
+//! begins with one too: what an earlier writer left half done when it died is ended there and dropped, and
+//! cannot poison the next frame.
 //!
 //! | payload | meaning |
 //! |---|---|
@@ -16,17 +17,17 @@
 //! | `H`, 4 bytes, little-endian seconds | [`Frame::Hold`]; standard input only |
 //! | `o` or `e`, 0 to [`MAX_TEXT`] bytes | [`Frame::Out`], [`Frame::Err`]; standard input only |
 //!
-//! There is no checksum, on purpose. A frame that was cut off acts never: a payload of fixed length no longer has it,
-//! and nothing shorter begins alike. Only log text may come out as its own beginning, which is what its writer managed
-//! to say.
+//! There is no checksum, on purpose. A frame that was cut off acts never: a payload of fixed length no longer
+//! has it, and nothing shorter begins alike. Only log text may come out as its own beginning, which is what
+//! its writer managed to say.
 #![forbid(unsafe_code)]
 
 use core::iter::once;
 
 use crate::health::Health;
 
-/// Longest text of one [`Frame::Out`] or [`Frame::Err`] in bytes: `PIPE_BUF`, which a pipe with room takes whole.
-/// [`encode`] cuts longer ones into several frames.
+/// Longest text of one [`Frame::Out`] or [`Frame::Err`] in bytes: `PIPE_BUF`, which a pipe with room takes
+/// whole. [`encode`] cuts longer ones into several frames.
 pub const MAX_TEXT: usize = 4096;
 
 /// Longest encoded frame in bytes, both zero bytes included.
@@ -44,8 +45,8 @@ const GROUP: usize = 254;
 /// One message from a manager to pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Frame<'a> {
-    /// The pod's health, for `pause health`. Any frame also tells a supervising pause that this manager is far enough
-    /// to clean up after itself, so the first one belongs after its signal handlers.
+    /// The pod's health, for `pause health`. Any frame also tells a supervising pause that this manager is
+    /// far enough to clean up after itself, so the first one belongs after its signal handlers.
     Health(Health),
     /// Text for the standard output of the pause container.
     Out(&'a [u8]),
@@ -53,8 +54,9 @@ pub enum Frame<'a> {
     Err(&'a [u8]),
     /// From now on TERM and INT wait for the [`Frame::Exit`], at most so many seconds; 0 ends this.
     Hold(u32),
-    /// The pod's exit status. A bare pause ends with it at once. A supervising one remembers the first, and ends with it
-    /// when its child has ended: a manager that crashes on the way, and the one that then cleans up, cannot lose it.
+    /// The pod's exit status. A bare pause ends with it at once. A supervising one remembers the first, and
+    /// ends with it when its child has ended: a manager that crashes on the way, and the one that then cleans
+    /// up, cannot lose it.
     Exit(u8),
     /// No sandbox will connect to the lifeline: stop listening.
     CloseListener,
@@ -115,8 +117,8 @@ impl Decoder {
         Self { payload: [0; MAX_PAYLOAD], len: 0, group: 0, zero_after: false, frame: Progress::Between }
     }
 
-    /// Takes bytes off the front of `input` up to the end of a frame, and returns that frame, or why it was dropped.
-    /// `None`: `input` is used up.
+    /// Takes bytes off the front of `input` up to the end of a frame, and returns that frame, or why it was
+    /// dropped. `None`: `input` is used up.
     pub fn next(&mut self, input: &mut &[u8]) -> Option<Result<Frame<'_>, Malformed>> {
         while let Some((&byte, rest)) = input.split_first() {
             *input = rest;
@@ -134,7 +136,8 @@ impl Decoder {
         None
     }
 
-    /// The text of the [`Frame::Out`] or [`Frame::Err`] that [`Decoder::next`] returned last, until it is called again.
+    /// The text of the [`Frame::Out`] or [`Frame::Err`] that [`Decoder::next`] returned last, until it is
+    /// called again.
     #[must_use]
     pub fn text(&self) -> &[u8] {
         self.payload.get(1..self.len).unwrap_or_default()

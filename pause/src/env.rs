@@ -1,5 +1,5 @@
-//! What a supervised manager finds in its environment. Values that pause itself was started with under these names are
-//! not passed on.
+//! What a supervised manager finds in its environment. Values that pause itself was started with under these
+//! names are not passed on.
 #![forbid(unsafe_code)]
 
 use core::ffi::CStr;
@@ -7,11 +7,13 @@ use core::ffi::CStr;
 /// `TANDEM_CONTROL`: the number of the file descriptor for [`crate::control`] frames; always [`CONTROL_FD`].
 pub const CONTROL: &str = "TANDEM_CONTROL";
 
-/// `TANDEM_LIFELINE`: the name of the abstract socket that a sandbox connects to (`pause --lifeline NAME`), without the leading zero byte. It is
-/// set in every life of the manager, also after the one connection was made or [`crate::control::Frame::CloseListener`] was sent.
+/// `TANDEM_LIFELINE`: the name of the abstract socket that a sandbox connects to (`pause --lifeline NAME`),
+/// without the leading zero byte. It is set in every life of the manager, also after the one connection was
+/// made or [`crate::control::Frame::CloseListener`] was sent.
 pub const LIFELINE: &str = "TANDEM_LIFELINE";
 
-/// `TANDEM_STOP`: `1` when a stop was requested, or an exit status given, before this launch: clean up and exit. Absent otherwise.
+/// `TANDEM_STOP`: `1` when a stop was requested, or an exit status given, before this launch: clean up and
+/// exit. Absent otherwise.
 pub const STOP: &str = "TANDEM_STOP";
 
 /// [`CONTROL`] with its value, as the child gets it.

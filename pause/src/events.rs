@@ -1,4 +1,5 @@
-//! The one place where pause waits, and everything that can wake it. Nothing does while nothing happens: no timer runs but the policy's own deadline.
+//! The one place where pause waits, and everything that can wake it. Nothing does while nothing happens: no
+//! timer runs but the policy's own deadline.
 #![forbid(unsafe_code)]
 
 use pause::signals::{SIGCHLD, Signal};
@@ -10,7 +11,8 @@ use crate::launch::Child;
 use crate::lifeline::Lifeline;
 use crate::sys::{self, Fd, Pid, Poll};
 
-/// Reads of the channel after the child's end: all that a pipe holds (64 KiB, `pipe(7)`). What a grandchild goes on writing is not waited for.
+/// Reads of the channel after the child's end: all that a pipe holds (64 KiB, `pipe(7)`). What a grandchild
+/// goes on writing is not waited for.
 const LAST_READS: u8 = 64;
 
 /// Where events come from.
@@ -44,7 +46,8 @@ impl<'b> Events<'b> {
         }
     }
 
-    /// Sends the child a signal. Its number is its own until it is reaped, which happens here and nowhere else.
+    /// Sends the child a signal. Its number is its own until it is reaped, which happens here and nowhere
+    /// else.
     pub(crate) fn forward(&self, signal: Signal) -> sys::Result<()> {
         self.child.map_or(Ok(()), |pid| sys::kill(pid, signal.number()))
     }

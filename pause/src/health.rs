@@ -1,8 +1,9 @@
 //! The pod's health, as pause keeps it: in its own name.
 //!
-//! pause sets the name of its only thread (`PR_SET_NAME`), and `pause health` reads it from `/proc/1/comm`. Nothing
-//! else can write it: the kernel's `comm_write` refuses every process but the one that is named, root included. It needs no
-//! file, so a read-only root file system does not matter, and reading it does not wake pause.
+//! pause sets the name of its only thread (`PR_SET_NAME`), and `pause health` reads it from `/proc/1/comm`.
+//! Nothing else can write it: the kernel's `comm_write` refuses every process but the one that is named, root
+//! included. It needs no file, so a read-only root file system does not matter, and reading it does not wake
+//! pause.
 #![forbid(unsafe_code)]
 
 /// Where PID 1's name is read.
@@ -15,9 +16,11 @@ pub const PREFIX: &[u8] = b"pause ";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Health {
-    /// Not all there yet. The state at the start, and again when a manager crashed, until the next one speaks.
+    /// Not all there yet. The state at the start, and again when a manager crashed, until the next one
+    /// speaks.
     Starting = 0,
-    /// All init components done, all components started, and healthy where they say so. The only one that is a success.
+    /// All init components done, all components started, and healthy where they say so. The only one that is
+    /// a success.
     Healthy = 1,
     /// A component says that it is not.
     Unhealthy = 2,

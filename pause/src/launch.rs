@@ -1,8 +1,9 @@
 //! How the child is started: the only file that knows.
 //!
-//! The child gets what a fresh process expects: default dispositions, the signal mask that pause itself was started with, standard output and error.
-//! It gets a session of its own, so that Ctrl-C on a terminal reaches it once, forwarded; standard input that is at its end, because there is nothing to
-//! read for it, and a pipe without a writer needs no `/dev/null`; and the control channel as descriptor 3. Nothing else.
+//! The child gets what a fresh process expects: default dispositions, the signal mask that pause itself was
+//! started with, standard output and error. It gets a session of its own, so that Ctrl-C on a terminal
+//! reaches it once, forwarded; standard input that is at its end, because there is nothing to read for it,
+//! and a pipe without a writer needs no `/dev/null`; and the control channel as descriptor 3. Nothing else.
 #![forbid(unsafe_code)]
 
 use pause::env;
@@ -15,7 +16,8 @@ use crate::log::{self, Log};
 use crate::start::Process;
 use crate::sys::{self, Array, Fd, Pid, Strings};
 
-/// Where commands without a slash are looked for when the environment does not say: as container engines have it.
+/// Where commands without a slash are looked for when the environment does not say: as container engines have
+/// it.
 const DEFAULT_PATH: &[u8] = b"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Longest path of a file in bytes, the zero byte at its end included (`PATH_MAX`).
@@ -38,7 +40,8 @@ pub(crate) struct Child {
     pub(crate) control: Fd,
 }
 
-/// The descriptors that the child gets, and the one through which it tells why it could not become the command.
+/// The descriptors that the child gets, and the one through which it tells why it could not become the
+/// command.
 struct Ends {
     stdin: Fd,
     control: Fd,
@@ -90,7 +93,8 @@ impl Launcher {
     fn become_child(&self, ends: &Ends, stop: bool) -> sys::Result<()> {
         sys::new_session()?;
         sys::duplicate(&ends.stdin, 0)?;
-        // Nothing of ours that is still needed has this number: the first descriptor that set-up opened has it.
+        // Nothing of ours that is still needed has this number: the first descriptor that set-up opened has
+        // it.
         sys::duplicate(&ends.control, env::CONTROL_FD)?;
 
         let (control, stopping) =
@@ -144,8 +148,8 @@ impl Launcher {
     }
 }
 
-/// The path of a file in a directory, and a zero byte; an empty one is the current directory. Nothing, if it is too long for a path. `buffer` is all
-/// zero.
+/// The path of a file in a directory, and a zero byte; an empty one is the current directory. Nothing, if it
+/// is too long for a path. `buffer` is all zero.
 fn join<'a>(buffer: &'a mut [u8], directory: &[u8], file: &[u8]) -> &'a [u8] {
     let directory = if directory.is_empty() { b"." } else { directory };
     let mut room = buffer.iter_mut();

@@ -1,5 +1,5 @@
-//! `pause`: PID 1 of the container whose namespaces a pod shares. This library is its pure half; it is also what a
-//! manager needs to talk to it: [`control`], [`health`], [`mod@env`].
+//! `pause`: PID 1 of the container whose namespaces a pod shares. This library is its pure half; it is also
+//! what a manager needs to talk to it: [`control`], [`health`], [`mod@env`].
 //!
 //! # Layout
 //! ```text
@@ -24,8 +24,8 @@
 //! | `log` | I/O | one line to standard error |
 //! | `sys`, `start` | I/O | system calls, the first instruction: the only `unsafe` |
 //!
-//! The I/O files belong to the program, which is built with the feature `program` (see `Cargo.toml` for why): no standard library, no C library,
-//! no allocator.
+//! The I/O files belong to the program, which is built with the feature `program` (see `Cargo.toml` for why):
+//! no standard library, no C library, no allocator.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 

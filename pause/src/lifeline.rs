@@ -1,5 +1,6 @@
-//! What ties a sandbox to its task container: an abstract socket in the network namespace that both share. The kernel closes every end
-//! when its process ends, however that comes, so neither has to be told. It carries no data.
+//! What ties a sandbox to its task container: an abstract socket in the network namespace that both share.
+//! The kernel closes every end when its process ends, however that comes, so neither has to be told. It
+//! carries no data.
 #![forbid(unsafe_code)]
 
 use core::ffi::CStr;
@@ -14,7 +15,8 @@ use crate::sys::{self, Fd, Poll, Result};
 pub(crate) enum Lifeline {
     /// There is none, or no more.
     None,
-    /// A sandbox may connect. The first one closes the door behind it: nobody else in the network namespace gets in.
+    /// A sandbox may connect. The first one closes the door behind it: nobody else in the network namespace
+    /// gets in.
     Listening(Fd),
     /// A sandbox lives as long as this is open.
     Holding(Fd),
@@ -22,7 +24,8 @@ pub(crate) enum Lifeline {
     Tied(Fd),
 }
 
-/// What the child's environment says of the lifeline: `TANDEM_LIFELINE=` and the name of the abstract socket. The rest is zero bytes.
+/// What the child's environment says of the lifeline: `TANDEM_LIFELINE=` and the name of the abstract socket.
+/// The rest is zero bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry([u8; Self::SIZE]);
 

@@ -3,8 +3,8 @@
 
 use crate::errno::Errno;
 
-/// A line that is being made. What does not fit is left out; the end of the line never is. Control characters from outside (a path may hold any) become `?`,
-/// so that one line stays one line.
+/// A line that is being made. What does not fit is left out; the end of the line never is. Control characters
+/// from outside (a path may hold any) become `?`, so that one line stays one line.
 #[derive(Debug)]
 pub struct Line {
     bytes: [u8; Self::CAPACITY],

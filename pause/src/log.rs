@@ -1,5 +1,5 @@
-//! One line to standard error. Never waits: a line that standard error has no room for is lost, because a PID 1 that
-//! waits for a reader of its log answers no signal.
+//! One line to standard error. Never waits: a line that standard error has no room for is lost, because a PID
+//! 1 that waits for a reader of its log answers no signal.
 #![forbid(unsafe_code)]
 
 use pause::errno::Errno;

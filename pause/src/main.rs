@@ -27,8 +27,8 @@ use start::Process;
 
 /// All of it.
 fn run(process: Process) -> ! {
-    // The first act, for every use: a `pause health` beside components must not be looked into either. It cannot
-    // fail on a kernel that has the call, and all of those do.
+    // The first act, for every use: a `pause health` beside components must not be looked into either. It
+    // cannot fail on a kernel that has the call, and all of those do.
     let _ = sys::not_dumpable();
     let command = match args::parse(process.args.skip(1)) {
         Ok(command) => command,

@@ -20,7 +20,8 @@ use crate::log::{self, Log};
 use crate::start::Process;
 use crate::sys::{self, Fd, Kind, Pid};
 
-/// Whom a bare pause becomes when it is started as root: "nonroot" as distroless images have it; it owns nothing.
+/// Whom a bare pause becomes when it is started as root: "nonroot" as distroless images have it; it owns
+/// nothing.
 const NOBODY: usize = 65532;
 
 /// `linux/capability.h`.
@@ -31,8 +32,8 @@ const CAP_SETGID: u32 = 1 << 6;
 const CAP_SETUID: u32 = 1 << 7;
 const CAP_SETPCAP: u32 = 1 << 8;
 
-/// What a manager may use to open what needs root, before it becomes another user. A restarted one needs them again, and can only
-/// have what pause still permits (`no_new_privs`).
+/// What a manager may use to open what needs root, before it becomes another user. A restarted one needs them
+/// again, and can only have what pause still permits (`no_new_privs`).
 const FOR_A_MANAGER: u32 =
     CAP_KILL | CAP_SETUID | CAP_SETGID | CAP_SETPCAP | CAP_DAC_OVERRIDE | CAP_DAC_READ_SEARCH;
 
@@ -65,9 +66,9 @@ impl Failure {
         match self {
             Self::At(step, errno) => line.text(step.text()).text(": ").errno(*errno),
             Self::NotInit(pid) => line
-                .text("must be PID 1 of its container to look after a command, and is PID ")
+                .text("must be PID 1 to look after a command, and is PID ")
                 .number(pid.unsigned_abs())
-                .text(": remove `init: true` (`--init`), or whatever else was put in front of it"),
+                .text(": remove `init: true` (`--init`), or what else is in front"),
         };
         Log::STDERR.say(&mut line);
     }
@@ -86,7 +87,8 @@ pub(crate) fn set_up<'b>(
     }
     // First of all: what comes from here on waits until it is read.
     let mask = sys::set_mask(SignalSet::BLOCKED);
-    // Whoever started pause may have left SIGCHLD ignored, and then there is nothing to reap, nor a status to take over.
+    // Whoever started pause may have left SIGCHLD ignored, and then there is nothing to reap, nor a status to
+    // take over.
     sys::default_dispositions();
     for fd in 0..3 {
         if !sys::is_open(fd) {
@@ -127,8 +129,9 @@ pub(crate) fn set_up<'b>(
     })
 }
 
-/// What leads where `fd` leads and never makes pause wait. O_NONBLOCK on `fd` itself would belong to everybody who shares it, so the
-/// same pipe or terminal is opened once more. Where that is refused (a socket, no `/proc`), asking for room before each write has to do.
+/// What leads where `fd` leads and never makes pause wait. O_NONBLOCK on `fd` itself would belong to
+/// everybody who shares it, so the same pipe or terminal is opened once more. Where that is refused (a
+/// socket, no `/proc`), asking for room before each write has to do.
 fn without_waiting(fd: i32, path: &CStr) -> i32 {
     // A regular file never waits, and opened once more it would be written from its beginning.
     match sys::kind(fd) {
@@ -139,9 +142,10 @@ fn without_waiting(fd: i32, path: &CStr) -> i32 {
 
 /// A bare pause needs no privilege at all, and becomes nobody.
 ///
-/// A child starts with pause's privileges, so a supervising pause keeps what a manager opens with. None of it works on pause's own behalf but
-/// KILL, for a child that became another user. Without DAC_* in effect the kernel also makes a child whose file its user cannot read (mode
-/// 0111) not dumpable from its first instruction on.
+/// A child starts with pause's privileges, so a supervising pause keeps what a manager opens with. None of it
+/// works on pause's own behalf but KILL, for a child that became another user. Without DAC_* in effect the
+/// kernel also makes a child whose file its user cannot read (mode 0111) not dumpable from its first
+/// instruction on.
 fn give_up_privileges(supervise: bool, log: Log) -> sys::Result<()> {
     sys::no_new_privileges()?;
     if !supervise && sys::is_root() {

@@ -1,5 +1,5 @@
-//! Which signals are kernel faults, which are forwarded, which are pause's own. The numbers are those of x86_64 and aarch64
-//! (`asm-generic/signal.h`).
+//! Which signals are kernel faults, which are forwarded, which are pause's own. The numbers are those of
+//! x86_64 and aarch64 (`asm-generic/signal.h`).
 #![forbid(unsafe_code)]
 
 /// A child ended.
@@ -8,8 +8,8 @@ pub const SIGCHLD: u8 = 17;
 /// A write to a pipe that nobody reads. Blocked, so that a broken standard output never ends pause.
 pub const SIGPIPE: u8 = 13;
 
-/// What stands for a fault in the program itself: ILL, TRAP, ABRT, BUS, FPE, SEGV, SYS. They are never blocked, so that a fault
-/// ends the process under its own name.
+/// What stands for a fault in the program itself: ILL, TRAP, ABRT, BUS, FPE, SEGV, SYS. They are never
+/// blocked, so that a fault ends the process under its own name.
 pub const FAULTS: [u8; 7] = [4, 5, 6, 7, 8, 11, 31];
 
 /// A signal that pause acts on.

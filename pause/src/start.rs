@@ -1,5 +1,5 @@
-//! The first instruction, per architecture; what the C library would otherwise bring: the memory functions that the compiler calls; the
-//! panic handler that it demands.
+//! The first instruction, per architecture; what the C library would otherwise bring: the memory functions
+//! that the compiler calls; the panic handler that it demands.
 
 use core::arch::global_asm;
 
@@ -14,8 +14,8 @@ pub(crate) struct Process {
     pub(crate) env: Strings<'static>,
 }
 
-// The kernel enters with the stack pointer at `argc`. The outermost frame has no frame pointer, and both ABIs want the stack
-// aligned to 16 bytes at a call.
+// The kernel enters with the stack pointer at `argc`. The outermost frame has no frame pointer, and both ABIs
+// want the stack aligned to 16 bytes at a call.
 #[cfg(target_arch = "x86_64")]
 global_asm!(
     ".text",
@@ -44,8 +44,9 @@ global_asm!(
 /// # Safety
 /// `stack` must be the stack pointer that the kernel entered this program with.
 unsafe extern "C" fn enter(stack: *const usize) -> ! {
-    // SAFETY: the kernel lays out `argc`, `argc` pointers, a null pointer, the environment's pointers, a null pointer (the psABI's "process
-    // initialization"). Strings and arrays stay for as long as the process lives, and nothing here writes to them.
+    // SAFETY: the kernel lays out `argc`, `argc` pointers, a null pointer, the environment's pointers, a null
+    // pointer (the psABI's "process initialization"). Strings and arrays stay for as long as the process
+    // lives, and nothing here writes to them.
     let process = unsafe {
         let args = stack.add(1);
         let env = args.add(*stack + 1);
@@ -54,16 +55,17 @@ unsafe extern "C" fn enter(stack: *const usize) -> ! {
     crate::run(process)
 }
 
-/// No panic is reachable (`tests/properties.rs` proves that its words are not in the program), but the language asks for a handler. It ends as
-/// `abort` would, without a word: 128 + ABRT.
+/// No panic is reachable (`tests/properties.rs` proves that its words are not in the program), but the
+/// language asks for a handler. It ends as `abort` would, without a word: 128 + ABRT.
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     sys::exit(134)
 }
 
-// The compiler turns copies and comparisons of slices into calls of these. In assembly, because the compiler would turn a loop in Rust
-// back into a call of the very function. Nothing here moves more than a page, so the short way is fast enough. Each has a section of
-// its own, so that the linker leaves out what is not called.
+// The compiler turns copies and comparisons of slices into calls of these. In assembly, because the compiler
+// would turn a loop in Rust back into a call of the very function. Nothing here moves more than a page, so
+// the short way is fast enough. Each has a section of its own, so that the linker leaves out what is not
+// called.
 #[cfg(target_arch = "x86_64")]
 global_asm!(
     ".section .text.memcpy,\"ax\",@progbits",

@@ -23,8 +23,8 @@ pub enum End {
 }
 
 impl End {
-    /// Reads what `wait4` reports for a child that ended (`wait(2)`, `WIFEXITED` and its kin): the low seven bits are the signal, 0 for none;
-    /// bits 8 to 15 the exit status.
+    /// Reads what `wait4` reports for a child that ended (`wait(2)`, `WIFEXITED` and its kin): the low seven
+    /// bits are the signal, 0 for none; bits 8 to 15 the exit status.
     #[must_use]
     pub const fn from_wait(status: i32) -> Self {
         let [low, high, ..] = status.to_le_bytes();

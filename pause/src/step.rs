@@ -1,7 +1,8 @@
 //! The language of the policies: what can happen, and what pause does about it.
 //!
-//! Both policies, [`crate::bare`] and [`crate::supervise`], are state machines without effects: the loop in `main.rs` brings an [`Event`]
-//! and the time, performs the [`Decision`], publishes the health, and waits for the next event or the deadline.
+//! Both policies, [`crate::bare`] and [`crate::supervise`], are state machines without effects: the loop in
+//! `main.rs` brings an [`Event`] and the time, performs the [`Decision`], publishes the health, and waits for
+//! the next event or the deadline.
 #![forbid(unsafe_code)]
 
 use crate::bare::Bare;

@@ -1,7 +1,9 @@
-//! The policy of a supervising pause: when its child is launched, what becomes of a signal, and when pause ends with what.
+//! The policy of a supervising pause: when its child is launched, what becomes of a signal, and when pause
+//! ends with what.
 //!
-//! A *life* is one process of the child. It *speaks* when it sends a frame, which it does once its signal handlers stand. *Ending* means that a
-//! stop was requested (TERM or INT came) or a verdict given (an exit frame came): what is launched from then on is only to clean up.
+//! A *life* is one process of the child. It *speaks* when it sends a frame, which it does once its signal
+//! handlers stand. *Ending* means that a stop was requested (TERM or INT came) or a verdict given (an exit
+//! frame came): what is launched from then on is only to clean up.
 //!
 //! | child | event | what happens |
 //! |---|---|---|

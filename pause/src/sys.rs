@@ -1,7 +1,7 @@
 //! Raw system calls as safe functions. No policy, no text; with `start.rs` the only `unsafe`.
 //!
-//! A function here is safe because it passes to the kernel only memory that it borrows for the length of the call, with the length that it
-//! has; numbers that make no sense come back as an error.
+//! A function here is safe because it passes to the kernel only memory that it borrows for the length of the
+//! call, with the length that it has; numbers that make no sense come back as an error.
 
 use core::arch::asm;
 use core::ffi::{CStr, c_char};
@@ -137,7 +137,8 @@ impl Drop for Fd {
     }
 }
 
-/// Strings that end with a zero byte, behind an array of pointers that ends with a null pointer: what `execve` takes.
+/// Strings that end with a zero byte, behind an array of pointers that ends with a null pointer: what
+/// `execve` takes.
 #[derive(Clone, Copy)]
 pub(crate) struct Strings<'a> {
     next: *const *const c_char,
@@ -156,8 +157,8 @@ impl<'a> Iterator for Strings<'a> {
     type Item = &'a CStr;
 
     fn next(&mut self) -> Option<&'a CStr> {
-        // SAFETY: the array is as `new` demands, and `self.next` never goes behind its null pointer. So what it points to
-        // is null or a string that stays for `'a`.
+        // SAFETY: the array is as `new` demands, and `self.next` never goes behind its null pointer. So what
+        // it points to is null or a string that stays for `'a`.
         unsafe {
             let string = *self.next;
             if string.is_null() {
@@ -191,7 +192,8 @@ impl<'a> Array<'a> {
     /// Adds a string that ends with a zero byte, if there is room.
     pub(crate) fn push(&mut self, string: &'a [u8]) {
         if self.used < self.room && string.last() == Some(&0) {
-            // SAFETY: the mapping is ours alone, aligned to a page, and has room for `room` pointers and one that stays null.
+            // SAFETY: the mapping is ours alone, aligned to a page, and has room for `room` pointers and one
+            // that stays null.
             unsafe { self.first.add(self.used).write(string.as_ptr().cast()) };
             self.used += 1;
         }
@@ -199,7 +201,8 @@ impl<'a> Array<'a> {
 
     /// The strings.
     pub(crate) fn strings(self) -> Strings<'a> {
-        // SAFETY: a new mapping is all zero, so a null pointer follows what was pushed; the strings live for `'a`; nobody writes there any more.
+        // SAFETY: a new mapping is all zero, so a null pointer follows what was pushed; the strings live for
+        // `'a`; nobody writes there any more.
         unsafe { Strings::new(self.first) }
     }
 }
@@ -291,12 +294,14 @@ pub(crate) fn open_read(path: &CStr) -> Result<Fd> {
     open(path, O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
 }
 
-/// Opens what a descriptor of this process leads to once more, for writing that never waits; the other users of the old one do not notice.
+/// Opens what a descriptor of this process leads to once more, for writing that never waits; the other users
+/// of the old one do not notice.
 pub(crate) fn open_write_nonblocking(path: &CStr) -> Result<Fd> {
     open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
 }
 
-/// Takes the lowest free number, for a descriptor that reads and writes nothing, as if it were closed; kept over `execve`.
+/// Takes the lowest free number, for a descriptor that reads and writes nothing, as if it were closed; kept
+/// over `execve`.
 pub(crate) fn occupy_lowest_fd() -> Result<()> {
     open(c"/", O_PATH).map(|fd| _ = fd.keep())
 }
@@ -363,7 +368,8 @@ pub(crate) fn kind(fd: i32) -> Result<Kind> {
     })
 }
 
-/// Waits until something of it happens, at most so many milliseconds; `None`: for ever. Nothing happened: the time is over, or a signal came.
+/// Waits until something of it happens, at most so many milliseconds; `None`: for ever. Nothing happened: the
+/// time is over, or a signal came.
 pub(crate) fn poll(polls: &mut [Poll], limit_ms: Option<u64>) {
     // The kernel writes the time that was left here.
     let mut limit = [limit_ms.unwrap_or(0) / 1000, limit_ms.unwrap_or(0) % 1000 * 1_000_000];
@@ -385,7 +391,8 @@ pub(crate) fn now_ms() -> u64 {
     time[0] * 1000 + time[1] / 1_000_000
 }
 
-/// Sets the signals that are blocked, and returns those that were. It cannot fail: memory and number are right.
+/// Sets the signals that are blocked, and returns those that were. It cannot fail: memory and number are
+/// right.
 pub(crate) fn set_mask(mask: SignalSet) -> SignalSet {
     const SIG_SETMASK: usize = 2;
     let mut before = SignalSet::EMPTY;
@@ -480,8 +487,8 @@ pub(crate) fn become_user(id: usize) -> Result<()> {
 /// `_LINUX_CAPABILITY_VERSION_3` and: this process.
 const CAPABILITY_HEADER: [u32; 2] = [0x2008_0522, 0];
 
-/// The capabilities that this process may have in effect: bit `n` for capability `n` (`linux/capability.h`), of which none beyond 31 is asked for
-/// here.
+/// The capabilities that this process may have in effect: bit `n` for capability `n` (`linux/capability.h`),
+/// of which none beyond 31 is asked for here.
 pub(crate) fn permitted_capabilities() -> Result<u32> {
     let mut header = CAPABILITY_HEADER;
     // Effective, permitted, inheritable of capabilities 0 to 31; then of 32 to 63.
@@ -534,8 +541,8 @@ fn prctl(option: usize, argument: usize) -> Result<()> {
     call3(option, argument, 0, number::PRCTL).done()
 }
 
-/// A socket on an abstract name of the kernel's choosing ("autobind", `unix(7)`) that listens for one connection. The name is written to
-/// `name`, without its leading zero byte.
+/// A socket on an abstract name of the kernel's choosing ("autobind", `unix(7)`) that listens for one
+/// connection. The name is written to `name`, without its leading zero byte.
 pub(crate) fn listen(name: &mut [u8; 5]) -> Result<Fd> {
     const BACKLOG: usize = 1;
     let socket = socket()?;
@@ -599,21 +606,22 @@ impl Outcome {
     }
 }
 
-/// One of the system calls with at most three arguments, which most have. The number comes last, so that the arguments
-/// are in their registers already: `pause` is held to 16 KiB.
+/// One of the system calls with at most three arguments, which most have. The number comes last, so that the
+/// arguments are in their registers already: `pause` is held to 16 KiB.
 #[inline(never)]
 fn call3(a: usize, b: usize, c: usize, number: usize) -> Outcome {
     call(a, b, c, 0, 0, number)
 }
 
-/// The one door to the kernel. Private: its callers vouch for the memory whose addresses they pass. No call here has a sixth
-/// argument other than 0.
+/// The one door to the kernel. Private: its callers vouch for the memory whose addresses they pass. No call
+/// here has a sixth argument other than 0.
 #[inline(never)]
 fn call(a: usize, b: usize, c: usize, d: usize, e: usize, number: usize) -> Outcome {
     let result: isize;
-    // SAFETY: the kernel's calling convention (`syscall(2)`): what is named here is all that it changes. Memory is reached through the
-    // addresses that the functions above pass: each comes from a borrow that lasts until the call returns, with its true length.
-    // `clone` is called without sharing memory, and with a stack of 0: the copy goes on with its own copy of the stack.
+    // SAFETY: the kernel's calling convention (`syscall(2)`): what is named here is all that it changes.
+    // Memory is reached through the addresses that the functions above pass: each comes from a borrow that
+    // lasts until the call returns, with its true length. `clone` is called without sharing memory, and with
+    // a stack of 0: the copy goes on with its own copy of the stack.
     #[cfg(target_arch = "x86_64")]
     unsafe {
         asm!(

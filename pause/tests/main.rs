@@ -1,4 +1,5 @@
 //! The real program as PID 1 of real namespaces. One test program, because every file needs the same stage.
+#![allow(clippy::disallowed_methods, reason = "tests drive real things")]
 
 mod cat;
 mod channel;

@@ -197,7 +197,8 @@ fn a_stop_reaches_a_child_that_became_another_user() {
     assert_eq!(pod.wait(), 143);
 }
 
-/// The kernel gives the files in `/proc/PID` of a process that is not dumpable to root, whoever it runs as (`proc(5)`).
+/// The kernel gives the files in `/proc/PID` of a process that is not dumpable to root, whoever it runs as
+/// (`proc(5)`).
 #[test]
 fn nobody_looks_into_pause_whoever_it_runs_as() {
     if !nix::unistd::geteuid().is_root() {

@@ -1,7 +1,7 @@
 //! Where the tests play: pause as PID 1 of a PID namespace of its own, watched from outside.
 //!
-//! Every wait is for a condition and has a limit. Everything that a test starts is killed when its guard is dropped,
-//! also while a failed test unwinds.
+//! Every wait is for a condition and has a limit. Everything that a test starts is killed when its guard is
+//! dropped, also while a failed test unwinds.
 
 use std::ffi::OsString;
 use std::fs;
@@ -390,7 +390,8 @@ impl Drop for Pod {
         if self.ended() {
             return;
         }
-        // PID 1 first: its namespace dies with it. `unshare` could not kill one that changed its user (`prctl(2)`, PR_SET_PDEATHSIG).
+        // PID 1 first: its namespace dies with it. `unshare` could not kill one that changed its user
+        // (`prctl(2)`, PR_SET_PDEATHSIG).
         for pid in children_of(self.front).into_iter().chain([self.front]) {
             let _ = signal::kill(pid, Signal::SIGKILL);
         }
