@@ -17,7 +17,7 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use tokio::sync::mpsc;
 
-use crate::pod::spec::{CopySpec, PodSpec};
+use crate::pod::spec::{CopySpec, Mount, PodSpec};
 
 /// Most files and folders that one source may have: each open file costs a descriptor.
 const MOST_ENTRIES: usize = 10_000;
@@ -108,14 +108,16 @@ impl CopySources {
         if errors.is_empty() { Ok(CopySources { sources }) } else { Err(errors) }
     }
 
-    /// A copy as an archive. It may be asked for again.
+    /// A copy as an archive, for a component with these mounts. It may be asked for again.
     ///
     /// # Errors
     /// When the source is not among those opened.
-    pub fn archive(&self, copy: &CopySpec) -> Result<Archive, CopyError> {
+    pub fn archive(&self, copy: &CopySpec, mounts: &[Mount]) -> Result<Archive, CopyError> {
         let entries =
             self.sources.get(&copy.source).ok_or_else(|| CopyError::Unknown(copy.source.clone()))?;
         let (entries, root) = (Arc::clone(entries), root_name(copy));
+        let folder = folder(&root, mounts);
+        let root = root.strip_prefix(folder.trim_start_matches('/')).map(Path::to_owned).unwrap_or(root);
         // tar writes to something that blocks, so it gets a thread for as long as it takes.
         let (sender, receiver) = mpsc::channel(2);
         tokio::task::spawn_blocking(move || {
@@ -124,9 +126,17 @@ impl CopySources {
         });
         let stream =
             stream::unfold(receiver, |mut receiver| async { Some((receiver.recv().await?, receiver)) });
-        // From the root, so that the engine makes folders that are missing on the way.
-        Ok(Archive { folder: "/".into(), stream: stream.boxed() })
+        Ok(Archive { folder, stream: stream.boxed() })
     }
+}
+
+/// The folder in which the engine is to unpack a copy of this name. The root, so that it makes folders that
+/// are missing on the way; but the mount, where the copy goes into one: for a read-only container the engine
+/// unpacks nowhere else.
+fn folder(name: &Path, mounts: &[Mount]) -> String {
+    let target = Path::new("/").join(name);
+    let around = mounts.iter().map(|mount| mount.target.as_str()).filter(|mount| target.starts_with(mount));
+    around.max_by_key(|mount| mount.len()).unwrap_or("/").to_owned()
 }
 
 /// The name of the copy, from the component's root.
@@ -271,7 +281,7 @@ mod tests {
     use super::*;
     use crate::pod::identity::Identity;
     use crate::pod::placement::Namespaces;
-    use crate::pod::spec::ComponentSpec;
+    use crate::pod::spec::{ComponentSpec, MountSource};
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     fn pod(copies: Vec<CopySpec>) -> PodSpec {
@@ -294,7 +304,7 @@ mod tests {
     async fn entries(copy: CopySpec) -> Vec<(String, u32, String)> {
         let spec = pod(vec![copy.clone()]);
         let sources = CopySources::open(&spec).unwrap_or_else(|errors| panic!("{errors:?}"));
-        let bytes: Vec<Bytes> = sources.archive(&copy).expect("opened").stream.collect().await;
+        let bytes: Vec<Bytes> = sources.archive(&copy, &[]).expect("opened").stream.collect().await;
         let bytes = bytes.concat();
         let mut archive = tar::Archive::new(&bytes[..]);
         let mut found = Vec::new();
@@ -349,6 +359,48 @@ mod tests {
             (format!("data/sub/{long}"), 0o4755, "x".into()),
         ];
         assert_eq!(got, want);
+    }
+
+    #[test]
+    fn a_copy_into_a_mount_is_unpacked_there_and_any_other_from_the_root() {
+        let mount = |target: &str| Mount {
+            target: target.into(),
+            read_only: false,
+            source: MountSource::Volume { name: None, no_copy: false },
+        };
+        let mounts = [mount("/data"), mount("/data/deep/"), mount("/datum")];
+        let cases = [
+            ("etc/conf", "/"),
+            ("data/conf", "/data"),
+            ("data", "/data"),
+            ("data/deep/conf", "/data/deep/"),
+            ("database/conf", "/"),
+        ];
+        for (name, want) in cases {
+            assert_eq!(folder(Path::new(name), &mounts), want, "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_unpacked_in_a_mount_is_named_from_there() {
+        let source = tempfile::tempdir().expect("a folder");
+        let file = source.path().join("a.conf");
+        fs::write(&file, "hello").expect("written");
+        let mount = Mount {
+            target: "/data".into(),
+            read_only: false,
+            source: MountSource::Volume { name: None, no_copy: false },
+        };
+        let copy = copy(&file, "/data/sub/b.conf");
+        let sources =
+            CopySources::open(&pod(vec![copy.clone()])).unwrap_or_else(|errors| panic!("{errors:?}"));
+        let archive = sources.archive(&copy, &[mount]).expect("opened");
+        assert_eq!(archive.folder, "/data");
+        let bytes = archive.stream.collect::<Vec<Bytes>>().await.concat();
+        let mut unpacked = tar::Archive::new(&bytes[..]);
+        let mut entries = unpacked.entries().expect("a tar archive");
+        let entry = entries.next().expect("one").expect("an entry");
+        assert_eq!(entry.path().expect("a path"), Path::new("sub/b.conf"));
     }
 
     #[test]

@@ -118,11 +118,13 @@ impl<E: Engine> Executor<E> {
     }
 
     async fn copy(&self, name: &str, id: &str) -> Result<Effect, EngineError> {
-        let copies = self.spec.member(name).map(|member| member.copies.as_slice()).unwrap_or_default();
-        for copy in copies {
+        let Some(member) = self.spec.member(name) else { return Ok(Effect::Copied) };
+        for copy in &member.copies {
             info!("copying `{}` to `{}` in `{name}`", copy.source, copy.target);
-            let archive =
-                self.copies.archive(copy).map_err(|error| EngineError::Refused(error.to_string()))?;
+            let archive = self
+                .copies
+                .archive(copy, &member.container.mounts)
+                .map_err(|error| EngineError::Refused(error.to_string()))?;
             self.engine.copy_in(id, &archive.folder, archive.stream).await?;
         }
         Ok(Effect::Copied)

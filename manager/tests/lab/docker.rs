@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -30,9 +31,25 @@ impl Said {
     }
 }
 
+/// The first command of a run asks whether there is anything to test with.
+fn ready() {
+    static READY: OnceLock<()> = OnceLock::new();
+    READY.get_or_init(|| {
+        for image in [super::manager_image(), super::test_image()] {
+            let output = Command::new("docker")
+                .args(["image", "inspect", "--format", "{{.Id}}", &image])
+                .output()
+                .expect("the command `docker` can be run: install it (Debian: docker.io)");
+            let words = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{words}`cargo xtask test` brings what these tests need");
+        }
+    });
+}
+
 /// Run it, whatever comes of it.
 #[track_caller]
 pub(crate) fn attempt<S: AsRef<OsStr>>(args: &[S]) -> Said {
+    ready();
     let output = Command::new("timeout")
         .args(["--kill-after=5", LIMIT, "docker"])
         .args(args)
@@ -42,7 +59,6 @@ pub(crate) fn attempt<S: AsRef<OsStr>>(args: &[S]) -> Said {
     let words: Vec<_> = args.iter().map(|arg| arg.as_ref().to_string_lossy().into_owned()).collect();
     let status = output.status.code().unwrap_or(-1);
     assert_ne!(status, 124, "`docker {}` did not end within {LIMIT} s", words.join(" "));
-    assert_ne!(status, 127, "the command `docker` is missing: install it (Debian: docker.io)");
     Said { status, out: output.stdout, err: output.stderr }
 }
 

@@ -271,11 +271,15 @@ impl Pod {
         said.text().lines().find_map(|line| line.trim().strip_suffix("manager")?.trim().parse().ok())
     }
 
-    /// Kill the manager, and only it.
+    /// Kill the manager, and only it. SEGV and BUS would not do: Rust's handler for stack overflows lets the
+    /// first one pass when no access to memory caused it.
     #[track_caller]
     pub(crate) fn crash_manager(&self, signal: &str) -> u32 {
         let pid = wait("there is a manager", LONG, || self.manager_pid());
         docker::on_host(&format!("kill -{signal} {pid}"));
+        wait(format!("the manager dies of {signal}"), LONG, || {
+            (self.manager_pid() != Some(pid)).then_some(())
+        });
         pid
     }
 }

@@ -227,10 +227,10 @@ pub(crate) fn read_head(stream: &mut impl Read) -> io::Result<(String, Vec<u8>)>
             return Ok((String::from_utf8_lossy(&bytes).into_owned(), body));
         }
         let read = stream.read(&mut chunk)?;
+        bytes.extend_from_slice(&chunk[..read]);
         // A handshake of TLS is no request either.
         if read == 0 || bytes.len() > 64 * 1024 || bytes.first() == Some(&0x16) {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        bytes.extend_from_slice(&chunk[..read]);
     }
 }

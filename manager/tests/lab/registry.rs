@@ -19,6 +19,8 @@ use super::{test_image, unique};
 
 /// Size of the layer that must be fetched; what is random cannot be made smaller on the way.
 const LAYER: usize = 2 * 1024 * 1024;
+/// Pieces in which it comes.
+const PIECES: u32 = 16;
 
 /// The registry; ends when dropped, and takes its image from the engine.
 pub(crate) struct Registry {
@@ -30,9 +32,11 @@ pub(crate) struct Registry {
 
 #[derive(Default)]
 struct Shared {
+    /// Time between two pieces of the large layer.
+    pace: Duration,
     manifest: Mutex<Vec<u8>>,
     blobs: Mutex<BTreeMap<String, Vec<u8>>>,
-    manifests_asked: AtomicUsize,
+    asked: AtomicUsize,
     breaks: AtomicBool,
     ends: AtomicBool,
 }
@@ -40,10 +44,15 @@ struct Shared {
 impl Registry {
     /// Serve the test image with one layer more, which the engine does not have.
     pub(crate) fn start() -> Registry {
+        Self::slow(Duration::ZERO)
+    }
+
+    /// As [`Registry::start`], and the large layer takes this long.
+    pub(crate) fn slow(time: Duration) -> Registry {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("an address").port();
-        let registry =
-            Registry { image: format!("127.0.0.1:{port}/tandem-test:1"), shared: Arc::default(), port };
+        let shared = Arc::new(Shared { pace: time / PIECES, ..Shared::default() });
+        let registry = Registry { image: format!("127.0.0.1:{port}/tandem-test:1"), shared, port };
         registry.fill();
         let shared = Arc::clone(&registry.shared);
         thread::spawn(move || {
@@ -58,9 +67,9 @@ impl Registry {
         registry
     }
 
-    /// How often its manifest was asked for with `GET`: once a pull.
-    pub(crate) fn pulls(&self) -> usize {
-        self.shared.manifests_asked.load(Ordering::SeqCst)
+    /// How often it was asked for anything of its image; how often in one pull is the engine's affair.
+    pub(crate) fn asked(&self) -> usize {
+        self.shared.asked.load(Ordering::SeqCst)
     }
 
     /// From now on layers break off in the middle.
@@ -160,9 +169,7 @@ impl Shared {
         let (kind, body) = if path == "/v2/" {
             ("application/json", b"{}".to_vec())
         } else if path.starts_with("/v2/tandem-test/manifests/") {
-            if method == "GET" {
-                self.manifests_asked.fetch_add(1, Ordering::SeqCst);
-            }
+            self.asked.fetch_add(1, Ordering::SeqCst);
             (MANIFEST, self.manifest.lock().unwrap_or_else(PoisonError::into_inner).clone())
         } else {
             let blobs = self.blobs.lock().unwrap_or_else(PoisonError::into_inner);
@@ -179,12 +186,12 @@ impl Shared {
         }
         // Slowly, so that there is progress to be told of.
         respond(stream, "200 OK", kind, &body, true)?;
-        for (number, piece) in body.chunks(LAYER / 16).enumerate() {
+        for (number, piece) in body.chunks(LAYER / PIECES as usize).enumerate() {
             if number == 4 && self.breaks.load(Ordering::SeqCst) {
                 return Ok(());
             }
             stream.write_all(piece)?;
-            thread::sleep(Duration::from_millis(60));
+            thread::sleep(self.pace);
         }
         Ok(())
     }

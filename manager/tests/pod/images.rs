@@ -1,5 +1,7 @@
 //! Where images come from.
 
+use std::time::Duration;
+
 use crate::lab::pod::Pod;
 use crate::lab::registry::Registry;
 use crate::lab::{docker, idle, script};
@@ -28,7 +30,8 @@ fn an_image_that_the_registry_does_not_have_ends_the_pod_with_the_registrys_word
 
 #[test]
 fn a_missing_image_is_pulled_once_with_progress_in_the_log() {
-    let registry = Registry::start();
+    // Longer than the manager waits between two lines of progress.
+    let registry = Registry::slow(Duration::from_secs(8));
     let yaml = script("echo ran; ls -l /extra").replace(&crate::lab::test_image(), &registry.image);
     let second = format!("{yaml}depends_on: [first]\n");
     let pod = Pod::plan("pull")
@@ -39,16 +42,15 @@ fn a_missing_image_is_pulled_once_with_progress_in_the_log() {
     assert_eq!(pod.wait_end().status, 0);
     let (out, err) = pod.logs();
     assert!(out.contains("[out] second: ran\n"), "{out}");
-    assert_eq!(registry.pulls(), 1, "one pull for both");
+    let pulls =
+        err.lines().filter(|line| line.ends_with(&format!("pulling image `{}`", registry.image))).count();
+    assert_eq!(pulls, 1, "one pull for both: {err}");
     let prefix = format!("pulling image `{}`: ", registry.image);
     let progress: Vec<&str> =
         err.lines().filter_map(|line| line.split_once(&prefix)).map(|(_, said)| said).collect();
-    assert!(progress.len() >= 3, "{err}");
-    assert!(progress.len() < 60, "progress is not a flood: {}", progress.len());
-    assert!(
-        progress.iter().any(|line| line.contains("Downloaded") || line.contains("Pull complete")),
-        "{progress:?}"
-    );
+    assert!(progress.iter().any(|line| line.contains("MB")), "{progress:?}");
+    assert!(progress.iter().any(|line| line.contains("Downloaded newer image")), "{progress:?}");
+    assert!(progress.len() < 20, "progress is not a flood: {progress:?}");
     pod.assert_nothing_left();
 }
 
@@ -57,16 +59,16 @@ fn an_image_that_is_there_is_pulled_only_when_asked_for() {
     let registry = Registry::start();
     let yaml = script("exit 0").replace(&crate::lab::test_image(), &registry.image);
     let run = |args: &[&str]| {
-        let before = registry.pulls();
+        let before = registry.asked();
         let (said, pod) = Pod::plan("pull-again").args(args).component("app", &yaml).run();
         assert_eq!(said.status, 0, "{}", said.error());
         pod.assert_nothing_left();
-        registry.pulls() - before
+        registry.asked() - before
     };
-    assert_eq!(run(&[]), 1, "missing");
+    assert_ne!(run(&[]), 0, "missing");
     assert_eq!(run(&[]), 0, "there");
-    assert_eq!(run(&["--pull"]), 1, "asked for");
-    assert_eq!(run(&["-pull=true"]), 1, "as Podlike spells it");
+    assert_ne!(run(&["--pull"]), 0, "asked for");
+    assert_ne!(run(&["-pull=true"]), 0, "as Podlike spells it");
     docker::docker(&["image", "inspect", &registry.image]);
 }
 

@@ -176,7 +176,7 @@ fn the_managers_own_lines_are_json_where_asked_for() {
         .collect();
     assert!(lines.len() > 3, "{text}");
     assert!(lines.iter().all(|line| line["level"].is_string() && line["timestamp"].is_string()), "{text}");
-    assert!(text.contains("started `app`"), "{text}");
+    assert!(text.contains("the pod has ended with status 0"), "{text}");
 }
 
 #[test]
