@@ -2,6 +2,7 @@
 //!
 //! Needs an engine that answers on a unix socket and the image `tandem-test/busybox:latest`;
 //! `cargo xtask test` sees to both.
+#![allow(clippy::disallowed_methods, reason = "tests drive real things")]
 #![cfg(feature = "docker-tests")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

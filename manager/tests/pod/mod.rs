@@ -5,6 +5,7 @@ mod copy;
 mod definition;
 mod ending;
 mod engine;
+mod examples;
 mod health;
 mod images;
 mod logs;
