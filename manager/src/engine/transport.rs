@@ -232,6 +232,7 @@ fn file_fault(path: &Path, fault: impl ToString) -> TlsError {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests make the files that are read")]
 mod tests {
     use super::*;
     use bytes::Bytes;

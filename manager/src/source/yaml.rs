@@ -400,8 +400,6 @@ impl<'de> Visitor<'de> for Any<'_> {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use std::time::{Duration, Instant};
-
     use proptest::prelude::*;
 
     use super::*;
@@ -577,9 +575,7 @@ deep:
             ("two documents", "a\n---\nb".to_owned(), "found a second document after `---`"),
             ("an unknown anchor", "*a".to_owned(), "not YAML: unknown anchor"),
         ] {
-            let start = Instant::now();
             assert_eq!(parse(&text).unwrap_err().problem, problem, "{name}");
-            assert!(start.elapsed() < Duration::from_secs(10), "{name} took {:?}", start.elapsed());
         }
     }
 
