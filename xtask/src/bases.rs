@@ -1,7 +1,6 @@
 //! Base images: used where the engine has them, pulled where a registry answers, made here where none does.
 
 use std::fs::{self, File};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -9,6 +8,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::context::Context;
 use crate::engine::Engine;
+use crate::interrupt;
 use crate::packages;
 use crate::process::{self, LONG, SHORT};
 use crate::report::{note, step, tail};
@@ -151,41 +151,35 @@ pub(crate) fn busybox(workspace: &Workspace, engine: &Engine) -> Result<()> {
     })
 }
 
-/// Pull an image, if a registry can be had. The limit is for its answer; a download may take its time.
+/// Pull an image, if a registry can be had. That none can is nothing wrong: the image is made here then.
 fn pull(workspace: &Workspace, engine: &Engine, image: &str) -> Result<bool> {
-    let result = step(&format!("pull {image}"), || {
+    step(&format!("pull {image}, if a registry answers"), || {
         let log = workspace.log(&format!("pull-{image}"))?;
         let output = File::create(&log)?;
+        let said = || -> Result<String> { Ok(String::from_utf8_lossy(&fs::read(&log)?).into_owned()) };
         let mut pull = engine.docker(["pull", image]);
-        let began = Instant::now();
         let mut child = process::spawn(pull.stdout(output.try_clone()?).stderr(output))?;
-        let said = || -> Result<String> {
-            let mut bytes = Vec::new();
-            File::open(&log)?.read_to_end(&mut bytes)?;
-            Ok(String::from_utf8_lossy(&bytes).into_owned())
-        };
-        let ended = process::until("the registry's answer", LONG, || {
-            if let Some(status) = child.try_wait()? {
-                return Ok(Some(status));
-            }
-            if began.elapsed() > ANSWER && !said()?.contains("Pulling ") {
+        let began = Instant::now();
+        let ended = process::until("the download", LONG, || {
+            let ended = child.try_wait()?;
+            // The limit is for an answer; from then on the download may take its time.
+            if ended.is_none() && began.elapsed() > ANSWER && !said()?.contains("Pulling ") {
                 bail!("no registry answers within {} s", ANSWER.as_secs());
             }
-            Ok(None)
+            Ok(ended)
         });
-        if ended.is_err() {
-            process::end(&mut child);
-        }
-        if !ended?.success() {
-            bail!("{}", tail(&said()?, 1));
-        }
-        Ok(())
-    });
-    crate::interrupt::check()?;
-    if let Err(error) = &result {
-        note(&format!("{:#}; it is made here instead", error.root_cause()));
-    }
-    Ok(result.is_ok())
+        let reason = match ended {
+            Ok(status) if status.success() => return Ok(true),
+            Ok(_) => tail(&said()?, 1),
+            Err(error) => {
+                process::end(&mut child);
+                interrupt::check()?;
+                format!("{error:#}")
+            }
+        };
+        note(&format!("not to be had, so it is made here: {reason}"));
+        Ok(false)
+    })
 }
 
 /// The mirror that this machine's own apt gets Debian from; none where it gets something else.

@@ -95,18 +95,23 @@ fn healthy(engine: &Engine, pod: &str) -> Result<()> {
 
 /// List them, and see that all are there.
 fn components(engine: &Engine, pod: &str, name: &str) -> Result<()> {
-    let columns = "table {{.Names}}\t{{.Image}}\t{{.Status}}\t{{.Label \"io.tandem.role\"}}";
-    let own = format!("id={pod}");
-    let filter = format!("label=io.tandem.pod={pod}");
-    let task = engine.ask(["ps", "--filter", &own, "--format", columns])?;
-    let rest = engine.ask(["ps", "--filter", &filter, "--format", columns])?;
-    println!("{task}");
-    for line in rest.lines().skip(1) {
-        println!("{line}");
+    let format = "{{.Names}}\t{{.Image}}\t{{.Status}}\t{{.Label \"io.tandem.role\"}}";
+    let mut rows = vec!["NAME\tIMAGE\tSTATUS\tROLE".to_owned()];
+    for filter in [format!("id={pod}"), format!("label=io.tandem.pod={pod}")] {
+        let list = engine.ask(["ps", "--filter", &filter, "--format", format])?;
+        rows.extend(list.lines().map(str::to_owned));
+    }
+    let rows: Vec<Vec<&str>> = rows.iter().map(|row| row.split('\t').collect()).collect();
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.len()).max();
+    for row in &rows {
+        let cells = row.iter().enumerate();
+        let cells = cells.map(|(at, cell)| format!("{cell:width$}", width = width(at).unwrap_or_default()));
+        println!("{}", cells.collect::<Vec<_>>().join("   ").trim_end());
     }
     for part in [".podlike.app", ".podlike.proxy", ".pause"] {
-        if !rest.contains(&format!("{name}{part}")) {
-            bail!("`{name}{part}` is not running");
+        let part = format!("{name}{part}");
+        if !rows.iter().any(|row| row[0] == part) {
+            bail!("`{part}` is not running");
         }
     }
     Ok(())
