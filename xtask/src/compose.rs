@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::engine::Engine;
 use crate::interrupt;
@@ -28,26 +28,30 @@ pub(crate) struct Project<'a> {
     up: bool,
 }
 
+/// The words that call Compose, which is installed where it is missing: `docker compose`, or its first form.
+pub(crate) fn find(workspace: &Workspace, engine: &Engine) -> Result<&'static [&'static str]> {
+    if let Some(words) = installed(engine)? {
+        return Ok(words);
+    }
+    let otherwise = "the example is started with Compose: install Docker's Compose plugin, so that `docker compose \
+                     version` works";
+    packages::install(workspace, &["docker-compose"], otherwise)?;
+    installed(engine)?.context("Debian's docker-compose does not work")
+}
+
+/// The form of Compose that is there.
+fn installed(engine: &Engine) -> Result<Option<&'static [&'static str]>> {
+    if process::succeeds(&mut engine.docker(["compose", "version"]), SHORT)? {
+        return Ok(Some(&["docker", "compose"]));
+    }
+    let first = process::succeeds(process::command("docker-compose").arg("version"), SHORT)?;
+    Ok(first.then_some(&["docker-compose"]))
+}
+
 impl<'a> Project<'a> {
-    /// Find Compose, or install it.
-    pub(crate) fn find(workspace: &'a Workspace, engine: &'a Engine, port: u16) -> Result<Self> {
-        let plugin = || process::succeeds(&mut engine.docker(["compose", "version"]), SHORT);
-        let first = || process::succeeds(process::command("docker-compose").arg("version"), SHORT);
-        let mut words: Option<&[&str]> = None;
-        for attempt in 0..2 {
-            if plugin()? {
-                words = Some(&["docker", "compose"]);
-            } else if first()? {
-                words = Some(&["docker-compose"]);
-            }
-            if words.is_some() || attempt == 1 {
-                break;
-            }
-            let otherwise = "the demo starts the pod with Compose: install Docker's Compose plugin, so that `docker \
-                             compose version` works";
-            packages::install(workspace, &["docker-compose"], otherwise)?;
-        }
-        let words = words.ok_or_else(|| anyhow::anyhow!("Debian's docker-compose does not work"))?;
+    /// A project of its own name.
+    pub(crate) fn new(workspace: &'a Workspace, engine: &'a Engine, port: u16) -> Result<Self> {
+        let words = find(workspace, engine)?;
         let name = format!("tandem-demo-{}", std::process::id());
         Ok(Project { workspace, engine, words, name, port, up: false })
     }

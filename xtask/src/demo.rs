@@ -31,7 +31,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
 pub(crate) fn show(workspace: &Workspace, engine: &Engine) -> Result<()> {
     // Free now, and for the moment until Compose takes it.
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-    let mut project = Project::find(workspace, engine, port)?;
+    let mut project = Project::new(workspace, engine, port)?;
     let result = story(engine, &mut project);
     if result.is_err() {
         let logs = crate::interrupt::shielded(|| project.logs()).unwrap_or_else(|error| format!("{error:#}"));

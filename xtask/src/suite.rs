@@ -12,7 +12,7 @@ use crate::process::{self, LONG};
 use crate::report::step;
 use crate::swarm::Swarm;
 use crate::workspace::Workspace;
-use crate::{bases, examples, images};
+use crate::{bases, compose, examples, images};
 
 /// How long what the last test removed may take to be gone.
 const GONE: Duration = Duration::from_secs(15);
@@ -78,6 +78,7 @@ fn prepare(workspace: &Workspace, engine: &Engine, args: &[String]) -> Result<Sw
 
 /// What the tests run on.
 fn things(workspace: &Workspace, engine: &Engine) -> Result<Swarm> {
+    compose::find(workspace, engine)?;
     bases::busybox(workspace, engine)?;
     examples::build(workspace, engine)?;
     let swarm = step("start a Swarm of one node", || Swarm::start(workspace, engine))?;
