@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep};
 
 use super::stage::{Manager, PAUSE_IMAGE, at, check_laws, engine_for, script, tellings};
 use crate::engine::fake::{Fake, Script, What};
-use crate::engine::{CreateRequest, EngineError, convert};
+use crate::engine::{CreateRequest, Engine, EngineError, convert};
 use crate::pod::identity::{LABEL_RUN, Role};
 use crate::pod::observed::{Exit, Health, Status};
 use crate::pod::sample::{pod, sandboxed};
@@ -189,6 +189,21 @@ async fn a_stop_during_a_pull_that_hangs_is_over_at_once() {
     let outcome = manager.end().await;
     assert_eq!((outcome.status, outcome.left), (0, vec![]));
     assert!(asked.elapsed() < MOMENT, "{:?}", asked.elapsed());
+    all_gone(&engine, &spec);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_breaks_a_pull_off() {
+    let spec = sandboxed("app db");
+    let engine = Fake::with_images(&[PAUSE_IMAGE, "db"]);
+    engine.slow("pull app", 3 * SECOND);
+    engine.script("db", Script { stops_in: Some(5 * SECOND), ..obeys() });
+    let manager = Manager::start(&engine, &spec);
+    sleep(SECOND).await;
+    manager.stop();
+    assert_eq!(manager.end().await.status, 0);
+    assert!(engine.story().last().is_some_and(|last| last.at > 4 * SECOND), "it would have come");
+    assert_eq!(engine.image_has_healthcheck("app").await, Ok(None));
     all_gone(&engine, &spec);
 }
 
