@@ -10,5 +10,6 @@ mod health;
 mod images;
 mod logs;
 mod placement;
+mod privileges;
 mod recovery;
 mod sharing;
