@@ -53,6 +53,13 @@ pub enum PlacementError {
         /// What would have to be different.
         missing: &'static str,
     },
+    /// A component could look into them in spite of that.
+    Piercing {
+        /// The component.
+        component: String,
+        /// The capability.
+        capability: String,
+    },
     /// The engine lets nobody join it.
     IpcNotShareable {
         /// `HostConfig.IpcMode`.
@@ -69,6 +76,12 @@ impl fmt::Display for PlacementError {
                 f,
                 "`--pause task` with PIDs shared shows the manager's processes to the components: {missing}; \
                  use `--pause sandbox` (the default), or `--pids=false`"
+            ),
+            Self::Piercing { component, capability } => write!(
+                f,
+                "`--pause task` with PIDs shared shows the manager's processes to the components, and `{component}` \
+                 could look into them by its `cap_add: {capability}`: use `--pause sandbox` (the default), or \
+                 `--pids=false`"
             ),
             Self::IpcNotShareable { mode } => write!(
                 f,
@@ -87,15 +100,20 @@ impl Namespaces {
     }
 }
 
-/// Where the namespaces live.
+/// Capabilities that defeat what keeps a process from being looked into, or that lead around it.
+const PIERCING: &[&str] =
+    &["ALL", "SYS_PTRACE", "SYS_ADMIN", "SYS_MODULE", "SYS_RAWIO", "DAC_READ_SEARCH", "BPF", "PERFMON"];
+
+/// Where the namespaces live. `added` is every component's name with each capability it adds.
 ///
 /// # Errors
 /// Every reason against the wish, where there is one.
-pub fn place(
+pub fn place<'a>(
     wish: Wish,
     task: &TaskContainer,
     programs: Programs,
     shm_sizes: impl Iterator<Item = i64>,
+    added: impl Iterator<Item = (&'a str, &'a str)>,
 ) -> Result<Namespaces, Vec<PlacementError>> {
     let holder = wish.holder.unwrap_or(Holder::Sandbox);
     let mut faults = Vec::new();
@@ -104,6 +122,11 @@ pub fn place(
             && let Some(missing) = socket_in_sight(task, programs)
         {
             faults.push(PlacementError::SocketInSight { missing });
+        }
+        if wish.pids {
+            faults.extend(added.filter(|(_, cap)| PIERCING.contains(cap)).map(|(component, cap)| {
+                PlacementError::Piercing { component: component.into(), capability: cap.into() }
+            }));
         }
         if wish.ipc && task.ipc_mode != "shareable" {
             faults.push(PlacementError::IpcNotShareable { mode: task.ipc_mode.clone() });
@@ -158,7 +181,9 @@ mod tests {
     #[test]
     fn by_default_a_sandbox_holds_what_is_shared_with_the_largest_shm() {
         let wish = Wish { holder: None, pids: true, ipc: true };
-        let got = place(wish, &task("", &[], &[]), UNREADABLE, [64, 256, 128].into_iter()).expect("valid");
+        let got =
+            place(wish, &task("", &[], &[]), UNREADABLE, [64, 256, 128].into_iter(), std::iter::empty())
+                .expect("valid");
         assert_eq!((got.pid, got.ipc), (Some(Holder::Sandbox), Some(Holder::Sandbox)));
         assert_eq!(got.shm_size_bytes, Some(256));
         assert!(got.sandbox());
@@ -168,7 +193,8 @@ mod tests {
     fn a_pod_that_shares_only_the_network_needs_no_sandbox() {
         for holder in [None, Some(Holder::Sandbox), Some(Holder::Task)] {
             let wish = Wish { holder, pids: false, ipc: false };
-            let got = place(wish, &task("", &[], &[]), UNREADABLE, [64].into_iter()).expect("valid");
+            let got = place(wish, &task("", &[], &[]), UNREADABLE, [64].into_iter(), std::iter::empty())
+                .expect("valid");
             assert!(!got.sandbox(), "{holder:?}");
             assert_eq!(got.shm_size_bytes, None);
         }
@@ -188,27 +214,46 @@ mod tests {
             ("another user with readable programs", task("65532", &["ALL"], &[]), readable, false),
         ];
         for (case, task, programs, want) in cases {
-            assert_eq!(place(TASK_WISH, &task, programs, std::iter::empty()).is_ok(), want, "{case}");
+            assert_eq!(
+                place(TASK_WISH, &task, programs, std::iter::empty(), std::iter::empty()).is_ok(),
+                want,
+                "{case}"
+            );
         }
         let mut privileged = task("", &["ALL"], &[]);
         privileged.privileged = true;
-        assert!(place(TASK_WISH, &privileged, UNREADABLE, std::iter::empty()).is_err());
+        assert!(place(TASK_WISH, &privileged, UNREADABLE, std::iter::empty(), std::iter::empty()).is_err());
     }
 
     #[test]
     fn ipc_of_the_task_container_is_shared_only_where_the_engine_lets_it() {
         let wish = Wish { holder: Some(Holder::Task), pids: false, ipc: true };
         let mut task = task("65532", &[], &[]);
-        let faults = place(wish, &task, UNREADABLE, std::iter::empty()).expect_err("private");
+        let faults =
+            place(wish, &task, UNREADABLE, std::iter::empty(), std::iter::empty()).expect_err("private");
         assert!(faults[0].to_string().contains("`--ipc=false`"), "{faults:?}");
         task.ipc_mode = "shareable".into();
-        assert!(place(wish, &task, UNREADABLE, std::iter::empty()).is_ok());
+        assert!(place(wish, &task, UNREADABLE, std::iter::empty(), std::iter::empty()).is_ok());
+    }
+
+    #[test]
+    fn pids_of_the_task_container_are_not_shared_with_one_who_may_trace() {
+        let task = task("65532", &["ALL"], &[]);
+        let added = [("app", "NET_ADMIN"), ("app", "SYS_PTRACE"), ("init-1", "ALL")];
+        let faults =
+            place(TASK_WISH, &task, UNREADABLE, std::iter::empty(), added.into_iter()).expect_err("two");
+        let words: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        assert!(words[0].contains("`app`") && words[0].contains("SYS_PTRACE"), "{words:?}");
+        assert!(words[1].contains("`init-1`"), "{words:?}");
+        let sandboxed = Wish { holder: None, ..TASK_WISH };
+        assert!(place(sandboxed, &task, UNREADABLE, std::iter::empty(), added.into_iter()).is_ok());
     }
 
     #[test]
     fn every_reason_is_given_at_once() {
         let wish = Wish { holder: Some(Holder::Task), pids: true, ipc: true };
-        let faults = place(wish, &task("", &[], &[]), UNREADABLE, std::iter::empty()).expect_err("both");
+        let faults = place(wish, &task("", &[], &[]), UNREADABLE, std::iter::empty(), std::iter::empty())
+            .expect_err("both");
         assert_eq!(faults.len(), 2);
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{debug, error, info, warn};
 
 use super::copy::CopySources;
@@ -32,6 +32,8 @@ use crate::source::{self, load::Disk};
 
 /// How long the last lines may take to be written.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How long a manager that was asked to stop before its pod began looks for something to clean up.
+const LAST_LOOK: Duration = Duration::from_secs(3);
 /// Bounds of the wait between two attempts to reach the engine at the start.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
@@ -61,22 +63,32 @@ pub async fn run(args: RunArgs, output: Output) -> u8 {
             return STATUS_REFUSED;
         }
     };
-    let begun = tokio::select! {
-        biased;
-        () = stops.next() => {
-            info!("asked to stop before the pod began");
-            return 0;
+    let mut asked = false;
+    let begun = {
+        let mut begin = std::pin::pin!(begin(&args, &output));
+        tokio::select! {
+            biased;
+            () = stops.next() => {
+                info!("asked to stop before the pod began");
+                asked = true;
+                // An earlier manager, or an earlier run, may have left something to clean up.
+                timeout(args.stop_timeout.min(LAST_LOOK), begin).await.ok()
+            }
+            begun = &mut begin => Some(begun),
         }
-        begun = begin(&args, &output) => begun,
     };
     let status = match begun {
-        Err(refusal) => {
+        None => 0,
+        Some(Err(_)) if asked => 0,
+        Some(Err(refusal)) => {
             error!("{}", refusal.words);
             refusal.status
         }
-        Ok((runner, ending)) => {
+        Some(Ok((runner, ending))) => {
             let news = runner.news();
-            if ending {
+            if let Some(status) = ending {
+                let _ = news.send(Observation::Stop { status, resumed: true });
+            } else if asked {
                 let _ = news.send(Observation::Stop { status: 0, resumed: true });
             }
             tokio::spawn(async move {
@@ -118,8 +130,9 @@ impl Stops {
     }
 }
 
-/// Everything up to the first change.
-async fn begin(args: &RunArgs, output: &Output) -> Result<(Runner<DockerEngine>, bool), Refusal> {
+/// Everything up to the first change. The status is there where the pod is not to run but to be cleaned up:
+/// an earlier manager was ending it, or what an earlier one ran is no longer what can be run.
+async fn begin(args: &RunArgs, output: &Output) -> Result<(Runner<DockerEngine>, Option<u8>), Refusal> {
     let usage = |words: String| Refusal { status: STATUS_USAGE, words };
     // First of all: only then does pause know that a stop can be handled here.
     let id = discover::own_container().map_err(|error| usage(error.to_string()))?;
@@ -139,20 +152,20 @@ async fn begin(args: &RunArgs, output: &Output) -> Result<(Runner<DockerEngine>,
     let task = patiently(&address, || engine.inspect_task(&id)).await?;
     debug!("engine {} at {address}, task container `{}`", info.version, task.name);
 
-    let spec = match specify(args, &task, &info, &engine, socket.as_deref()).await {
-        Ok(spec) => spec,
-        // What an earlier manager ran with the same labels must be cleaned up even so.
-        Err(_) if handed.ending => pod_of(args, &task, Definition::default(), Namespaces::default()),
-        Err(refusal) => return Err(refusal),
-    };
     harden::raise_descriptor_limit()
         .map_err(|error| usage(format!("cannot raise RLIMIT_NOFILE: {error}")))?;
-    let copies = match CopySources::open(&spec) {
-        Ok(copies) => copies,
-        Err(_) if handed.ending => CopySources::default(),
-        Err(errors) => {
-            let words: Vec<String> = errors.iter().map(ToString::to_string).collect();
-            return Err(usage(words.join("\n")));
+    let mut ending = handed.ending.then_some(0);
+    let (spec, copies) = match prepare(args, &task, &info, &engine, socket.as_deref()).await {
+        Ok(prepared) => prepared,
+        Err(refusal) => {
+            let left = patiently(&address, || engine.list(&task.id)).await?;
+            if ending.is_none() && left.is_empty() {
+                return Err(refusal);
+            }
+            error!("{}", refusal.words);
+            ending.get_or_insert(refusal.status);
+            let nothing = pod_of(args, &task, Definition::default(), Namespaces::default());
+            (nothing, CopySources::default())
         }
     };
     let standing = harden::give_up(socket.as_deref())
@@ -177,7 +190,23 @@ async fn begin(args: &RunArgs, output: &Output) -> Result<(Runner<DockerEngine>,
         copies,
         followers: args.logs.then(|| Followers::new(output.clone())),
     };
-    Ok((Runner::new(Arc::new(engine), spec, around), handed.ending))
+    Ok((Runner::new(Arc::new(engine), spec, around), ending))
+}
+
+/// The pod that is wanted, and everything that it copies, open.
+async fn prepare(
+    args: &RunArgs,
+    task: &TaskContainer,
+    info: &EngineInfo,
+    engine: &DockerEngine,
+    socket: Option<&Path>,
+) -> Result<(PodSpec, CopySources), Refusal> {
+    let spec = specify(args, task, info, engine, socket).await?;
+    let copies = CopySources::open(&spec).map_err(|errors| {
+        let words: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        Refusal { status: STATUS_USAGE, words: words.join("\n") }
+    })?;
+    Ok((spec, copies))
 }
 
 /// The pod that is wanted, with every reason against it in one report.
@@ -221,7 +250,9 @@ async fn specify(
     let programs = Programs { unreadable: harden::programs_unreadable() };
     let shm_sizes = definition.components.iter().chain(&definition.init);
     let shm_sizes = shm_sizes.filter_map(|member| member.container.shm_size_bytes);
-    let mut namespaces = match place(wish, task, programs, shm_sizes) {
+    let added = definition.components.iter().chain(&definition.init);
+    let added = added.flat_map(|member| member.container.cap_add.iter().map(|cap| (&*member.name, &**cap)));
+    let mut namespaces = match place(wish, task, programs, shm_sizes, added) {
         Ok(namespaces) => namespaces,
         Err(reasons) => {
             faults.extend(reasons.iter().map(ToString::to_string));

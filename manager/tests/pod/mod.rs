@@ -13,3 +13,4 @@ mod placement;
 mod privileges;
 mod recovery;
 mod sharing;
+mod takeover;
