@@ -31,8 +31,9 @@ impl Said {
     }
 }
 
-/// The first command of a run asks whether there is anything to test with.
-fn ready() {
+/// Is there anything to test with? Asked once a run.
+#[track_caller]
+pub(crate) fn ready() {
     static READY: OnceLock<()> = OnceLock::new();
     READY.get_or_init(|| {
         for image in [super::manager_image(), super::test_image()] {
@@ -49,7 +50,6 @@ fn ready() {
 /// Run it, whatever comes of it.
 #[track_caller]
 pub(crate) fn attempt<S: AsRef<OsStr>>(args: &[S]) -> Said {
-    ready();
     let output = Command::new("timeout")
         .args(["--kill-after=5", LIMIT, "docker"])
         .args(args)
@@ -65,6 +65,7 @@ pub(crate) fn attempt<S: AsRef<OsStr>>(args: &[S]) -> Said {
 /// Run it, and it must succeed.
 #[track_caller]
 pub(crate) fn docker<S: AsRef<OsStr>>(args: &[S]) -> Said {
+    ready();
     let said = attempt(args);
     let words: Vec<_> = args.iter().map(|arg| arg.as_ref().to_string_lossy().into_owned()).collect();
     assert_eq!(said.status, 0, "`docker {}` failed: {}", words.join(" "), said.error());

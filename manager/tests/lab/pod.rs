@@ -26,6 +26,10 @@ pub(crate) struct Pod {
     proxy: Option<Arc<Proxy>>,
 }
 
+/// Volumes of a test. Declared before the pod that uses them, they go after it.
+#[derive(Default)]
+pub(crate) struct Volumes(Vec<String>);
+
 /// What came of a pod.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct End {
@@ -115,7 +119,9 @@ impl Plan {
 
 impl Pod {
     /// A pod with the two-process image and the engine's socket, as a stack would have it.
+    #[track_caller]
     pub(crate) fn plan(hint: &str) -> Plan {
+        docker::ready();
         Plan {
             name: unique(hint),
             options: Vec::new(),
@@ -310,6 +316,39 @@ impl Drop for Pod {
             let words = format!("cannot remove what is left of {}: {left}", self.name);
             assert!(std::thread::panicking(), "{words}");
             eprintln!("{words}");
+        }
+    }
+}
+
+impl Volumes {
+    /// One without labels of its own.
+    #[track_caller]
+    pub(crate) fn one(hint: &str) -> Volumes {
+        let mut volumes = Volumes::default();
+        volumes.create(&unique(hint), &[]);
+        volumes
+    }
+
+    /// Make a volume with these labels.
+    #[track_caller]
+    pub(crate) fn create(&mut self, name: &str, labels: &[&str]) {
+        let mut line = vec!["volume", "create", "--label", "io.tandem.test=volume"];
+        labels.iter().for_each(|label| line.extend(["--label", label]));
+        line.push(name);
+        docker(&line);
+        self.0.push(name.to_owned());
+    }
+
+    /// Name of the first one.
+    pub(crate) fn name(&self) -> String {
+        self.0[0].clone()
+    }
+}
+
+impl Drop for Volumes {
+    fn drop(&mut self) {
+        for name in &self.0 {
+            attempt(&["volume", "rm", "-f", name]);
         }
     }
 }

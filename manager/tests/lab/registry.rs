@@ -37,7 +37,7 @@ struct Shared {
     manifest: Mutex<Vec<u8>>,
     blobs: Mutex<BTreeMap<String, Vec<u8>>>,
     asked: AtomicUsize,
-    breaks: AtomicBool,
+    spoils: AtomicBool,
     ends: AtomicBool,
 }
 
@@ -72,9 +72,9 @@ impl Registry {
         self.shared.asked.load(Ordering::SeqCst)
     }
 
-    /// From now on layers break off in the middle.
-    pub(crate) fn break_layers(&self) {
-        self.shared.breaks.store(true, Ordering::SeqCst);
+    /// From now on the large layer is not what its digest says.
+    pub(crate) fn spoil_layers(&self) {
+        self.shared.spoils.store(true, Ordering::SeqCst);
     }
 
     /// Make the image, take it apart, and remove it from the engine.
@@ -184,12 +184,13 @@ impl Shared {
         if body.len() < LAYER {
             return respond(stream, "200 OK", kind, &body, method == "HEAD");
         }
+        let mut body = body;
+        if self.spoils.load(Ordering::SeqCst) {
+            body[LAYER / 2] ^= 1;
+        }
         // Slowly, so that there is progress to be told of.
         respond(stream, "200 OK", kind, &body, true)?;
-        for (number, piece) in body.chunks(LAYER / PIECES as usize).enumerate() {
-            if number == 4 && self.breaks.load(Ordering::SeqCst) {
-                return Ok(());
-            }
+        for piece in body.chunks(LAYER / PIECES as usize) {
             stream.write_all(piece)?;
             thread::sleep(self.pace);
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::lab::docker::{attempt, docker};
-use crate::lab::pod::{Plan, Pod};
+use crate::lab::pod::{Plan, Pod, Volumes};
 use crate::lab::proxy::Verdict;
 use crate::lab::{idle, quoted, script, test_image};
 
@@ -128,31 +128,10 @@ fn containers_are_named_and_labelled_after_their_pod() {
     pod.stop_clean();
 }
 
-/// Volumes of one test, removed when it ends.
-struct Volumes(Vec<String>);
-
-impl Volumes {
-    fn create(&mut self, name: &str, labels: &[&str]) {
-        let mut line = vec!["volume", "create", "--label", "io.tandem.test=volume"];
-        labels.iter().for_each(|label| line.extend(["--label", label]));
-        line.push(name);
-        docker(&line);
-        self.0.push(name.to_owned());
-    }
-}
-
-impl Drop for Volumes {
-    fn drop(&mut self) {
-        for name in &self.0 {
-            attempt(&["volume", "rm", "-f", name]);
-        }
-    }
-}
-
 #[test]
 fn volumes_are_found_by_each_name_that_they_go_by() {
     // Declared first, so that it goes after the pod.
-    let mut volumes = Volumes(Vec::new());
+    let mut volumes = Volumes::default();
     let plan = Pod::plan("volume-names");
     let unique = plan.name().to_owned();
     let named = |what: &str| format!("{unique}_{what}");
@@ -310,6 +289,6 @@ fn values_of_any_text_arrive_unchanged() {
     let yaml = format!("{}environment: {{TEXT: {}}}\n", script("exec sleep 100000"), quoted(value));
     let pod = Pod::plan("text").component("app", &format!("{yaml}stop_signal: SIGKILL\n")).start();
     pod.wait_running(&["app"]);
-    assert_eq!(pod.exec("app", "printenv TEXT"), value);
+    assert_eq!(pod.exec("app", "printf %s \"$TEXT\""), value);
     pod.stop_clean();
 }

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use crate::lab::docker::{self, inspect, try_inspect};
-use crate::lab::pod::Pod;
+use crate::lab::pod::{Pod, Volumes};
 use crate::lab::{LONG, idle, script, test_image, wait};
 
 /// A stop that has nothing to wait for ends well before the grace period of Swarm.
@@ -56,15 +56,15 @@ fn a_component_at_its_memory_limit_ends_the_pod_with_137_and_the_reason() {
 
 #[test]
 fn init_components_run_one_after_the_other_before_the_components() {
-    let plan = Pod::plan("init-order");
-    let volume = format!("{}-notes", plan.name());
+    let volumes = Volumes::one("notes");
+    let volume = volumes.name();
     let step = |text: &str| {
         format!(
             "- image: {}\n  command: [sh, -c, 'sleep 0.5; echo {text} >>/notes/order']\n  volumes: ['{volume}:/notes']\n",
             test_image()
         )
     };
-    let pod = plan
+    let pod = Pod::plan("init-order")
         .options(&["-v", &format!("{volume}:/notes")])
         .label("pod.init.components", &format!("{}{}{}", step("first"), step("second"), step("third")))
         .component("app", &format!("{}volumes: ['{volume}:/notes']\n", idle()))
@@ -77,8 +77,6 @@ fn init_components_run_one_after_the_other_before_the_components() {
     assert!(at("init-2", "FinishedAt") <= at("init-3", "StartedAt"));
     assert!(at("init-3", "FinishedAt") <= at("app", "StartedAt"));
     pod.stop_clean();
-    drop(pod);
-    docker::attempt(&["volume", "rm", &volume]);
 }
 
 #[test]

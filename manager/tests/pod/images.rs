@@ -73,14 +73,15 @@ fn an_image_that_is_there_is_pulled_only_when_asked_for() {
 }
 
 #[test]
-fn a_pull_that_breaks_off_ends_the_pod_with_what_happened() {
+fn a_pull_that_fails_in_the_middle_ends_the_pod_with_what_happened() {
     let registry = Registry::start();
-    registry.break_layers();
+    registry.spoil_layers();
     let (said, pod) = Pod::plan("pull-breaks")
         .component("app", &format!("image: {}\n", registry.image))
         .component("other", &idle())
         .run();
     assert_eq!(said.status, 125, "{}", said.error());
     assert!(said.error().contains("cannot pull"), "{}", said.error());
+    assert!(said.error().contains("verification failed"), "{}", said.error());
     pod.assert_nothing_left();
 }

@@ -1,13 +1,13 @@
 //! The manager can die at any instruction: restarted, it goes on; nothing is started twice, nothing is left.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 
 use crate::lab::docker::{attempt, docker, labelled, on_host, try_inspect};
-use crate::lab::pod::Pod;
+use crate::lab::pod::{Plan, Pod, Volumes};
 use crate::lab::proxy::Verdict;
-use crate::lab::{LONG, idle, script, wait};
+use crate::lab::{LONG, idle, script, test_image, wait};
 
 /// Id and start of each container of the pod, by name.
 fn world(pod: &Pod) -> BTreeMap<String, (String, String)> {
@@ -50,22 +50,18 @@ fn a_crash_of_the_manager_leaves_the_components_running() {
     }
 }
 
-#[test]
-fn a_crash_at_any_change_during_the_start_converges_without_duplicates() {
-    // Sandbox and two components: six changes to the engine, one of them at each crash.
-    for crash_at in 0..6 {
-        let name: Arc<Mutex<Option<String>>> = Arc::default();
+/// Run the pod over and over, the manager killed at its first change to the engine, at its second, and so
+/// on until there are no more before the pod is up. `check` looks at what came up each time.
+fn crash_at_each_change(plan: impl Fn() -> Plan, least: usize, check: impl Fn(&Pod, usize)) {
+    for crash_at in 0.. {
+        let plan = plan();
+        let task = plan.name().to_owned();
         let crashed = Arc::new(AtomicBool::new(false));
-        let (rule_name, rule_crashed) = (Arc::clone(&name), Arc::clone(&crashed));
-        let plan = Pod::plan("crash-start");
-        *name.lock().expect("mine") = Some(plan.name().to_owned());
+        let rule_crashed = Arc::clone(&crashed);
         let pod = plan
             .proxied(move |seen| {
-                if seen.changes()
-                    && seen.changes_before == crash_at
-                    && !rule_crashed.swap(true, Ordering::SeqCst)
-                {
-                    let task = rule_name.lock().expect("mine").clone().expect("a name");
+                let now = seen.changes() && seen.changes_before == crash_at;
+                if now && !rule_crashed.swap(true, Ordering::SeqCst) {
                     let top = attempt(&["top", &task, "-eo", "pid,comm"]).text();
                     let pid = top.lines().find_map(|line| line.trim().strip_suffix("manager")).map(str::trim);
                     on_host(&format!("kill -KILL {}", pid.expect("there is a manager")));
@@ -73,23 +69,54 @@ fn a_crash_at_any_change_during_the_start_converges_without_duplicates() {
                 // The engine acts on it; nobody hears the answer.
                 Verdict::Pass
             })
-            .component("a", &idle())
-            .component("b", &idle())
             .start();
-        wait(format!("the manager crashes at change {crash_at}"), LONG, || {
-            crashed.load(Ordering::SeqCst).then_some(())
-        });
-        pod.wait_running(&["a", "b"]);
         pod.wait_healthy();
-        let names: Vec<String> = world(&pod).into_keys().collect();
-        let want = [
-            format!("/{}.pause", pod.name()),
-            format!("/{}.podlike.a", pod.name()),
-            format!("/{}.podlike.b", pod.name()),
-        ];
-        assert_eq!(names, want, "crash at change {crash_at}");
+        if !crashed.load(Ordering::SeqCst) {
+            assert!(crash_at >= least, "only {crash_at} changes were seen");
+            pod.stop_clean();
+            return;
+        }
+        let crashes = pod.logs().1.matches("killed by signal 9").count();
+        assert_eq!(crashes, 1, "crash at change {crash_at}: {:?}", pod.logs());
+        check(&pod, crash_at);
         pod.stop_clean();
     }
+}
+
+#[test]
+fn a_crash_at_any_change_during_the_start_converges_without_duplicates() {
+    // The sandbox and two components, each created and started.
+    let plan = || Pod::plan("crash-start").component("a", &idle()).component("b", &idle());
+    crash_at_each_change(plan, 6, |pod, crash_at| {
+        let names: Vec<String> = world(pod).into_keys().collect();
+        let want = [".pause", ".podlike.a", ".podlike.b"].map(|end| format!("/{}{end}", pod.name()));
+        assert_eq!(names, want, "crash at change {crash_at}");
+    });
+}
+
+#[test]
+fn a_crash_at_any_change_runs_each_init_component_once_and_loses_no_copy() {
+    let volume = Volumes::one("crash-init");
+    let name = volume.name();
+    let init = format!(
+        "- image: {}\n  command: [sh, -c, 'echo ran >>/notes/$POD']\n  environment: {{POD: PODNAME}}\n  \
+         volumes: ['{name}:/notes']\n",
+        test_image()
+    );
+    let app = format!("{}volumes: ['{name}:/notes']\n", idle());
+    let plan = || {
+        let plan = Pod::plan("crash-init").options(&["-v", &format!("{name}:/notes")]);
+        let init = init.replace("PODNAME", plan.name());
+        plan.args(&["--pids=false", "--ipc=false"])
+            .label("pod.init.components", &init)
+            .label("pod.copy.app", "/pause:/copied")
+            .component("app", &app)
+    };
+    crash_at_each_change(plan, 5, |pod, crash_at| {
+        let ran = pod.exec("app", &format!("cat /notes/{}", pod.name()));
+        assert_eq!(ran, "ran", "crash at change {crash_at}");
+        assert_eq!(pod.exec("app", "test -s /copied && echo there"), "there", "crash at change {crash_at}");
+    });
 }
 
 #[test]

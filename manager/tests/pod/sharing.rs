@@ -1,7 +1,7 @@
 //! What components share, and what not.
 
 use crate::lab::docker::{attempt, docker, on_host};
-use crate::lab::pod::Pod;
+use crate::lab::pod::{Pod, Volumes};
 use crate::lab::{idle, script, test_image};
 
 /// Finds sockets of the engine through every process that can be seen, and in the mounts.
@@ -135,9 +135,9 @@ fn all_volumes_of_the_task_container_are_shared_when_asked_except_the_socket() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("note"), "from the host").expect("written");
     let bind = format!("{}:/bound:ro", folder.path().display());
-    let plan = Pod::plan("volumes");
-    let volume = format!("{}-data", plan.name());
-    let pod = plan
+    let volumes = Volumes::one("data");
+    let volume = volumes.name();
+    let pod = Pod::plan("volumes")
         .options(&["-v", &bind, "-v", &format!("{volume}:/data")])
         .args(&["--volumes"])
         .component("app", &idle())
@@ -152,8 +152,6 @@ fn all_volumes_of_the_task_container_are_shared_when_asked_except_the_socket() {
     pod.stop_clean();
     let kept =
         docker(&["run", "--rm", "-v", &format!("{volume}:/data"), &test_image(), "cat", "/data/file"]).text();
-    drop(pod);
-    attempt(&["volume", "rm", &volume]);
     assert_eq!(kept, "kept", "volumes of the task container outlive the pod");
 }
 
