@@ -40,6 +40,7 @@ fn volume(name: &str, labels: &[(&str, &str)]) -> TaskMount {
         source: format!("/var/lib/docker/volumes/{name}/_data"),
         target: format!("/mnt/{name}"),
         writable: true,
+        device: None,
         labels: labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
     }
 }

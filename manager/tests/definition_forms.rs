@@ -44,6 +44,7 @@ fn mount(kind: &str, volume: Option<&str>, source: &str, target: &str, labels: &
         source: source.into(),
         target: target.into(),
         writable: target != "/read-only",
+        device: None,
         labels: labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
     }
 }

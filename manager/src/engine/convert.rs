@@ -7,7 +7,7 @@ use bollard::models::{
     ContainerConfig, ContainerCreateBody, ContainerInspectResponse, ContainerState, ContainerStateStatusEnum,
     HealthConfig, HealthStatusEnum, HostConfig, HostConfigLogConfig, ImageInspect, MountBindOptions,
     MountBindOptionsPropagationEnum, MountPoint, MountTmpfsOptions, MountType, MountVolumeOptions,
-    SystemInfo,
+    SystemInfo, Volume,
 };
 use serde::Deserialize;
 
@@ -90,6 +90,11 @@ pub fn sandbox_request(pod: &PodSpec, image_id: &str, lifeline: &str) -> CreateR
             BTreeMap::from([("max-size".into(), SANDBOX_LOG_BYTES.into()), ("max-file".into(), "1".into())]),
         )),
     }
+}
+
+/// The path of the host that a volume of the local driver binds (`-o o=bind -o device=/path`).
+pub fn device(volume: &Volume) -> Option<String> {
+    volume.options.get("device").filter(|device| device.starts_with('/')).cloned()
 }
 
 /// The body of `POST /containers/create`.
@@ -303,6 +308,7 @@ fn task_mount(mount: MountPoint) -> TaskMount {
         source: mount.source.unwrap_or_default(),
         target: mount.destination.unwrap_or_default(),
         writable: mount.rw.unwrap_or_default(),
+        device: None,
         labels: BTreeMap::new(),
     }
 }

@@ -184,7 +184,10 @@ impl Engine for DockerEngine {
             let Some(name) = mount.volume.as_deref() else { continue };
             let volume = self.call(SHORT, |docker| async move { docker.inspect_volume(name).await }).await;
             match volume {
-                Ok(volume) => mount.labels = volume.labels.into_iter().collect(),
+                Ok(volume) => {
+                    mount.device = convert::device(&volume);
+                    mount.labels = volume.labels.into_iter().collect();
+                }
                 // Removed by force while it is mounted, or its plug-in has lost it: mounted it is still.
                 Err(EngineError::NotFound(_)) => {}
                 Err(error) => return Err(error),
@@ -258,6 +261,14 @@ impl Engine for DockerEngine {
         ImageReference::parse(image)?;
         match self.call(SHORT, |docker| async move { docker.inspect_image(image).await }).await {
             Ok(image) => Ok(Some(convert::has_healthcheck(image))),
+            Err(EngineError::NotFound(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn volume_device(&self, name: &str) -> Result<Option<String>, EngineError> {
+        match self.call(SHORT, |docker| async move { docker.inspect_volume(name).await }).await {
+            Ok(volume) => Ok(convert::device(&volume)),
             Err(EngineError::NotFound(_)) => Ok(None),
             Err(error) => Err(error),
         }

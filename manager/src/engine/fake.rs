@@ -432,6 +432,10 @@ impl Engine for Fake {
         Ok(inner.images.contains(image).then_some(has))
     }
 
+    async fn volume_device(&self, _: &str) -> Result<Option<String>, EngineError> {
+        Ok(None)
+    }
+
     fn pull(&self, image: &str) -> BoxStream<'static, Result<String, EngineError>> {
         let (this, image) = (self.clone(), image.to_owned());
         stream::once(async move {

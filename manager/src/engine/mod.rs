@@ -43,6 +43,9 @@ pub trait Engine: Send + Sync + 'static {
         &self,
         image: &str,
     ) -> impl Future<Output = Result<Option<bool>, EngineError>> + Send;
+    /// The path of the host that a volume stands for (`GET /volumes/NAME`), where its driver binds one; `None`
+    /// also where there is no such volume yet.
+    fn volume_device(&self, name: &str) -> impl Future<Output = Result<Option<String>, EngineError>> + Send;
     /// Pull an image (`POST /images/create`); each item is a line of progress worth a log line.
     fn pull(&self, image: &str) -> BoxStream<'static, Result<String, EngineError>>;
     /// Create a container (`POST /containers/create`). [`EngineError::NotFound`] means the image is missing.

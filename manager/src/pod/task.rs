@@ -48,6 +48,8 @@ pub struct TaskMount {
     pub target: String,
     /// Mounted for writing.
     pub writable: bool,
+    /// The path of the host that the volume stands for, where its driver binds one (`-o device=/path`).
+    pub device: Option<String>,
     /// The volume's labels, for `volume`: what `volume-ref`, stack and Compose names are read from.
     pub labels: BTreeMap<String, String>,
 }

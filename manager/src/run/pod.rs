@@ -26,7 +26,7 @@ use crate::pod::identity::Identity;
 use crate::pod::observed::Observation;
 use crate::pod::placement::{Holder, Namespaces, Programs, Wish, place};
 use crate::pod::plan::{ENGINE_PATIENCE, STATUS_REFUSED, STATUS_UNAVAILABLE, STATUS_USAGE};
-use crate::pod::spec::{Condition, Definition, PodSpec};
+use crate::pod::spec::{Condition, Definition, MountSource, PodSpec};
 use crate::pod::task::TaskContainer;
 use crate::source::{self, load::Disk};
 
@@ -261,6 +261,7 @@ async fn specify(
     };
     namespaces.cgroup_parent = discover::cgroup_parent(info, &discover::own_cgroups(), task);
     let spec = pod_of(args, task, definition, namespaces);
+    faults.extend(volumes_to_engine(&spec, task, engine, host_socket.as_deref()).await);
     faults.extend(waits_in_vain(&spec, engine).await);
     if faults.is_empty() {
         return Ok(spec);
@@ -282,6 +283,30 @@ fn pod_of(args: &RunArgs, task: &TaskContainer, definition: Definition, namespac
         pull_always: args.pull,
         stop_timeout: args.stop_timeout,
     }
+}
+
+/// Volumes, not mounted in the task container, that stand for a path of the host with the socket in it.
+async fn volumes_to_engine(
+    spec: &PodSpec,
+    task: &TaskContainer,
+    engine: &DockerEngine,
+    host_socket: Option<&str>,
+) -> Vec<String> {
+    let mut faults = Vec::new();
+    for member in spec.members() {
+        for mount in &member.container.mounts {
+            let MountSource::Volume { name: Some(name), .. } = &mount.source else { continue };
+            // One that is not there yet will be made, and holds nothing.
+            let Ok(Some(device)) = engine.volume_device(name).await else { continue };
+            if let Some(why) = source::lower::leads_to_engine(task, host_socket, &device) {
+                faults.push(format!(
+                    "`{}`: the volume `{name}` stands for `{device}` of the host, which {why}: no component may have it",
+                    member.name
+                ));
+            }
+        }
+    }
+    faults
 }
 
 /// Components that wait for the health of one that has no health check, as far as the images that the

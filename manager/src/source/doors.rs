@@ -32,13 +32,15 @@ impl Doors {
         paths.extend(task.mounts.iter().filter(known).filter_map(|mount| tidy_path(&mount.source)));
         // A source that is unknown (`/` stands for nothing here) would make everything a door.
         paths.retain(|path| path != "/");
+        let mut doors = Doors { paths, volumes: Vec::new() };
         let holds = |mount: &TaskMount| {
             let folder = tidy_path(&mount.source)?;
             let volume = mount.volume.clone()?;
-            paths.iter().any(|door| within(door, &folder)).then_some(volume)
+            let bound = mount.device.as_deref().is_some_and(|device| doors.behind_path(device).is_some());
+            (bound || doors.paths.iter().any(|door| within(door, &folder))).then_some(volume)
         };
-        let volumes = task.mounts.iter().filter_map(holds).collect();
-        Doors { paths, volumes }
+        doors.volumes = task.mounts.iter().filter_map(holds).collect();
+        doors
     }
 
     /// Why this source must not be mounted; `None` where it may.
@@ -58,7 +60,8 @@ impl Doors {
             || self.behind_path(&mount.source).is_some()
     }
 
-    fn behind_path(&self, path: &str) -> Option<&'static str> {
+    /// Why this path of the host must not be mounted; `None` where it may.
+    pub(super) fn behind_path(&self, path: &str) -> Option<&'static str> {
         let path = tidy_path(path)?;
         // The root file system of every process is below /proc, that of the manager among them.
         if path == "/proc" || process_folder(&path) {
@@ -109,6 +112,17 @@ mod tests {
             ..TaskMount::default()
         };
         TaskContainer { mounts: mounts.iter().map(mount).collect(), ..TaskContainer::default() }
+    }
+
+    #[test]
+    fn a_volume_that_stands_for_a_folder_with_a_door_is_one() {
+        let mut task = task(&[("v", "/var/lib/docker/volumes/v/_data", "/hostrun")]);
+        let named = MountSource::Volume { name: Some("v".into()), no_copy: false };
+        assert_eq!(Doors::of(&task, None).behind(&named), None);
+        task.mounts[0].device = Some("/var/run".into());
+        let doors = Doors::of(&task, None);
+        assert_eq!(doors.behind(&named), Some("holds the engine's socket"));
+        assert!(doors.held_by(&task.mounts[0]), "not shared by `--volumes` either");
     }
 
     #[test]

@@ -81,6 +81,11 @@ pub fn shared_mounts(task: &TaskContainer, host_socket: Option<&str>) -> Vec<Mou
         .collect()
 }
 
+/// Why a component must not get this path of the host, which a volume may stand for; `None` where it may.
+pub fn leads_to_engine(task: &TaskContainer, host_socket: Option<&str>, path: &str) -> Option<&'static str> {
+    Doors::of(task, host_socket).behind_path(path)
+}
+
 /// Gives a container these mounts too, except where it has its own at the same target.
 pub fn add_mounts(container: &mut ContainerSpec, mounts: &[Mount]) {
     for mount in mounts {
