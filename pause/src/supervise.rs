@@ -7,7 +7,7 @@
 //!
 //! | child | event | what happens |
 //! |---|---|---|
-//! | up | a signal of [`Signal::ALL`] | it is forwarded; TERM and INT are remembered as a stop |
+//! | up | a signal of [`Signal::ALL`] | it is forwarded; TERM and INT are remembered as a stop, and wait up to [`YOUNG_MS`] for a young child to speak |
 //! | down | TERM, INT | remembered as a stop; the child is launched at once, to clean up |
 //! | down | another signal | nothing: there is nobody to tell |
 //! | down | the deadline | it is launched |
@@ -28,6 +28,10 @@ use crate::step::{Decision, Event, Why};
 
 /// How long the child stays down after each crash within [`WINDOW_MS`], in milliseconds.
 pub const BACKOFF_MS: [u32; 5] = [100, 500, 1500, 3000, 5000];
+
+/// How long TERM and INT wait for a young child to speak, in milliseconds: one that comes before its handlers
+/// stand would kill it, and a stop that was asked for would look like a crash.
+pub const YOUNG_MS: u64 = 500;
 
 /// How long a restart counts, in milliseconds.
 pub const WINDOW_MS: u64 = 60_000;
@@ -61,6 +65,10 @@ enum Child {
         spoke: bool,
         /// What was forwarded to this life.
         forwarded: SignalSet,
+        /// Until when a stop waits for this life to speak, in milliseconds.
+        young_until_ms: u64,
+        /// The stop that waits.
+        held: Option<Signal>,
     },
 }
 
@@ -83,10 +91,11 @@ impl Supervised {
 
     /// Takes in what happened, and decides; see the table above.
     pub fn step(&mut self, event: Event, now_ms: u64) -> Decision {
-        if let (Event::Health(_) | Event::Exit(_) | Event::CloseListener, Child::Up { spoke, .. }) =
-            (event, &mut self.child)
-        {
+        let speaks = matches!(event, Event::Health(_) | Event::Exit(_) | Event::CloseListener);
+        if let (true, Child::Up { spoke, young_until_ms, .. }) = (speaks, &mut self.child) {
             *spoke = true;
+            // What was held is due now.
+            *young_until_ms = 0;
         }
         match event {
             Event::Signal(signal) => return self.signal(signal, now_ms),
@@ -105,6 +114,7 @@ impl Supervised {
     pub const fn deadline_ms(&self) -> Option<u64> {
         match self.child {
             Child::Unborn { launch_at_ms } | Child::Down { launch_at_ms } => Some(launch_at_ms),
+            Child::Up { held: Some(_), young_until_ms, .. } => Some(young_until_ms),
             Child::Up { .. } => None,
         }
     }
@@ -122,6 +132,10 @@ impl Supervised {
     fn signal(&mut self, signal: Signal, now_ms: u64) -> Decision {
         self.stop |= signal.is_stop();
         match &mut self.child {
+            Child::Up { held, young_until_ms, .. } if signal.is_stop() && now_ms < *young_until_ms => {
+                *held = Some(signal);
+                Decision::Continue
+            }
             Child::Up { forwarded, .. } => {
                 *forwarded = forwarded.with(signal.number());
                 Decision::Forward(signal)
@@ -136,17 +150,30 @@ impl Supervised {
     }
 
     fn due(&mut self, now_ms: u64) -> Decision {
+        if let Child::Up { forwarded, held, young_until_ms, .. } = &mut self.child {
+            if now_ms < *young_until_ms {
+                return Decision::Continue;
+            }
+            let Some(signal) = held.take() else { return Decision::Continue };
+            *forwarded = forwarded.with(signal.number());
+            return Decision::Forward(signal);
+        }
         match self.child {
             Child::Unborn { launch_at_ms } if now_ms >= launch_at_ms => {}
             Child::Down { launch_at_ms } if now_ms >= launch_at_ms => self.remember_restart(now_ms),
             Child::Unborn { .. } | Child::Down { .. } | Child::Up { .. } => return Decision::Continue,
         }
-        self.child = Child::Up { spoke: false, forwarded: SignalSet::EMPTY };
+        self.child = Child::Up {
+            spoke: false,
+            forwarded: SignalSet::EMPTY,
+            young_until_ms: now_ms.saturating_add(YOUNG_MS),
+            held: None,
+        };
         Decision::Launch { stop: self.ending() }
     }
 
     fn ended(&mut self, end: End, now_ms: u64) -> Decision {
-        let Child::Up { spoke, forwarded } = self.child else { return Decision::Continue };
+        let Child::Up { spoke, forwarded, .. } = self.child else { return Decision::Continue };
         // A life that died before it could have its handlers left what an earlier one made.
         let unready = self.spoke_earlier && !spoke;
         self.spoke_earlier |= spoke;
@@ -233,12 +260,13 @@ mod tests {
         assert_eq!(pause.deadline_ms(), Some(0), "{case}");
         assert_eq!(pause.step(Event::Due, 0), launch(false), "{case}");
         for &(now, event, want) in story {
-            assert_eq!(pause.step(event, now), want, "{case}: {event:?} at {now}");
-            let up = matches!(pause.child, Child::Up { .. });
+            // Told from the moment when the first life is no longer young.
+            assert_eq!(pause.step(event, YOUNG_MS + now), want, "{case}: {event:?} at {now}");
+            let idle = matches!(pause.child, Child::Up { held: None, .. });
             assert_eq!(
                 pause.deadline_ms().is_none(),
-                up,
-                "{case}: a deadline exactly while the child is down"
+                idle,
+                "{case}: a deadline exactly while the child is down, or a stop is held back"
             );
         }
         pause
@@ -266,6 +294,31 @@ mod tests {
                 ],
             );
         }
+    }
+
+    #[test]
+    fn a_stop_waits_until_a_young_child_speaks_or_is_no_longer_young() {
+        use Decision::Continue;
+        let born = |story: &[(u64, Event, Decision)]| {
+            let mut pause = Supervised::new(0);
+            assert_eq!(pause.step(Event::Due, 0), launch(false));
+            for &(now, event, want) in story {
+                assert_eq!(pause.step(event, now), want, "{event:?} at {now}");
+            }
+            pause
+        };
+        let held = born(&[(1, TERM, Continue), (2, Event::Due, Continue)]);
+        assert_eq!(held.deadline_ms(), Some(YOUNG_MS));
+        assert_eq!(held.health(), Health::Stopping);
+        let grown = born(&[(1, INT, Continue), (YOUNG_MS, Event::Due, forward(Signal::Int))]);
+        assert_eq!(grown.deadline_ms(), None);
+        let spoke = born(&[(1, TERM, Continue), (2, SPEAK, Continue)]);
+        assert_eq!(spoke.deadline_ms(), Some(0), "due at once");
+        born(&[(1, TERM, Continue), (2, SPEAK, Continue), (2, Event::Due, forward(Signal::Term))]);
+        born(&[(1, SPEAK, Continue), (2, TERM, forward(Signal::Term))]);
+        born(&[(1, HUP, forward(Signal::Hup))]);
+        born(&[(1, TERM, Continue), (2, exited(3), end(3, End::Exited(3)))]);
+        born(&[(1, TERM, Continue), (2, SEGV, respawn(11, 0, 1)), (2, Event::Due, launch(true))]);
     }
 
     #[test]
@@ -403,10 +456,10 @@ mod tests {
                     (0, SPEAK, Continue),
                     (1, SEGV, respawn(11, 100, 1)),
                     (101, Event::Due, launch(false)),
-                    (102, TERM, forward(Signal::Term)),
-                    (102, BY_TERM, respawn(15, 0, 2)),
-                    (102, Event::Due, launch(true)),
-                    (103, exited(0), end(0, End::Exited(0))),
+                    (601, TERM, forward(Signal::Term)),
+                    (602, BY_TERM, respawn(15, 0, 2)),
+                    (602, Event::Due, launch(true)),
+                    (603, exited(0), end(0, End::Exited(0))),
                 ],
             ),
             (

@@ -150,13 +150,14 @@ fn health_falls_back_to_starting_when_the_child_crashes() {
 
 #[test]
 fn what_pause_was_started_with_under_its_own_names_is_not_passed_on() {
-    let mut pod = Stage::supervising("env | grep ^TANDEM_ | sort; echo $OTHER")
-        .env("TANDEM_STOP", "1")
-        .env("TANDEM_CONTROL", "77")
-        .env("TANDEM_LIFELINE", "forged")
-        .env("TANDEM_OTHER", "kept")
-        .env("OTHER", "kept")
-        .start();
+    let mut pod =
+        Stage::supervising("env | grep -E '^TANDEM_(CONTROL|LIFELINE|STOP|OTHER)=' | sort; echo $OTHER")
+            .env("TANDEM_STOP", "1")
+            .env("TANDEM_CONTROL", "77")
+            .env("TANDEM_LIFELINE", "forged")
+            .env("TANDEM_OTHER", "kept")
+            .env("OTHER", "kept")
+            .start();
     assert_eq!(pod.wait(), 0);
     let text = pod.out.at_end();
     let lines: Vec<_> = text.lines().collect();
