@@ -9,9 +9,10 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::interrupt::{self, Interrupted};
 use crate::process::{self, SHORT};
+use crate::report;
 use crate::workspace::Workspace;
-use crate::{interrupt, report};
 
 /// Below it is one folder for each daemon. Short, because a socket's path has room for 107 bytes.
 const RUN: &str = "/run/tandem-xtask";
@@ -49,10 +50,9 @@ impl Daemon {
         for path in [&folder, &settings.data] {
             fs::create_dir_all(path).with_context(|| path.display().to_string())?;
         }
-        if !settings.keep_data {
-            // What [`remove`] reads, also after we were killed.
-            fs::write(folder.join(DATA_NOTE), settings.data.display().to_string())?;
-        }
+        // What [`remove`] reads, also after we were killed.
+        let note = if settings.keep_data { KEPT_NOTE } else { DATA_NOTE };
+        fs::write(folder.join(note), settings.data.display().to_string())?;
         let cgroup = settings.apart.then(|| cgroup_name(&folder));
         if let Some(cgroup) = &cgroup {
             fs::write(folder.join(CGROUP_NOTE), cgroup)?;
@@ -71,10 +71,15 @@ impl Daemon {
             }
         };
         daemon.answers().map_err(|error| {
+            if error.is::<Interrupted>() {
+                return error;
+            }
             let said = fs::read(&log).unwrap_or_default();
             let said = report::tail(&String::from_utf8_lossy(&said), 20);
             error.context(format!("dockerd does not come up; {} ends with:\n{said}", log.display()))
         })?;
+        // What a run that was killed left in data that stay.
+        daemon.clear();
         Ok(daemon)
     }
 
@@ -95,6 +100,21 @@ impl Daemon {
         self.child.id()
     }
 
+    /// Remove everything but images: nothing here is anybody else's.
+    fn clear(&self) {
+        let kinds: [(&[&str], &[&str]); 2] = [
+            (&["ps", "-aq"], &["rm", "--force", "--volumes"]),
+            (&["volume", "ls", "-q"], &["volume", "rm", "--force"]),
+        ];
+        for (list, remove) in kinds {
+            let listed = process::captured(self.docker().args(list), ANSWER).unwrap_or_default();
+            if !listed.is_empty() {
+                let _ = process::captured(self.docker().args(remove).args(listed.lines()), SHORT);
+            }
+        }
+        let _ = process::captured(self.docker().args(["network", "prune", "--force"]), SHORT);
+    }
+
     fn answers(&mut self) -> Result<()> {
         process::until("the private dockerd to answer", START, || {
             if let Some(status) = self.child.try_wait()? {
@@ -110,11 +130,7 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         interrupt::shielded(|| {
             // Containers that are removed first need no grace period from the daemon.
-            let listed = process::captured(self.docker().args(["ps", "-aq"]), ANSWER).unwrap_or_default();
-            if !listed.is_empty() {
-                let mut rm = self.docker();
-                let _ = process::captured(rm.args(["rm", "-fv"]).args(listed.lines()), SHORT);
-            }
+            self.clear();
             if let Ok(pid) = i32::try_from(self.child.id()) {
                 let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
             }
@@ -127,6 +143,8 @@ impl Drop for Daemon {
     }
 }
 
+/// Names the data folder that stays.
+const KEPT_NOTE: &str = "data-root-kept";
 /// Names the data folder to remove at the end.
 const DATA_NOTE: &str = "data-root";
 /// Names the cgroup to remove at the end.
@@ -184,7 +202,7 @@ fn mtu() -> Option<String> {
 }
 
 /// Remove what daemons left whose `cargo xtask` was killed.
-fn sweep() {
+pub(crate) fn sweep() {
     for entry in fs::read_dir(RUN).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let owner = name.to_string_lossy();
@@ -209,6 +227,9 @@ fn remove(folder: &Path) {
         for hierarchy in hierarchies.chain([PathBuf::from("/sys/fs/cgroup")]) {
             remove_cgroup(&hierarchy.join(cgroup));
         }
+    }
+    if let Some(kept) = note(KEPT_NOTE) {
+        unmount_below(Path::new(&kept));
     }
     let data = note(DATA_NOTE).map(PathBuf::from);
     for path in [Some(folder.to_path_buf()), data].into_iter().flatten() {

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::Value;
 
-use crate::daemon::{Daemon, Settings};
+use crate::daemon::{self, Daemon, Settings};
 use crate::packages;
 use crate::process::{self, LONG, SHORT};
 use crate::report::{note, step};
@@ -46,6 +46,10 @@ impl Engine {
             bail!(
                 "`DOCKER_HOST` names an engine that does not answer, `{host}`: start it, or unset it\n{refusal}"
             );
+        }
+        if nix::unistd::geteuid().is_root() {
+            // Before looking for a dockerd that runs: it may be one that an earlier run left.
+            daemon::sweep();
         }
         if dockerd_beside_us() {
             // Its network would be torn down by another one.
