@@ -357,14 +357,41 @@ async fn an_archive_keeps_modes_and_owners() {
     header.set_gid(77);
     archive.append_data(&mut header, "in/deep/file", &b"bytes"[..]).unwrap();
     let bytes = Bytes::from(archive.into_inner().unwrap());
-    let parts = futures_util::stream::iter([bytes.slice(..100), bytes.slice(100..)]).boxed();
+    let parts = futures_util::stream::iter([Ok(bytes.slice(..100)), Ok(bytes.slice(100..))]).boxed();
     within(pod.engine.copy_in(&id, "/", parts)).await.unwrap();
     let (out, _) = demultiplexed(&pod.run(&id).await.0);
     assert_eq!(out, "/in/deep/file 4751 123456:77\n");
 
-    let none = futures_util::stream::iter([Bytes::from(vec![0; 1024])]).boxed();
+    let none = futures_util::stream::iter([Ok(Bytes::from(vec![0; 1024]))]).boxed();
     let error = within(pod.engine.copy_in(&id, "/no/such/folder", none)).await.unwrap_err();
     assert!(matches!(error, EngineError::NotFound(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn an_archive_that_breaks_off_is_refused_in_its_own_words() {
+    let pod = Pod::new();
+    let id = pod.create_as(&pod.request("a", &["true"])).await;
+    let broken = || std::io::Error::other("`/cfg/conf` became shorter while it was copied");
+    // Before the first byte, where the engine would take an end for an empty archive, and after some.
+    for parts in [vec![Err(broken())], vec![Ok(Bytes::from(vec![b'x'; 100_000])), Err(broken())]] {
+        let parts = futures_util::stream::iter(parts).boxed();
+        let error = within(pod.engine.copy_in(&id, "/", parts)).await.unwrap_err();
+        assert_eq!(error, EngineError::Refused(broken().to_string()));
+    }
+}
+
+#[tokio::test]
+async fn a_volume_that_binds_a_relative_path_stands_for_one_below_the_root() {
+    let pod = Pod::new();
+    for (device, want) in [("run", Some("/run")), ("/run", Some("/run"))] {
+        let volume = pod.name(&format!("bound{}", device.len()));
+        let options = serde_json::json!({ "type": "none", "o": "ro,bind", "device": device });
+        let labels = serde_json::json!({ "io.tandem.test": pod.id });
+        let body = serde_json::json!({ "Name": volume, "Labels": labels, "DriverOpts": options });
+        http("POST", "/volumes/create", Some(body));
+        assert_eq!(within(pod.engine.volume_device(&volume)).await.unwrap().as_deref(), want);
+    }
+    assert_eq!(within(pod.engine.volume_device(&pod.name("none"))).await.unwrap(), None);
 }
 
 #[tokio::test]

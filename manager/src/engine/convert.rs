@@ -92,9 +92,16 @@ pub fn sandbox_request(pod: &PodSpec, image_id: &str, lifeline: &str) -> CreateR
     }
 }
 
-/// The path of the host that a volume of the local driver binds (`-o o=bind -o device=/path`).
+/// The path of the host that a volume of the local driver binds (`-o o=bind -o device=/path`). The engine
+/// resolves one that is not absolute from its own working directory, which is `/` wherever it is a service.
 pub fn device(volume: &Volume) -> Option<String> {
-    volume.options.get("device").filter(|device| device.starts_with('/')).cloned()
+    let device = volume.options.get("device")?;
+    if device.starts_with('/') {
+        return Some(device.clone());
+    }
+    let options = volume.options.get("o").map(String::as_str).unwrap_or_default();
+    let binds = options.split(',').any(|option| matches!(option.trim(), "bind" | "rbind"));
+    binds.then(|| format!("/{device}"))
 }
 
 /// The body of `POST /containers/create`.

@@ -13,8 +13,8 @@
 //! Every call has a time limit that covers the body too; a stream has one until its first byte could come.
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
 use std::future::Future;
+use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -327,16 +327,29 @@ impl Engine for DockerEngine {
         &self,
         id: &str,
         folder: &str,
-        archive: BoxStream<'static, Bytes>,
+        archive: BoxStream<'static, io::Result<Bytes>>,
     ) -> Result<(), EngineError> {
         // Without `copyUIDGID` the archive's owners are kept; with it all would belong to the user that the
         // container runs as. `noOverwriteDirNonDir`: a file never takes a folder's place, nor the reverse.
         let path =
             format!("/containers/{}/archive?noOverwriteDirNonDir=true&path={}", encoded(id), encoded(folder));
-        let parts = archive.map(|part| Ok::<_, Infallible>(Frame::data(part)));
+        // The archive's own error is the cause; of the request hyper only tells that its body failed, or the
+        // engine that it was cut.
+        let broken = Arc::new(Mutex::new(None));
+        let note = Arc::clone(&broken);
+        let parts = archive.map(move |part| {
+            part.map(Frame::data).inspect_err(|error| {
+                let words = error.to_string();
+                *note.lock().unwrap_or_else(PoisonError::into_inner) = Some(words);
+            })
+        });
         let mut request = request(Method::PUT, &path, StreamBody::new(parts));
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-tar"));
-        self.open(COPY, request).await.map(drop)
+        let sent = self.open(COPY, request).await.map(drop);
+        match broken.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(words) => Err(EngineError::Refused(words)),
+            None => sent,
+        }
     }
 
     async fn attach(&self, id: &str) -> Result<BoxStream<'static, Result<Bytes, EngineError>>, EngineError> {

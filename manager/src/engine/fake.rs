@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::stream::{self, BoxStream, StreamExt};
+use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
@@ -468,10 +468,11 @@ impl Engine for Fake {
         &self,
         id: &str,
         folder: &str,
-        archive: BoxStream<'static, Bytes>,
+        archive: BoxStream<'static, std::io::Result<Bytes>>,
     ) -> Result<(), EngineError> {
         let late = self.call(format!("copy {} {folder}", self.name(id))).await?;
-        let _: Vec<Bytes> = archive.collect().await;
+        let whole: std::io::Result<Vec<Bytes>> = archive.try_collect().await;
+        whole.map_err(|error| EngineError::Refused(error.to_string()))?;
         self.note(What::Copied(self.name(id)));
         late.map_or(Ok(()), Err)
     }

@@ -50,12 +50,13 @@ pub trait Engine: Send + Sync + 'static {
     fn pull(&self, image: &str) -> BoxStream<'static, Result<String, EngineError>>;
     /// Create a container (`POST /containers/create`). [`EngineError::NotFound`] means the image is missing.
     fn create(&self, request: &CreateRequest) -> impl Future<Output = Result<Created, EngineError>> + Send;
-    /// Unpack a tar archive into a folder of a container (`PUT /containers/ID/archive`).
+    /// Unpack a tar archive into a folder of a container (`PUT /containers/ID/archive`). An error in the archive
+    /// breaks the call off, and is what it says.
     fn copy_in(
         &self,
         id: &str,
         folder: &str,
-        archive: BoxStream<'static, Bytes>,
+        archive: BoxStream<'static, std::io::Result<Bytes>>,
     ) -> impl Future<Output = Result<(), EngineError>> + Send;
     /// Follow the output of a container, raw (`POST /containers/ID/attach`): resolves when attached, so
     /// that attaching before the start loses nothing. With a TTY the bytes are the terminal's, else

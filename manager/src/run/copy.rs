@@ -70,13 +70,15 @@ pub struct CopySources {
 pub struct Archive {
     /// The folder of the component in which it is unpacked.
     pub folder: String,
-    /// Its bytes.
-    pub stream: BoxStream<'static, Bytes>,
+    /// Its bytes; an error is what kept it from being whole.
+    pub stream: BoxStream<'static, io::Result<Bytes>>,
 }
 
 struct Entry {
     /// Path below the source, empty for the source itself.
     path: PathBuf,
+    /// Path in the task container, for people.
+    shown: String,
     meta: Metadata,
     content: Content,
 }
@@ -121,8 +123,12 @@ impl CopySources {
         // tar writes to something that blocks, so it gets a thread for as long as it takes.
         let (sender, receiver) = mpsc::channel(2);
         tokio::task::spawn_blocking(move || {
-            // A reader that went away, or a file that shrank, cuts the archive short: the engine says so.
-            let _ = write_archive(&entries, &root, Pieces { sender, piece: Vec::new() });
+            let pieces = Pieces { sender: sender.clone(), piece: Vec::new() };
+            if let Err(error) = write_archive(&entries, &root, pieces) {
+                // Told as an error: an archive that only ended early would be taken for a whole one. Where the
+                // reader went away nobody needs to know.
+                let _ = sender.blocking_send(Err(error));
+            }
         });
         let stream =
             stream::unfold(receiver, |mut receiver| async { Some((receiver.recv().await?, receiver)) });
@@ -181,7 +187,8 @@ fn open(component: &str, source: &str) -> Result<Vec<Entry>, CopyError> {
                 path: path.display().to_string(),
             });
         };
-        entries.push(Entry { path: below, meta, content });
+        let shown = path.display().to_string();
+        entries.push(Entry { path: below, shown, meta, content });
         if entries.len() + todo.len() > MOST_ENTRIES {
             return Err(CopyError::TooMany { component: component.to_owned(), path: source.to_owned() });
         }
@@ -205,9 +212,13 @@ fn write_archive(entries: &[Entry], root: &Path, to: Pieces) -> io::Result<()> {
         header.set_size(0);
         match &entry.content {
             Content::File(file) => {
+                // Its size now: it was opened when the manager started, perhaps long ago.
+                let end = file.metadata()?.len();
                 header.set_entry_type(tar::EntryType::Regular);
-                header.set_size(entry.meta.len());
-                archive.append_data(&mut header, &name, ReadAt { file, at: 0, end: entry.meta.len() })?;
+                header.set_size(end);
+                let shrunk =
+                    || io::Error::other(format!("`{}` became shorter while it was copied", entry.shown));
+                archive.append_data(&mut header, &name, ReadAt { file, at: 0, end, shrunk: &shrunk })?;
             }
             Content::Folder => {
                 header.set_entry_type(tar::EntryType::Directory);
@@ -219,8 +230,7 @@ fn write_archive(entries: &[Entry], root: &Path, to: Pieces) -> io::Result<()> {
             }
         }
     }
-    archive.into_inner()?.end();
-    Ok(())
+    archive.into_inner()?.end()
 }
 
 /// Reads a file from its beginning without moving the position that others may use.
@@ -228,6 +238,7 @@ struct ReadAt<'a> {
     file: &'a File,
     at: u64,
     end: u64,
+    shrunk: &'a dyn Fn() -> io::Error,
 }
 
 impl Read for ReadAt<'_> {
@@ -238,7 +249,7 @@ impl Read for ReadAt<'_> {
         }
         let read = self.file.read_at(&mut buffer[..left], self.at)?;
         if read == 0 {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter"));
+            return Err((self.shrunk)());
         }
         self.at += read as u64;
         Ok(read)
@@ -247,18 +258,18 @@ impl Read for ReadAt<'_> {
 
 /// Sends what is written in pieces; waits while the receiver is behind.
 struct Pieces {
-    sender: mpsc::Sender<Bytes>,
+    sender: mpsc::Sender<io::Result<Bytes>>,
     piece: Vec<u8>,
 }
 
 impl Pieces {
-    fn end(mut self) {
-        let _ = self.send();
+    fn end(mut self) -> io::Result<()> {
+        self.send()
     }
 
     fn send(&mut self) -> io::Result<()> {
         let piece = std::mem::take(&mut self.piece);
-        self.sender.blocking_send(piece.into()).map_err(|_| io::ErrorKind::BrokenPipe.into())
+        self.sender.blocking_send(Ok(piece.into())).map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 }
 
@@ -278,6 +289,8 @@ impl Write for Pieces {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::TryStreamExt;
+
     use super::*;
     use crate::pod::identity::Identity;
     use crate::pod::placement::Namespaces;
@@ -304,8 +317,7 @@ mod tests {
     async fn entries(copy: CopySpec) -> Vec<(String, u32, String)> {
         let spec = pod(vec![copy.clone()]);
         let sources = CopySources::open(&spec).unwrap_or_else(|errors| panic!("{errors:?}"));
-        let bytes: Vec<Bytes> = sources.archive(&copy, &[]).expect("opened").stream.collect().await;
-        let bytes = bytes.concat();
+        let bytes = whole(sources.archive(&copy, &[]).expect("opened")).await.expect("whole");
         let mut archive = tar::Archive::new(&bytes[..]);
         let mut found = Vec::new();
         for entry in archive.entries().expect("a tar archive") {
@@ -321,6 +333,12 @@ mod tests {
             found.push((path, entry.header().mode().expect("a mode"), content));
         }
         found
+    }
+
+    /// All bytes of an archive.
+    async fn whole(archive: Archive) -> io::Result<Vec<u8>> {
+        let pieces: Vec<Bytes> = archive.stream.try_collect().await?;
+        Ok(pieces.concat())
     }
 
     fn copy(source: &Path, target: &str) -> CopySpec {
@@ -396,11 +414,46 @@ mod tests {
             CopySources::open(&pod(vec![copy.clone()])).unwrap_or_else(|errors| panic!("{errors:?}"));
         let archive = sources.archive(&copy, &[mount]).expect("opened");
         assert_eq!(archive.folder, "/data");
-        let bytes = archive.stream.collect::<Vec<Bytes>>().await.concat();
+        let bytes = whole(archive).await.expect("whole");
         let mut unpacked = tar::Archive::new(&bytes[..]);
         let mut entries = unpacked.entries().expect("a tar archive");
         let entry = entries.next().expect("one").expect("an entry");
         assert_eq!(entry.path().expect("a path"), Path::new("sub/b.conf"));
+    }
+
+    #[tokio::test]
+    async fn a_file_is_copied_as_it_is_when_its_turn_comes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("a");
+        for (before, then) in [("long and longer", "short"), ("short", "long and longer")] {
+            fs::write(&file, before).expect("written");
+            let copy = copy(&file, "/a");
+            let sources =
+                CopySources::open(&pod(vec![copy.clone()])).unwrap_or_else(|errors| panic!("{errors:?}"));
+            fs::write(&file, then).expect("written");
+            let bytes = whole(sources.archive(&copy, &[]).expect("opened")).await.expect("whole");
+            let mut archive = tar::Archive::new(&bytes[..]);
+            let mut content = String::new();
+            let mut entries = archive.entries().expect("a tar archive");
+            entries.next().expect("one").expect("an entry").read_to_string(&mut content).expect("text");
+            assert_eq!(content, then);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_archive_that_cannot_be_whole_ends_with_an_error_that_names_the_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("a");
+        // More than the pieces that may wait: the writer cannot be done before the file is cut.
+        fs::write(&file, vec![b'x'; PIECE * 16]).expect("written");
+        let copy = copy(&file, "/a");
+        let sources =
+            CopySources::open(&pod(vec![copy.clone()])).unwrap_or_else(|errors| panic!("{errors:?}"));
+        let mut archive = sources.archive(&copy, &[]).expect("opened");
+        archive.stream.next().await.expect("a piece").expect("it is sound");
+        fs::write(&file, "x").expect("cut");
+        let error = whole(archive).await.expect_err("it became shorter");
+        assert_eq!(error.to_string(), format!("`{}` became shorter while it was copied", file.display()));
     }
 
     #[test]

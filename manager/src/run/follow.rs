@@ -77,6 +77,11 @@ impl Followers {
         }
     }
 
+    /// The pod ends: nobody is waited for who does not read.
+    pub fn ending(&self) {
+        self.output.ending();
+    }
+
     /// Wait until every followed output has ended, at most this long.
     pub async fn finish(&self, limit: Duration) {
         let all = async {

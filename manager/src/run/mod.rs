@@ -32,8 +32,13 @@ use execute::{Executor, SandboxOrder};
 use follow::Followers;
 use serve_health::Pause;
 
-/// How long the last output of components may take to come out when the pod is over.
+/// How long the last output may take to come out when the pod is over.
 const LAST_OUTPUT: Duration = Duration::from_secs(2);
+/// The same where the stop took all its time: the engine, which takes 2 s to be done with a killed component
+/// that floods its output (moby: `StreamConfig.Wait`), and the last output, together.
+const AFTER_STOP: Duration = Duration::from_millis(2500);
+/// So long at least: what is in a pipe already comes out.
+const LEAST_OUTPUT: Duration = Duration::from_millis(100);
 
 /// What the loop needs beside the engine.
 pub struct Surroundings {
@@ -53,7 +58,7 @@ pub struct Runner<E> {
     pause: Pause,
     observed: Observed,
     /// Actions that may be broken off when the pod ends.
-    pulls: BTreeMap<Key, AbortHandle>,
+    breakable: BTreeMap<Key, AbortHandle>,
     news: UnboundedSender<Observation>,
     inbox: UnboundedReceiver<Observation>,
     began: Instant,
@@ -76,7 +81,7 @@ impl<E: Engine> Runner<E> {
             executor: Arc::new(executor),
             pause: around.pause,
             observed: Observed::default(),
-            pulls: BTreeMap::new(),
+            breakable: BTreeMap::new(),
             news,
             inbox,
             began: Instant::now(),
@@ -88,8 +93,9 @@ impl<E: Engine> Runner<E> {
         self.news.clone()
     }
 
-    /// Run the pod to its end: observe, plan, act, and again.
-    pub async fn run(mut self) -> Outcome {
+    /// Run the pod to its end: observe, plan, act, and again. Also says until when the last output, which
+    /// components' and our own share, may take: a stop is one time, all told.
+    pub async fn run(mut self) -> (Outcome, Instant) {
         let executor = Arc::clone(&self.executor);
         let watch = tokio::spawn(watch::watch(
             Arc::clone(&executor.engine),
@@ -119,10 +125,19 @@ impl<E: Engine> Runner<E> {
             self.wait(wake_at).await;
         };
         watch.abort();
+        let last = self.last_output(executor.spec.stop_timeout);
         if let Some(followers) = &executor.followers {
-            followers.finish(LAST_OUTPUT).await;
+            followers.finish(last.saturating_duration_since(Instant::now())).await;
         }
-        outcome
+        (outcome, last)
+    }
+
+    /// Until when output may take to come out.
+    fn last_output(&self, stop_timeout: Duration) -> Instant {
+        let now = self.began.elapsed();
+        let end = self.observed.concluded.as_ref().map_or(now, |conclusion| conclusion.at);
+        let left = (end + stop_timeout + AFTER_STOP).saturating_sub(now);
+        self.began + now + left.clamp(LEAST_OUTPUT, LAST_OUTPUT)
     }
 
     /// Begin every action of the plan. True when the pod's end was concluded.
@@ -137,11 +152,14 @@ impl<E: Engine> Runner<E> {
                     status => error!("ending the pod with status {status}: {because}"),
                 }
                 self.pause.conclude(conclusion.status);
+                if let Some(followers) = &self.executor.followers {
+                    followers.ending();
+                }
                 self.apply(Observation::Ended(key, Ok(Effect::Concluded(conclusion))));
-                // A stop does not wait for a registry.
-                for (pull, handle) in std::mem::take(&mut self.pulls) {
+                // A stop does not wait for a registry, nor for a large copy.
+                for (key, handle) in std::mem::take(&mut self.breakable) {
                     handle.abort();
-                    self.apply(Observation::Ended(pull, Err(Failure::Unsettled("broken off".into()))));
+                    self.apply(Observation::Ended(key, Err(Failure::Unsettled("broken off".into()))));
                 }
                 concluded = true;
                 continue;
@@ -157,8 +175,8 @@ impl<E: Engine> Runner<E> {
                 let result = executor.execute(&step.action, id).await;
                 let _ = news.send(Observation::Ended(done, result));
             });
-            if matches!(key.verb, Verb::Pull(_)) {
-                self.pulls.insert(key, task.abort_handle());
+            if matches!(key.verb, Verb::Pull(_) | Verb::Copy) {
+                self.breakable.insert(key, task.abort_handle());
             }
         }
         concluded
@@ -188,7 +206,7 @@ impl<E: Engine> Runner<E> {
     fn apply(&mut self, news: Observation) {
         self.tell(&news);
         if let Observation::Ended(key, _) = &news {
-            self.pulls.remove(key);
+            self.breakable.remove(key);
         }
         let listed = matches!(news, Observation::Listed(_));
         self.observed.apply(&self.executor.spec, news, self.began.elapsed());

@@ -1,22 +1,28 @@
 //! Standard output and error, written by a thread each, so that a reader who does not read never stops
 //! the loop: a stop is answered at once all the same.
 //!
-//! Components' lines wait for room, as they would in front of the log driver itself. The manager's own
-//! lines never wait: where there is no room they are dropped, and counted.
+//! Components' lines wait for room, as they would in front of the log driver itself: until the pod ends. A
+//! component whose output nobody takes cannot end (the engine waits for it), so from then on lines for a
+//! stream that stands still are dropped. The manager's own lines never wait: where there is no room they
+//! are dropped, and counted.
 
+use std::fmt;
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{sleep, timeout};
+use tracing::warn;
 use tracing_subscriber::fmt::MakeWriter;
 
 /// Blocks of output that may wait for a stream's reader. A block is what one read of the engine brought,
 /// tens of KiB, or one line of at most 2 MiB.
 const WAITING: usize = 8;
+/// How long a block waits for room once the pod ends: a reader that takes nothing for so long takes nothing.
+const ROOM: Duration = Duration::from_millis(500);
 
 /// One of the two streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +31,15 @@ pub enum Stream {
     Out,
     /// Standard error.
     Err,
+}
+
+impl fmt::Display for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Stream::Out => "standard output",
+            Stream::Err => "standard error",
+        })
+    }
 }
 
 /// Both streams. Clones write to the same ones.
@@ -37,6 +52,10 @@ pub struct Output {
 struct Shared {
     queues: OnceLock<[mpsc::Sender<Message>; 2]>,
     dropped: AtomicU64,
+    /// The pod ends: output no longer waits for readers who do not read.
+    ending: watch::Sender<bool>,
+    /// A block for this stream found no room in time, and none since did.
+    stuck: [AtomicBool; 2],
 }
 
 enum Message {
@@ -63,7 +82,12 @@ impl Output {
         Ok(())
     }
 
-    /// Write a block, waiting for room.
+    /// The pod ends: from now on no block waits long for room.
+    pub fn ending(&self) {
+        self.shared.ending.send_replace(true);
+    }
+
+    /// Write a block, waiting for room; once the pod ends, not for long.
     ///
     /// # Errors
     /// When nobody will ever read it.
@@ -72,7 +96,28 @@ impl Output {
             return Ok(());
         }
         let queue = self.queue(stream).ok_or(io::ErrorKind::NotConnected)?;
-        queue.send(Message::Block(block)).await.map_err(|_| io::ErrorKind::BrokenPipe.into())
+        let stuck = &self.shared.stuck[stream as usize];
+        let mut ending = self.shared.ending.subscribe();
+        let no_room = async {
+            // The sender lives as long as we do.
+            let _ = ending.wait_for(|ending| *ending).await;
+            if !stuck.load(Ordering::Relaxed) {
+                sleep(ROOM).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            sent = queue.send(Message::Block(block)) => {
+                stuck.store(false, Ordering::Relaxed);
+                sent.map_err(|_| io::ErrorKind::BrokenPipe.into())
+            }
+            () = no_room => {
+                if !stuck.swap(true, Ordering::Relaxed) {
+                    warn!("{stream} is not read: output of components is dropped, so that the pod can end");
+                }
+                Ok(())
+            }
+        }
     }
 
     /// Wait until everything is written, at most this long.
@@ -204,6 +249,48 @@ mod tests {
         output.finish(Duration::from_secs(10)).await;
         let lines = 100 - dropped + 1;
         assert!(written.load(Ordering::SeqCst) > lines * 5, "the note about dropped lines is missing");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_block_waits_for_a_stuck_reader_until_the_pod_ends_and_then_not_for_long() {
+        // Nobody takes anything out of this queue.
+        let (stdout, _stuck) = mpsc::channel(1);
+        let (stderr, mut read) = mpsc::channel(1);
+        let output = Output::default();
+        assert!(output.shared.queues.set([stdout, stderr]).is_ok());
+        output.write(Stream::Out, b"fits".to_vec()).await.expect("there is room");
+        let waiting = output.write(Stream::Out, b"waits".to_vec());
+        assert!(timeout(Duration::from_secs(3600), waiting).await.is_err(), "it waits while the pod runs");
+
+        let began = tokio::time::Instant::now();
+        let (ended, _) = tokio::join!(output.write(Stream::Out, b"begun before".to_vec()), async {
+            output.ending();
+        });
+        ended.expect("dropped");
+        assert_eq!(began.elapsed(), ROOM, "a block that waits already is let go too");
+        for _ in 0..1000 {
+            output.write(Stream::Out, b"more".to_vec()).await.expect("dropped");
+        }
+        assert_eq!(began.elapsed(), ROOM, "a stream that stands still is not waited for again");
+
+        // The other stream is read, slowly: it loses nothing.
+        let reader = async {
+            let mut blocks = 0;
+            while let Some(Message::Block(_)) = read.recv().await {
+                sleep(ROOM / 2).await;
+                blocks += 1;
+                if blocks == 20 {
+                    break;
+                }
+            }
+            blocks
+        };
+        let writer = async {
+            for _ in 0..20 {
+                output.write(Stream::Err, b"line".to_vec()).await.expect("read");
+            }
+        };
+        assert_eq!(tokio::join!(reader, writer).0, 20);
     }
 
     #[tokio::test]

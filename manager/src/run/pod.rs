@@ -30,7 +30,7 @@ use crate::pod::spec::{Condition, Definition, MountSource, PodSpec};
 use crate::pod::task::TaskContainer;
 use crate::source::{self, load::Disk};
 
-/// How long the last lines may take to be written.
+/// How long the last lines of a pod that was not begun may take to be written.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// How long a manager that was asked to stop before its pod began looks for something to clean up.
 const LAST_LOOK: Duration = Duration::from_secs(3);
@@ -77,6 +77,7 @@ pub async fn run(args: RunArgs, output: Output) -> u8 {
             begun = &mut begin => Some(begun),
         }
     };
+    let mut speak_until = Instant::now() + LAST_WORDS;
     let status = match begun {
         None => 0,
         Some(Err(_)) if asked => 0,
@@ -99,7 +100,8 @@ pub async fn run(args: RunArgs, output: Output) -> u8 {
                     }
                 }
             });
-            let outcome = runner.run().await;
+            let (outcome, last) = runner.run().await;
+            speak_until = last;
             for name in &outcome.left {
                 error!("left behind: container `{name}` could not be removed in time");
             }
@@ -107,25 +109,44 @@ pub async fn run(args: RunArgs, output: Output) -> u8 {
             outcome.status
         }
     };
-    output.finish(LAST_WORDS).await;
+    output.finish(speak_until.saturating_duration_since(Instant::now())).await;
     status
 }
 
-/// SIGTERM and SIGINT.
+/// SIGTERM and SIGINT; and the signals that would end us but mean nothing here, so that none of them is
+/// taken for a crash.
 struct Stops {
     term: Signal,
     int: Signal,
+    others: [(&'static str, Signal); 4],
 }
 
 impl Stops {
     fn listen() -> std::io::Result<Self> {
-        Ok(Stops { term: signal(SignalKind::terminate())?, int: signal(SignalKind::interrupt())? })
+        Ok(Stops {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+            others: [
+                ("HUP", signal(SignalKind::hangup())?),
+                ("QUIT", signal(SignalKind::quit())?),
+                ("USR1", signal(SignalKind::user_defined1())?),
+                ("USR2", signal(SignalKind::user_defined2())?),
+            ],
+        })
     }
 
     async fn next(&mut self) {
-        tokio::select! {
-            _ = self.term.recv() => {}
-            _ = self.int.recv() => {}
+        let Stops { term, int, others: [hup, quit, usr1, usr2] } = self;
+        loop {
+            let name = tokio::select! {
+                _ = term.recv() => return,
+                _ = int.recv() => return,
+                _ = hup.1.recv() => hup.0,
+                _ = quit.1.recv() => quit.0,
+                _ = usr1.1.recv() => usr1.0,
+                _ = usr2.1.recv() => usr2.0,
+            };
+            info!("signal {name} has no effect: TERM and INT stop the pod");
         }
     }
 }
@@ -261,7 +282,7 @@ async fn specify(
     };
     namespaces.cgroup_parent = discover::cgroup_parent(info, &discover::own_cgroups(), task);
     let spec = pod_of(args, task, definition, namespaces);
-    faults.extend(volumes_to_engine(&spec, task, engine, host_socket.as_deref()).await);
+    faults.extend(volumes_to_engine(&spec, task, engine, host_socket.as_deref()).await?);
     faults.extend(waits_in_vain(&spec, engine).await);
     if faults.is_empty() {
         return Ok(spec);
@@ -291,13 +312,17 @@ async fn volumes_to_engine(
     task: &TaskContainer,
     engine: &DockerEngine,
     host_socket: Option<&str>,
-) -> Vec<String> {
+) -> Result<Vec<String>, Refusal> {
     let mut faults = Vec::new();
     for member in spec.members() {
         for mount in &member.container.mounts {
             let MountSource::Volume { name: Some(name), .. } = &mount.source else { continue };
+            let device = engine.volume_device(name).await.map_err(|error| Refusal {
+                status: STATUS_UNAVAILABLE,
+                words: format!("cannot find out what the volume `{name}` stands for: {error}"),
+            })?;
             // One that is not there yet will be made, and holds nothing.
-            let Ok(Some(device)) = engine.volume_device(name).await else { continue };
+            let Some(device) = device else { continue };
             if let Some(why) = source::lower::leads_to_engine(task, host_socket, &device) {
                 faults.push(format!(
                     "`{}`: the volume `{name}` stands for `{device}` of the host, which {why}: no component may have it",
@@ -306,7 +331,7 @@ async fn volumes_to_engine(
             }
         }
     }
-    faults
+    Ok(faults)
 }
 
 /// Components that wait for the health of one that has no health check, as far as the images that the

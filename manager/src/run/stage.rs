@@ -8,7 +8,7 @@ use std::time::Duration;
 use pause::control::{Decoder, Frame};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::execute::SandboxOrder;
 use super::serve_health::Pause;
@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 pub(super) struct Manager {
     engine: Fake,
     news: UnboundedSender<Observation>,
-    task: JoinHandle<Outcome>,
+    task: JoinHandle<(Outcome, Instant)>,
 }
 
 /// `pause`, as far as it listens.
@@ -80,7 +80,7 @@ impl Manager {
         let Ok(end) = timeout(PATIENCE, self.task).await else {
             panic!("the manager does not end\n{}", script(&self.engine.story()));
         };
-        end.expect("the manager does not panic")
+        end.expect("the manager does not panic").0
     }
 
     /// Kill it: it hears and says nothing from now on.

@@ -8,8 +8,13 @@ use crate::pod::spec::MountSource;
 use crate::pod::task::{TaskContainer, TaskMount};
 
 /// Sockets that give their holder the host, where engines put them. containerd's is the engine's back door.
-const KNOWN: &[&str] =
-    &["/run/docker.sock", "/run/containerd/containerd.sock", "/run/docker/containerd/containerd.sock"];
+const KNOWN: &[&str] = &[
+    "/run/docker.sock",
+    "/run/containerd/containerd.sock",
+    // Of the processes between containerd and its containers, one each.
+    "/run/containerd/s",
+    "/run/docker/containerd/containerd.sock",
+];
 
 /// Where the engine's sockets are, as far as can be seen.
 #[derive(Debug, Clone)]

@@ -1,6 +1,7 @@
 //! A pod for one test, gone when the test is.
 
 use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -104,6 +105,19 @@ impl Plan {
         let mut pod = Pod { id: String::new(), name: self.name, proxy: self.proxy.map(Arc::new) };
         pod.id = docker(&line).text();
         pod
+    }
+
+    /// Run it attached to a pipe that nobody reads. The child is `docker run`.
+    #[track_caller]
+    pub(crate) fn run_unread(self) -> (Child, Pod) {
+        let line = self.command_line(false);
+        let mut pod = Pod { id: String::new(), name: self.name, proxy: self.proxy.map(Arc::new) };
+        let mut run = Command::new("docker");
+        run.args(&line).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let child = run.spawn().expect("`docker` can be run");
+        let id = wait("the task container is there", LONG, || try_inspect(&pod.name));
+        pod.id = id["Id"].as_str().expect("an id").to_owned();
+        (child, pod)
     }
 
     /// Run it attached to its end: what it said, byte by byte, past every log driver.

@@ -199,6 +199,27 @@ fn a_bind_of_the_hosts_folder_and_variables_from_a_file_arrive() {
 }
 
 #[test]
+fn a_volume_that_stands_for_the_sockets_folder_is_refused() {
+    let socket = crate::lab::docker::socket();
+    let folder = socket.parent().expect("a folder").display().to_string();
+    // The engine resolves a relative device from its own working directory, `/`.
+    for device in [folder.as_str(), folder.trim_start_matches('/')] {
+        let volume = crate::lab::unique("door");
+        let mut create = vec!["volume", "create", "--label", "io.tandem.test=volume"];
+        let device_option = format!("device={device}");
+        create.extend(["-o", "type=none", "-o", "o=bind", "-o", &device_option, &volume]);
+        docker(&create);
+        let yaml = format!("{}volumes: ['{volume}:/door']\n", idle());
+        let (said, pod) = Pod::plan("door").component("app", &yaml).run();
+        let removed = attempt(&["volume", "rm", "-f", &volume]);
+        assert_eq!(said.status, 64, "{}", said.error());
+        assert!(said.error().contains(&format!("stands for `{folder}` of the host")), "{}", said.error());
+        pod.assert_nothing_left();
+        assert_eq!(removed.status, 0);
+    }
+}
+
+#[test]
 fn an_engine_socket_as_a_volume_is_refused() {
     let socket = crate::lab::docker::socket();
     for source in [socket.display().to_string(), "/var/run".to_owned()] {

@@ -1,10 +1,14 @@
 //! `--logs`: what components write comes out byte by byte, a prefix a line.
 
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-use crate::lab::docker::{attempt, docker};
+use crate::lab::docker::{attempt, docker, on_host, time};
 use crate::lab::pod::Pod;
 use crate::lab::{LONG, idle, quoted, script, test_image, wait};
+
+/// Swarm's default grace period.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// Run a pod with these components to its end: standard output and standard error, without the manager's own lines.
 fn output(components: &[(&str, &str)], options: &[&str]) -> (Vec<u8>, Vec<u8>) {
@@ -161,8 +165,56 @@ fn a_component_that_floods_its_output_does_not_hold_up_the_stop() {
         .start();
     wait("it floods", LONG, || pod.logs().0.contains("[out] app: y\n").then_some(()));
     let end = pod.stop_clean();
-    // The engine itself takes seconds to be done with what was written.
-    assert!(end.took < Duration::from_secs(20), "took {:?}", end.took);
+    // The engine itself takes up to 2 s to be done with what was written.
+    assert!(end.took < GRACE, "took {:?}", end.took);
+}
+
+#[test]
+fn a_component_that_floods_and_does_not_stop_is_gone_within_swarms_grace_period() {
+    let pod = Pod::plan("stubborn")
+        .args(&["--logs"])
+        .options(&["--log-opt", "max-size=1m", "--log-opt", "max-file=1"])
+        .component("app", &script("trap '' TERM; yes"))
+        .start();
+    wait("it floods", LONG, || pod.logs().0.contains("[out] app: y\n").then_some(()));
+    // As Swarm does it: after its grace period it would kill, and the status would be 137.
+    docker(&["stop", "-t", &GRACE.as_secs().to_string(), pod.id()]);
+    assert_eq!(pod.task()["State"]["ExitCode"], 0, "{}", pod.logs().1);
+    pod.assert_nothing_left();
+}
+
+#[test]
+fn a_reader_who_does_not_read_does_not_hold_up_the_stop() {
+    let (mut unread, pod) = Pod::plan("unread")
+        .args(&["--logs", "--pids=false", "--ipc=false"])
+        .component("app", &script("exec yes"))
+        .run_unread();
+    let pipe = unread.stdout.take().expect("a pipe");
+    let held = || {
+        let mut bytes: nix::libc::c_int = 0;
+        // SAFETY: FIONREAD writes one `int`, which outlives the call.
+        let done = unsafe { nix::libc::ioctl(pipe.as_raw_fd(), nix::libc::FIONREAD, &mut bytes) };
+        assert_eq!(done, 0, "the pipe can be asked");
+        bytes
+    };
+    let capacity = nix::fcntl::fcntl(&pipe, nix::fcntl::FcntlArg::F_GETPIPE_SZ).expect("a size");
+    // Pages that are written in part hold less than they could: full is less than the capacity.
+    wait("the pipe fills up", LONG, || (held() > capacity / 2).then_some(()));
+    let manager = pod.manager_pid().expect("a manager");
+    let now = || time(&docker(&["info", "--format", "{{.SystemTime}}"]).text());
+    let asked = now();
+    docker(&["kill", "-s", "TERM", pod.id()]);
+    // Not asked of the engine, which answers nothing on this container until somebody reads, or the reader is gone.
+    let there = format!("[ -d /proc/{manager} ] && echo there || echo gone");
+    wait("the manager is gone", GRACE, || (on_host(&there) == "gone").then_some(()));
+    drop(pipe);
+    let _ = unread.kill();
+    let _ = unread.wait();
+    assert_eq!(pod.wait_end().status, 0);
+    let state = &pod.task()["State"];
+    let took = time(state["FinishedAt"].as_str().expect("a time")).saturating_sub(asked);
+    assert!(took < GRACE, "took {took:?}");
+    pod.assert_nothing_left();
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use crate::lab::docker::docker;
 use crate::lab::pod::Pod;
-use crate::lab::{idle, wait};
+use crate::lab::{LONG, idle, wait};
 
 #[test]
 fn a_definition_that_no_longer_holds_after_a_crash_ends_the_pod_and_leaves_nothing() {
@@ -24,6 +24,35 @@ fn a_definition_that_no_longer_holds_after_a_crash_ends_the_pod_and_leaves_nothi
     let end = pod.wait_end();
     assert_eq!(end.status, 64);
     pod.assert_nothing_left();
+}
+
+#[test]
+fn a_stop_that_comes_while_the_manager_is_started_again_ends_with_0_and_leaves_nothing() {
+    // A stop that meets a manager which is down, young, or looking for what an earlier one left.
+    for (round, args) in [&["--pids=false", "--ipc=false"][..], &[]].iter().cycle().take(8).enumerate() {
+        let pod = Pod::plan("takeover-stop").args(args).component("app", &idle()).start();
+        pod.wait_healthy();
+        pod.crash_manager("KILL");
+        // The first rounds at once, the others when the next manager has just begun.
+        if round >= 4 {
+            wait("the next manager", LONG, || pod.manager_pid());
+        }
+        let end = pod.stop_clean();
+        assert!(end.took < std::time::Duration::from_secs(8), "round {round}: took {:?}", end.took);
+    }
+}
+
+#[test]
+fn signals_that_mean_nothing_are_no_crash() {
+    let pod = Pod::plan("signals").component("app", &idle()).start();
+    pod.wait_healthy();
+    let manager = pod.manager_pid();
+    for signal in ["HUP", "QUIT", "USR1", "USR2"] {
+        docker(&["kill", "-s", signal, pod.id()]);
+        pod.wait_said(&format!("signal {signal} has no effect"));
+    }
+    assert_eq!(pod.manager_pid(), manager, "the same manager runs on");
+    pod.stop_clean();
 }
 
 #[test]
