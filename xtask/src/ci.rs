@@ -1,6 +1,7 @@
 //! What CI runs: the steps that a developer runs, and nothing else. The quick ones come first.
 
 use std::fs;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 
@@ -8,15 +9,21 @@ use crate::engine::Engine;
 use crate::process::{self, LONG, SHORT};
 use crate::report::{note, step};
 use crate::workspace::Workspace;
-use crate::{bench, demo, images, suite};
+use crate::{bench, demo, fuzz, images, suite};
 
 /// The test command that the README gives; it is the one that is run here.
 const README_COMMAND: &str = "cargo xtask test";
 
+/// How long CI fuzzes each target; `cargo xtask fuzz --seconds N` goes on from there.
+const FUZZ: Duration = Duration::from_secs(20);
+
 /// Run all of it.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let cargo = |args: &[&str]| process::shown(&mut workspace.cargo(args.iter().copied()), LONG);
-    step("cargo fmt --check", || cargo(&["fmt", "--all", "--check"]))?;
+    step("cargo fmt --check", || {
+        cargo(&["fmt", "--all", "--check"])?;
+        cargo(&["fmt", "--manifest-path", "manager/fuzz/Cargo.toml", "--check"])
+    })?;
     step("look for notes to self and tests that are switched off", || nothing_open(workspace))?;
     step(&format!("look for `{README_COMMAND}` in the README"), || {
         if !fs::read_to_string(workspace.file("README.md"))?.contains(README_COMMAND) {
@@ -39,6 +46,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     })?;
     let engine = Engine::find(workspace)?;
     suite::test(workspace, &engine, &[])?;
+    fuzz::run(workspace, None, FUZZ)?;
     bench::measure(workspace, &engine)?;
     // From here on with the images that the Dockerfiles make, as a user would have them.
     images::build_in_docker(workspace, &engine)?;

@@ -1,4 +1,4 @@
-//! The only build tool: `cargo xtask demo | test | images | bench | ci`.
+//! The only build tool: `cargo xtask demo | test | images | bench | fuzz | ci`.
 //!
 //! It drives Docker as its users do, by the `docker` command, and needs nothing but Cargo: on Debian as root it
 //! installs what is missing and says so, anywhere else it says the one thing to do.
@@ -6,7 +6,7 @@
 //! # Layout
 //! | file | does |
 //! |---|---|
-//! | `demo`, `suite`, `ci`, `bench`, `images` | one command each |
+//! | `demo`, `suite`, `ci`, `bench`, `fuzz`, `images` | one command each |
 //! | `dist` | the static release binaries, in `target/dist/` |
 //! | `bases` | base images: pulled where a registry answers, made here where none does |
 //! | `examples` | the images of `examples/` |
@@ -38,6 +38,7 @@ mod demo;
 mod dist;
 mod engine;
 mod examples;
+mod fuzz;
 mod http;
 mod images;
 mod interrupt;
@@ -49,6 +50,7 @@ mod swarm;
 mod workspace;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -84,7 +86,15 @@ enum Command {
     },
     /// Measure sizes, memory and wake-ups; fail where one is above its ceiling.
     Bench,
-    /// What CI runs: formatting, clippy, rustdoc, every test, the Dockerfiles, the ceilings, the demo.
+    /// Feed the manager what strangers may send it, labels and output of components, and see that it bears it.
+    Fuzz {
+        /// One target of `manager/fuzz/fuzz_targets`; all where none is named.
+        target: Option<String>,
+        /// Time for each target, in seconds.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
+    /// What CI runs: formatting, clippy, rustdoc, every test, fuzzing, the ceilings, the Dockerfiles, the demo.
     Ci,
 }
 
@@ -114,6 +124,9 @@ fn run(command: Command) -> Result<()> {
             }
         }
         Command::Bench => bench::run(&workspace),
+        Command::Fuzz { target, seconds } => {
+            fuzz::run(&workspace, target.as_deref(), Duration::from_secs(seconds))
+        }
         Command::Ci => ci::run(&workspace),
     }
 }

@@ -1,0 +1,38 @@
+//! Labels of a task container, and the file that they may name: whatever they hold, there is a definition or a
+//! report, soon and in little memory. The input is a file's text, then keys and values of labels, each after a
+//! zero byte.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use manager::pod::task::TaskContainer;
+use manager::source::labels::definition;
+use manager::source::load::{FileFault, FileKind, Files};
+
+/// A file with this text, whatever it is called.
+struct World<'a>(&'a str);
+
+impl Files for World<'_> {
+    fn kind(&self, _: &str) -> Result<FileKind, FileFault> {
+        Ok(FileKind::File)
+    }
+
+    fn read(&self, _: &str) -> Result<Vec<u8>, FileFault> {
+        Ok(self.0.as_bytes().to_vec())
+    }
+}
+
+fuzz_target!(|input: &str| {
+    let mut parts = input.split('\0');
+    let file = parts.next().unwrap_or_default();
+    let mut labels = std::collections::BTreeMap::new();
+    while let (Some(key), Some(value)) = (parts.next(), parts.next()) {
+        labels.insert(key.to_owned(), value.to_owned());
+    }
+    let task = TaskContainer { name: "task".into(), labels, ..TaskContainer::default() };
+    if let Err(report) = definition(&task, &World(file), Some("/var/run/docker.sock")) {
+        let text = report.to_string();
+        assert!(!report.faults.is_empty());
+        assert!(text.len() < 1 << 20, "a report of {} bytes", text.len());
+        assert!(!text.contains(|char: char| char.is_control() && char != '\n'), "{text:?}");
+    }
+});
