@@ -12,7 +12,7 @@ use crate::process::{self, LONG};
 use crate::report::step;
 use crate::swarm::Swarm;
 use crate::workspace::Workspace;
-use crate::{bases, compose, examples, images};
+use crate::{bases, compose, examples, images, packages};
 
 /// How long what the last test removed may take to be gone.
 const GONE: Duration = Duration::from_secs(15);
@@ -79,6 +79,7 @@ fn prepare(workspace: &Workspace, engine: &Engine, args: &[String]) -> Result<Sw
 /// What the tests run on.
 fn things(workspace: &Workspace, engine: &Engine) -> Result<Swarm> {
     compose::find(workspace, engine)?;
+    registry(workspace)?;
     bases::busybox(workspace, engine)?;
     examples::build(workspace, engine)?;
     let swarm = step("start a Swarm of one node", || Swarm::start(workspace, engine))?;
@@ -88,6 +89,16 @@ fn things(workspace: &Workspace, engine: &Engine) -> Result<Swarm> {
         swarm.load(engine, &names)
     })?;
     Ok(swarm)
+}
+
+/// A real registry, for images that need a password.
+fn registry(workspace: &Workspace) -> Result<()> {
+    if process::installed("docker-registry") {
+        return Ok(());
+    }
+    let otherwise = "private registries are tested with a real one: install the program `docker-registry` (Debian's \
+                     package of that name)";
+    packages::install(workspace, &["docker-registry"], otherwise)
 }
 
 /// What the tests run, and the tests themselves.

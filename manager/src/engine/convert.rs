@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
+use base64::Engine as _;
 use bollard::models::{
     ContainerConfig, ContainerCreateBody, ContainerInspectResponse, ContainerState, ContainerStateStatusEnum,
     HealthConfig, HealthStatusEnum, HostConfig, HostConfigLogConfig, ImageInspect, MountBindOptions,
@@ -15,6 +16,7 @@ use super::{CreateRequest, EngineError, EngineInfo};
 use crate::pod::identity::Role;
 use crate::pod::observed::{ContainerInfo, Event, EventKind, Exit, Health, Status};
 use crate::pod::placement::Holder;
+use crate::pod::registry::Credential;
 use crate::pod::spec::{ComponentSpec, ContainerSpec, HealthCheck, Mount, MountSource, PodSpec};
 use crate::pod::task::{TaskContainer, TaskMount};
 
@@ -554,6 +556,39 @@ impl ImageReference {
     }
 }
 
+/// The header `X-Registry-Auth`: JSON in base64, of the alphabet for URLs.
+pub fn registry_auth(credential: &Credential) -> String {
+    let fields = [
+        ("username", &credential.user),
+        ("password", &credential.password),
+        ("identitytoken", &credential.identity_token),
+        ("registrytoken", &credential.registry_token),
+        ("serveraddress", &credential.server),
+    ];
+    let set = fields.into_iter().filter(|(_, value)| !value.is_empty());
+    let json: serde_json::Map<String, serde_json::Value> =
+        set.map(|(key, value)| (key.to_owned(), value.as_str().into())).collect();
+    base64::engine::general_purpose::URL_SAFE.encode(serde_json::Value::Object(json).to_string())
+}
+
+/// Words of a pull that was refused; where it was for who asked, with who that was.
+pub fn pull_refused(words: String, credential: Option<&Credential>) -> String {
+    let about_who = ["unauthorized", "no basic auth", "denied", "authentication required"];
+    let lower = words.to_ascii_lowercase();
+    if !about_who.iter().any(|sign| lower.contains(sign)) {
+        return words;
+    }
+    match credential {
+        Some(Credential { server, user, .. }) if user.is_empty() => {
+            format!("{words} (asked with the token for `{server}`)")
+        }
+        Some(Credential { server, user, .. }) => {
+            format!("{words} (asked as `{user}`, the credentials for `{server}`)")
+        }
+        None => format!("{words} (asked without credentials)"),
+    }
+}
+
 /// Nanoseconds since 1970 of a time as the engine writes it (RFC 3339, up to nine digits of a second, any
 /// offset). `None` for what is no such time, or the zero time of Go, `0001-01-01T00:00:00Z`.
 pub fn nanos(text: &str) -> Option<i64> {
@@ -1018,6 +1053,45 @@ mod tests {
         ] {
             assert_eq!(take(62, message), Err(EngineError::Refused("denied".into())));
         }
+    }
+
+    #[test]
+    fn credentials_are_sent_as_docker_sends_them_and_a_refusal_says_whose_they_were() {
+        let password = Credential {
+            server: "reg.io:5000".into(),
+            user: "me".into(),
+            // What makes `+` and `/` in the ordinary alphabet.
+            password: "\u{fb}\u{fe}\u{ff}???>>>\"".into(),
+            ..Credential::default()
+        };
+        let token = Credential {
+            server: "reg.io".into(),
+            identity_token: "a".into(),
+            registry_token: "b".into(),
+            ..Credential::default()
+        };
+        for (credential, want) in [
+            (
+                &password,
+                json!({"username": "me", "password": "\u{fb}\u{fe}\u{ff}???>>>\"", "serveraddress": "reg.io:5000"}),
+            ),
+            (&token, json!({"identitytoken": "a", "registrytoken": "b", "serveraddress": "reg.io"})),
+        ] {
+            let header = registry_auth(credential);
+            // Padded, and of this alphabet: what `base64.URLEncoding` of the engine takes.
+            let sent = base64::engine::general_purpose::URL_SAFE.decode(&header).expect("base64");
+            assert_eq!(serde_json::from_slice::<Value>(&sent).expect("JSON"), want);
+        }
+
+        let refused = |words: &str, who| pull_refused(words.to_owned(), who);
+        let words = "unauthorized: authentication required";
+        assert_eq!(refused(words, None), format!("{words} (asked without credentials)"));
+        assert_eq!(
+            refused(words, Some(&password)),
+            format!("{words} (asked as `me`, the credentials for `reg.io:5000`)")
+        );
+        assert_eq!(refused(words, Some(&token)), format!("{words} (asked with the token for `reg.io`)"));
+        assert_eq!(refused("manifest unknown", Some(&password)), "manifest unknown");
     }
 
     #[test]

@@ -41,6 +41,7 @@ use super::transport::{TlsError, Transport};
 use super::{CreateRequest, Created, Engine, EngineAddress, EngineError, EngineInfo};
 use crate::pod::identity::LABEL_POD;
 use crate::pod::observed::{ContainerInfo, Event};
+use crate::pod::registry::Credentials;
 use crate::pod::task::TaskContainer;
 
 /// The newest API that Tandem was tried with: what bollard's types describe.
@@ -74,6 +75,8 @@ pub struct DockerEngine {
     /// Set once the engine has told its version of the API; forgotten when it does not answer, since it
     /// may come back as another version.
     api: Arc<Mutex<Option<Docker>>>,
+    /// Who images are asked for as.
+    credentials: Arc<Credentials>,
 }
 
 impl DockerEngine {
@@ -82,7 +85,12 @@ impl DockerEngine {
     /// # Errors
     /// Where TLS is asked for and its files are of no use.
     pub fn new(address: &EngineAddress) -> Result<Self, TlsError> {
-        Ok(Self { transport: Transport::new(address)?, api: Arc::default() })
+        Ok(Self { transport: Transport::new(address)?, api: Arc::default(), credentials: Arc::default() })
+    }
+
+    /// The same engine, asked for images with these credentials.
+    pub fn with_credentials(self, credentials: Credentials) -> Self {
+        Self { credentials: Arc::new(credentials), ..self }
     }
 
     /// The version of the API that is spoken: the engine's, or [`NEWEST_API`] where the engine's is newer.
@@ -276,6 +284,8 @@ impl Engine for DockerEngine {
 
     fn pull(&self, image: &str) -> BoxStream<'static, Result<String, EngineError>> {
         let (engine, image) = (self.clone(), image.to_owned());
+        let credential = self.credentials.of_image(&image).cloned();
+        let who = credential.clone();
         let messages = async move {
             let reference = ImageReference::parse(&image)?;
             let path = format!(
@@ -285,7 +295,14 @@ impl Engine for DockerEngine {
             );
             // The engine answers when the registry has, and that may take as long as registries take:
             // whoever waits for it drops the stream to break it off. Connecting has its own limit.
-            let body = engine.open(Duration::MAX, empty_request(Method::POST, &path)).await?;
+            let mut request = empty_request(Method::POST, &path);
+            if let Some(credential) = &credential {
+                let mut value = HeaderValue::from_str(&convert::registry_auth(credential))
+                    .expect("invariant: base64 makes a header");
+                value.set_sensitive(true);
+                request.headers_mut().insert("X-Registry-Auth", value);
+            }
+            let body = engine.open(Duration::MAX, request).await?;
             Ok(json_lines::<PullMessage>(body))
         };
         let (mut progress, began) = (PullProgress::default(), Instant::now());
@@ -294,6 +311,15 @@ impl Engine for DockerEngine {
             .try_filter_map(move |message| {
                 let line = progress.take(message, began.elapsed());
                 async { line }
+            })
+            .map_err(move |error| match error {
+                EngineError::Refused(words) => {
+                    EngineError::Refused(convert::pull_refused(words, who.as_ref()))
+                }
+                EngineError::NotFound(words) => {
+                    EngineError::NotFound(convert::pull_refused(words, who.as_ref()))
+                }
+                other => other,
             })
             .boxed()
     }

@@ -7,6 +7,7 @@ pub mod observed;
 pub mod order;
 pub mod placement;
 pub mod plan;
+pub mod registry;
 #[cfg(test)]
 pub(crate) mod sample;
 pub mod spec;

@@ -26,6 +26,7 @@ use crate::pod::identity::Identity;
 use crate::pod::observed::Observation;
 use crate::pod::placement::{Holder, Namespaces, Programs, Wish, place};
 use crate::pod::plan::{ENGINE_PATIENCE, STATUS_REFUSED, STATUS_UNAVAILABLE, STATUS_USAGE};
+use crate::pod::registry::Credentials;
 use crate::pod::spec::{Condition, Definition, MountSource, PodSpec};
 use crate::pod::task::TaskContainer;
 use crate::source::{self, load::Disk};
@@ -176,7 +177,9 @@ async fn begin(args: &RunArgs, output: &Output) -> Result<(Runner<DockerEngine>,
     harden::raise_descriptor_limit()
         .map_err(|error| usage(format!("cannot raise RLIMIT_NOFILE: {error}")))?;
     let mut ending = handed.ending.then_some(0);
-    let (spec, copies) = match prepare(args, &task, &info, &engine, socket.as_deref()).await {
+    let prepared = prepare(args, &task, &info, &engine, socket.as_deref()).await;
+    let (prepared, credentials) = with_credentials(prepared);
+    let (spec, copies) = match prepared {
         Ok(prepared) => prepared,
         Err(refusal) => {
             let left = patiently(&address, || engine.list(&task.id)).await?;
@@ -211,7 +214,25 @@ async fn begin(args: &RunArgs, output: &Output) -> Result<(Runner<DockerEngine>,
         copies,
         followers: args.logs.then(|| Followers::new(output.clone())),
     };
-    Ok((Runner::new(Arc::new(engine), spec, around), ending))
+    let engine = Arc::new(engine.with_credentials(credentials));
+    Ok((Runner::new(engine, spec, around), ending))
+}
+
+/// What is prepared, and the credentials of registries; a fault in those is one more reason against the pod.
+fn with_credentials<T>(prepared: Result<T, Refusal>) -> (Result<T, Refusal>, Credentials) {
+    match source::credentials::read(&Disk) {
+        Ok((credentials, warnings)) => {
+            for warning in warnings {
+                warn!("{warning}");
+            }
+            (prepared, credentials)
+        }
+        Err(report) => {
+            let before = prepared.err().map(|refusal| refusal.words);
+            let words: Vec<String> = before.into_iter().chain([report.to_string()]).collect();
+            (Err(Refusal { status: STATUS_USAGE, words: words.join("\n") }), Credentials::default())
+        }
+    }
 }
 
 /// The pod that is wanted, and everything that it copies, open.

@@ -11,6 +11,7 @@
 //! A new Compose key is a row in `compose::KEYS` and a function beside it; what it must be checked against
 //! (the task container, other components, files) stands in `lower`.
 
+pub mod credentials;
 pub mod fault;
 pub mod labels;
 pub mod load;

@@ -2,6 +2,7 @@
 
 pub(crate) mod docker;
 pub(crate) mod pod;
+pub(crate) mod private;
 pub(crate) mod proxy;
 pub(crate) mod registry;
 

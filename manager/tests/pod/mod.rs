@@ -12,5 +12,6 @@ mod logs;
 mod placement;
 mod privileges;
 mod recovery;
+mod registries;
 mod sharing;
 mod takeover;
