@@ -10,6 +10,7 @@ mod health;
 mod images;
 mod logs;
 mod placement;
+mod podlike;
 mod privileges;
 mod recovery;
 mod registries;
