@@ -67,10 +67,11 @@ const BUGS: [(u32, &str, &[&str]); 14] = [
     ),
     (
         14,
-        "a pull that fails in the middle ends the pod with the reason",
+        "a pull that fails in the middle ends the pod with the reason, and what the engine warns of is logged",
         &[
             "tests/pod/images.rs: a_pull_that_fails_in_the_middle_ends_the_pod_with_what_happened",
             "src/engine/convert.rs: a_pull_tells_what_is_worth_a_line",
+            "src/run/story.rs: podlike_bug_14_what_the_engine_warns_of_is_logged",
         ],
     ),
     (

@@ -106,6 +106,7 @@ struct Inner {
     began: Option<Instant>,
     hang: BTreeSet<String>,
     slow: BTreeMap<String, Duration>,
+    warnings: Vec<String>,
 }
 
 struct Container {
@@ -142,6 +143,11 @@ impl Fake {
     /// This goes wrong.
     pub(crate) fn fault(&self, call: &str, times: u32, error: EngineError, acts: bool) {
         self.lock().faults.push(Fault { call: call.to_owned(), times, error, acts });
+    }
+
+    /// Every creation comes with this warning.
+    pub(crate) fn warn(&self, words: &str) {
+        self.lock().warnings.push(words.to_owned());
     }
 
     /// This call never comes back.
@@ -461,7 +467,8 @@ impl Engine for Fake {
         }
         let id = self.plant(request.clone(), Status::Created);
         self.note(What::Created(request.name.clone()));
-        late.map_or(Ok(Created { id, warnings: Vec::new() }), Err)
+        let warnings = self.lock().warnings.clone();
+        late.map_or(Ok(Created { id, warnings }), Err)
     }
 
     async fn copy_in(

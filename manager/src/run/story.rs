@@ -1,5 +1,7 @@
 //! The whole loop, from the first listing to the last removal, told as stories.
 
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -626,4 +628,36 @@ async fn a_verdict_outlives_the_manager_that_gave_it() {
     second.resume_stop(3);
     assert_eq!(second.end().await.status, 3);
     all_gone(&engine, &spec);
+}
+
+/// A log in memory.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn podlike_bug_14_what_the_engine_warns_of_is_logged() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let spec = pod("app");
+    let engine = engine_for(&spec);
+    engine.warn("memory limited without swap");
+    let manager = Manager::start(&engine, &spec);
+    manager.told("healthy").await;
+    manager.stop();
+    assert_eq!(manager.end().await.status, 0);
+    let text = String::from_utf8_lossy(&log.0.lock().unwrap_or_else(PoisonError::into_inner)).into_owned();
+    let want = "WARN manager::run::execute: creating `app`: the engine warns: memory limited without swap";
+    assert_eq!(text.matches(want).count(), 1, "{text}");
 }
