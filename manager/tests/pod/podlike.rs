@@ -27,7 +27,7 @@ fn podlike_bug_7_a_pod_finds_itself_in_a_cgroup_namespace_of_its_own() {
 
 #[test]
 fn podlike_bug_10_a_pod_that_still_pulls_is_not_healthy() {
-    let registry = Registry::slow(Duration::from_secs(6));
+    let registry = Registry::slow(Duration::from_secs(8));
     let app = idle().replace(&test_image(), &registry.image);
     let pod = Pod::plan("pulls").component("app", &app).start();
     pod.wait_said("pulling image");

@@ -2,12 +2,16 @@
 
 use serde_json::json;
 
+use crate::lab::docker::attempt;
 use crate::lab::pod::{Plan, Pod};
 use crate::lab::private::{AUTH, PASSWORD, PrivateRegistry, USER};
-use crate::lab::{docker, script, test_image};
+use crate::lab::{LONG, docker, idle, manager_image, script, test_image, unique, wait};
 
 const OURS: &str = "/run/secrets/tandem/config.json";
 const PODLIKES: &str = "/var/run/secrets/podlike/dockerregistryauth.json";
+
+/// How every header with credentials begins: `{"password` or `{"identity` in base64.
+const HEADERS: [&str; 2] = ["eyJwYXNzd29yZ", "eyJpZGVudGl0e"];
 
 /// A pod with an image of the registry.
 fn plan(registry: &PrivateRegistry) -> Plan {
@@ -47,6 +51,9 @@ fn assert_silent(words: &str) {
     for secret in [PASSWORD, AUTH, "hunter2"] {
         assert!(!words.contains(secret), "a secret is in the log: {words}");
     }
+    // Nor the header that it travels in.
+    assert!(!words.to_lowercase().contains("registry-auth"), "{words}");
+    assert!(!HEADERS.iter().any(|header| words.contains(header)), "{words}");
 }
 
 #[test]
@@ -118,4 +125,56 @@ fn a_broken_file_of_credentials_is_refused_before_anything_is_created() {
     assert!(words.contains(&want), "{want}\n{words}");
     // Together with what else is wrong.
     assert!(words.contains("did you mean `image`?"), "{words}");
+}
+
+/// A service and its secret, gone when the test is.
+struct Service<'a>(&'a str, String);
+
+impl Drop for Service<'_> {
+    fn drop(&mut self) {
+        attempt(&["-H", self.0, "service", "rm", &self.1]);
+        attempt(&["-H", self.0, "secret", "rm", &self.1]);
+    }
+}
+
+#[test]
+fn a_secret_of_a_service_is_where_credentials_are_read() {
+    let host = std::env::var("TANDEM_SWARM_HOST")
+        .expect("TANDEM_SWARM_HOST names the engine of a Swarm: `cargo xtask test` starts one");
+    let socket = host.strip_prefix("unix://").expect("a unix socket");
+    let folder = tempfile::tempdir().expect("a folder");
+    // What the manager says of it shows that it was read: there is no registry where this Swarm's engine is.
+    let file = folder.path().join("config.json");
+    std::fs::write(&file, "{\"auths\": {\"reg.io\": {\"auth\": \"hunter2\"}}}").expect("written");
+    let ask = |words: &[&str]| docker::docker(&[&["-H", &host], words].concat()).text();
+    for target in ["tandem/config.json", "podlike/dockerregistryauth.json"] {
+        let service = Service(&host, unique("secret"));
+        let name = &service.1;
+        ask(&["secret", "create", name, &file.display().to_string()]);
+        ask(&[
+            "service",
+            "create",
+            "--detach",
+            "--no-resolve-image",
+            "--restart-condition=none",
+            "--name",
+            name,
+            "--secret",
+            &format!("source={name},target={target}"),
+            "--mount",
+            &format!("type=bind,source={socket},target=/var/run/docker.sock"),
+            "--container-label",
+            &format!("pod.component.app={}", idle()),
+            &manager_image(),
+        ]);
+        let want = format!(
+            "/run/secrets/{target}: `auths.\"reg.io\".auth`: found a string that is no `user:password`"
+        );
+        wait(format!("the service's log says `{want}`"), LONG, || {
+            let said = attempt(&["-H", &host, "service", "logs", "--raw", name]);
+            let words = said.text() + &said.error();
+            assert_silent(&words);
+            words.contains(&want).then_some(())
+        });
+    }
 }
