@@ -19,7 +19,7 @@ pub(crate) const USER: &str = "tester";
 pub(crate) const PASSWORD: &str = "hunter2-correct";
 /// `USER:PASSWORD` as `docker login` writes it.
 pub(crate) const AUTH: &str = "dGVzdGVyOmh1bnRlcjItY29ycmVjdA==";
-/// The same for an htpasswd file; the registry knows bcrypt only. Made with `htpasswd -nbB`, of the least cost.
+/// The same for an htpasswd file; the registry knows bcrypt only. Of the least cost.
 const HTPASSWD: &str = "tester:$2b$04$yJRjvv434yPcMn74vTXzzuV7e51NMOy3qK8M5K/R1ikD0uMac3tYq\n";
 
 /// The registry; ends when dropped, and takes its image from the engine.
