@@ -503,7 +503,7 @@ fn tmpfs_is_a_string_or_a_list_and_keeps_its_options() {
 
 #[test]
 fn dependencies_as_a_list_and_as_a_map() {
-    let on = |on: &str, condition| Dependency { on: on.into(), condition };
+    let on = |on: &str, condition| Dependency { on: on.into(), condition, required: true };
     for (text, expected) in [
         ("[b, c]", vec![on("b", Condition::Started), on("c", Condition::Started)]),
         (
@@ -511,6 +511,13 @@ fn dependencies_as_a_list_and_as_a_map() {
             vec![on("b", Condition::Healthy), on("c", Condition::Started)],
         ),
         ("{b: {}, c: }", vec![on("b", Condition::Started), on("c", Condition::Started)]),
+        (
+            "{b: {condition: service_completed_successfully, restart: true}, c: {required: no}}",
+            vec![
+                on("b", Condition::Completed),
+                Dependency { required: false, ..on("c", Condition::Started) },
+            ],
+        ),
         ("[]", vec![]),
     ] {
         let text = format!("image: a\ndepends_on: {text}");
@@ -521,6 +528,19 @@ fn dependencies_as_a_list_and_as_a_map() {
         ]);
         assert_eq!(definition.components[0].depends_on, expected, "{text}");
     }
+}
+
+#[test]
+fn a_dependency_that_is_not_there_is_passed_over_where_it_is_not_required() {
+    let (definition, warnings) =
+        definition_of(&[("pod.component.app", "image: a\ndepends_on: {db: {required: false}}")]);
+    assert_eq!(definition.components[0].depends_on, []);
+    assert_eq!(
+        warnings,
+        [
+            "pod.component.app:2:14: `depends_on.db`: there is no component `db`; it is not required, and not waited for"
+        ]
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Component states to pod health.
 
 use super::observed::{Health, Observed, Status};
-use super::plan::next_init;
+use super::plan::{completed, next_init};
 use super::spec::PodSpec;
 
 /// The pod's health, as `pause health` tells it.
@@ -29,6 +29,7 @@ pub fn pod_health(spec: &PodSpec, observed: &Observed) -> PodHealth {
         match status(&component.name) {
             Some(Status::Running { health: Health::Unhealthy }) => return PodHealth::Unhealthy,
             Some(Status::Running { health: Health::None | Health::Healthy }) => {}
+            _ if completed(spec, observed, &component.name) => {}
             _ => health = PodHealth::Starting,
         }
     }

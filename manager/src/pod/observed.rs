@@ -34,6 +34,8 @@ pub struct Observed {
     pub concluded: Option<Conclusion>,
     /// Containers of this run that ran when last seen, and are gone: nobody told how they ended.
     pub vanished: BTreeSet<Target>,
+    /// Components that had ended before they were removed, `docker container prune` perhaps, and how.
+    pub departed: BTreeMap<String, Exit>,
     /// A creation ended without a clear answer: until the next listing there may be a container more
     /// than is known.
     pub unsure: bool,
@@ -450,6 +452,8 @@ impl Observed {
         }
         let members = self.members.iter().filter(|(_, member)| ran(member));
         self.vanished.extend(members.map(|(name, _)| Target::Member(name.clone())));
+        let ended = self.members.iter().filter(|(_, member)| member.id == id);
+        self.departed.extend(ended.filter_map(|(name, member)| Some((name.clone(), member.exit()?))));
         self.members.retain(|_, member| member.id != id);
         if self.sandbox.as_ref().is_some_and(|sandbox| sandbox.id == id) {
             self.sandbox = None;

@@ -68,7 +68,7 @@ mod tests {
                 name: (*name).into(),
                 depends_on: on
                     .iter()
-                    .map(|on| Dependency { on: (*on).into(), condition: Condition::Started })
+                    .map(|on| Dependency { on: (*on).into(), condition: Condition::Started, required: true })
                     .collect(),
                 ..ComponentSpec::default()
             })

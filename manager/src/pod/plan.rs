@@ -113,14 +113,17 @@ impl Draft<'_> {
         if let Some((key, setback)) =
             self.observed.setbacks.iter().find(|(_, setback)| self.final_setback(setback))
         {
-            return match &setback.failure {
-                Failure::Unreachable(words) => {
-                    conclude(STATUS_UNAVAILABLE, format!("cannot {key}: {words}"), Reason::Impossible)
-                }
-                Failure::Refused(words) | Failure::Unsettled(words) => {
-                    conclude(self.refusal(key), format!("cannot {key}: {words}"), Reason::Impossible)
-                }
+            let (Failure::Unreachable(words) | Failure::Refused(words) | Failure::Unsettled(words)) =
+                &setback.failure;
+            let status = match &setback.failure {
+                Failure::Unreachable(_) => STATUS_UNAVAILABLE,
+                Failure::Refused(_) | Failure::Unsettled(_) => self.refusal(key),
             };
+            let chain = match &key.target {
+                Some(Target::Member(name)) => self.chain(name),
+                _ => String::new(),
+            };
+            return conclude(status, format!("{chain}cannot {key}: {words}"), Reason::Impossible);
         }
         // Its end ends all the others, so it is the cause even where their ends were told first.
         if let Some(exit) = self.observed.sandbox.as_ref().and_then(Member::exit) {
@@ -137,7 +140,8 @@ impl Draft<'_> {
         if let Some((name, exit, init)) = self.first_exit() {
             let kind = if init { "init component" } else { "component" };
             let oom = if exit.oom { ", out of memory" } else { "" };
-            let because = format!("{kind} `{name}` ended with status {}{oom}", exit.status);
+            let chain = if init { String::new() } else { self.chain(name) };
+            let because = format!("{chain}{kind} `{name}` ended with status {}{oom}", exit.status);
             let reason = if init { Reason::InitFailed } else { Reason::ComponentEnded };
             return conclude(passed_on(exit.status), because, reason);
         }
@@ -151,14 +155,26 @@ impl Draft<'_> {
         if let Some(stop) = self.observed.stop {
             return conclude(stop.status, "a stop was requested".into(), Reason::StopRequested);
         }
-        let (component, dependency, health) = self.hopeless_dependency()?;
-        let (status, why) = match health {
-            Health::None => (STATUS_USAGE, "has no health check: give it one, or wait for `service_started`"),
-            _ => (1, "is unhealthy"),
-        };
+        let (component, dependency, status, why) = self.hopeless_dependency()?;
+        let chain = self.chain(component);
         let because =
-            format!("`{component}` waits for `{dependency}` to be healthy, but `{dependency}` {why}");
+            format!("{chain}`{component}` waits for `{dependency}` to be healthy, but `{dependency}` {why}");
         conclude(status, because, Reason::Impossible)
+    }
+
+    /// Those that wait in vain for a component, for people: "`a` waits for `b`, which waits for `c`; ".
+    fn chain(&self, name: &str) -> String {
+        let mut names = vec![name];
+        // It ends: the graph has no cycle.
+        while let Some(last) = names.last()
+            && let Some(next) = dependents(&self.spec.components, last).find(|one| !self.started(&one.name))
+        {
+            names.push(&next.name);
+        }
+        let mut waiting = names.iter().rev();
+        let Some(first) = waiting.next().filter(|_| names.len() > 1) else { return String::new() };
+        let rest: Vec<String> = waiting.map(|name| format!("waits for `{name}`")).collect();
+        format!("`{first}` {}; ", rest.join(", which "))
     }
 
     /// Trying again is over.
@@ -189,23 +205,36 @@ impl Draft<'_> {
             let exit = ended(&init.name).filter(|exit| exit.status != 0)?;
             Some((init.name.as_str(), exit, true))
         });
-        let components =
-            self.spec.components.iter().filter_map(|one| Some((one.name.as_str(), ended(&one.name)?, false)));
+        let components = self.spec.components.iter().filter_map(|one| {
+            let exit = ended(&one.name).filter(|exit| !self.spec.may_end(&one.name, exit.status))?;
+            Some((one.name.as_str(), exit, false))
+        });
         inits.chain(components).min_by_key(|(_, exit, _)| (exit.at_nanos, exit.status == 0))
     }
 
-    /// A component that waits for the health of one that will not become healthy.
-    fn hopeless_dependency(&self) -> Option<(&str, &str, Health)> {
+    /// A component that waits for the health of one that will not become healthy, that one, the pod's status
+    /// and the reason.
+    fn hopeless_dependency(&self) -> Option<(&str, &str, u8, &'static str)> {
         let unstarted = self.spec.components.iter().filter(|one| !self.started(&one.name));
         unstarted
             .flat_map(|one| one.depends_on.iter().map(move |dependency| (one, dependency)))
-            .filter(|(_, dependency)| dependency.condition == Condition::Healthy)
-            .find_map(|(one, dependency)| match self.observed.members.get(&dependency.on)?.status {
-                Status::Running { health: health @ (Health::None | Health::Unhealthy) } => {
-                    Some((one.name.as_str(), dependency.on.as_str(), health))
-                }
-                _ => None,
+            .filter(|(_, dependency)| dependency.condition == Condition::Healthy && dependency.required)
+            .find_map(|(one, dependency)| {
+                let on = dependency.on.as_str();
+                let (status, why) = match self.observed.members.get(on).map(|member| member.status) {
+                    Some(Status::Running { health: Health::None }) => {
+                        (STATUS_USAGE, "has no health check: give it one, or wait for `service_started`")
+                    }
+                    Some(Status::Running { health: Health::Unhealthy }) => (1, "is unhealthy"),
+                    _ if self.completed(on) => (1, "has ended"),
+                    _ => return None,
+                };
+                Some((one.name.as_str(), on, status, why))
             })
+    }
+
+    fn completed(&self, name: &str) -> bool {
+        completed(self.spec, self.observed, name)
     }
 
     /// Towards everything running.
@@ -246,6 +275,9 @@ impl Draft<'_> {
             return;
         }
         let Some(member) = self.observed.members.get(&component.name) else {
+            if self.completed(&component.name) {
+                return;
+            }
             return match self.observed.images.get(&component.container.image) {
                 Some(Image::Pulled) => self.add(Action::Create(target), wanted),
                 Some(Image::Missing) => {
@@ -274,9 +306,15 @@ impl Draft<'_> {
     fn dependencies_met(&self, component: &ComponentSpec) -> bool {
         component.depends_on.iter().all(|dependency| {
             let status = self.observed.members.get(&dependency.on).map(|member| member.status);
-            match dependency.condition {
-                Condition::Started => matches!(status, Some(Status::Running { .. })),
-                Condition::Healthy => status == Some(Status::Running { health: Health::Healthy }),
+            let completed = self.completed(&dependency.on);
+            match (dependency.condition, status) {
+                (Condition::Started, Some(Status::Running { .. })) => true,
+                (Condition::Started | Condition::Completed, _) => completed,
+                (Condition::Healthy, Some(Status::Running { health })) => {
+                    let never = matches!(health, Health::None | Health::Unhealthy);
+                    health == Health::Healthy || (never && !dependency.required)
+                }
+                (Condition::Healthy, _) => completed && !dependency.required,
             }
         })
     }
@@ -406,6 +444,25 @@ pub fn next_init<'a>(spec: &'a PodSpec, observed: &Observed) -> Option<&'a Compo
         };
         (!done).then_some(init)
     })
+}
+
+/// The component has ended, as others wait for it to.
+///
+/// One that is not there has ended where that was seen, or where one that waited for it was started: what
+/// `docker container prune` removes must not run again.
+pub fn completed(spec: &PodSpec, observed: &Observed, name: &str) -> bool {
+    let may_end = |exit: &super::observed::Exit| spec.may_end(name, exit.status);
+    if let Some(member) = observed.members.get(name) {
+        return member.exit().is_some_and(|exit| may_end(&exit));
+    }
+    let waited = dependents(&spec.components, name).filter(|one| {
+        let mut on = one.depends_on.iter();
+        on.any(|dependency| dependency.on == name && dependency.condition == Condition::Completed)
+    });
+    let started = |one: &ComponentSpec| {
+        observed.members.get(&one.name).is_some_and(|member| member.status != Status::Created)
+    };
+    observed.departed.get(name).is_some_and(may_end) || waited.into_iter().any(started)
 }
 
 /// How long to wait after the n-th failure in a row: doubling from 100 ms to 2 s.

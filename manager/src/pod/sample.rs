@@ -10,7 +10,7 @@ use super::spec::{ComponentSpec, Condition, ContainerSpec, CopySpec, Dependency,
 const POD_ID: &str = "00000000000000000000000000000000000000000000000000000000000000aa";
 
 /// A pod from text like `init-1 init-2 | app db+copy web<app,db:healthy`: init components before the
-/// bar; what a component waits for after `<`; its image is called as it is. The task container is
+/// bar; what a component waits for after `<` (`db:healthy`, `db:done`, and with a `?` where it is not required); its image is called as it is. The task container is
 /// called `pod`, and the time for stopping is 8 s.
 pub(crate) fn pod(text: &str) -> PodSpec {
     let (init, components) = text.split_once('|').unwrap_or(("", text));
@@ -42,9 +42,14 @@ pub(crate) fn sandboxed(text: &str) -> PodSpec {
 fn component(text: &str) -> ComponentSpec {
     let (name, on) = text.split_once('<').unwrap_or((text, ""));
     let (name, copy) = name.strip_suffix("+copy").map_or((name, false), |name| (name, true));
-    let depends_on = on.split(',').filter(|on| !on.is_empty()).map(|on| match on.strip_suffix(":healthy") {
-        Some(on) => Dependency { on: on.into(), condition: Condition::Healthy },
-        None => Dependency { on: on.into(), condition: Condition::Started },
+    let depends_on = on.split(',').filter(|on| !on.is_empty()).map(|on| {
+        let (on, required) = on.strip_suffix('?').map_or((on, true), |on| (on, false));
+        let (on, condition) = match on.split_once(':') {
+            Some((on, "healthy")) => (on, Condition::Healthy),
+            Some((on, "done")) => (on, Condition::Completed),
+            _ => (on, Condition::Started),
+        };
+        Dependency { on: on.into(), condition, required }
     });
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
     ComponentSpec {

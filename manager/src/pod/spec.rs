@@ -57,6 +57,8 @@ pub struct Dependency {
     pub on: String,
     /// What is waited for.
     pub condition: Condition,
+    /// False (`required: false`): where it cannot be, the dependent starts all the same.
+    pub required: bool,
 }
 
 /// The state that a dependency must reach (Compose `depends_on.<name>.condition`).
@@ -66,6 +68,8 @@ pub enum Condition {
     Started,
     /// `service_healthy`: its health check says healthy.
     Healthy,
+    /// `service_completed_successfully`: it has ended with status 0.
+    Completed,
 }
 
 /// A file or folder of the task container that is copied into a component.
@@ -190,6 +194,16 @@ impl PodSpec {
     /// Every component, init components first.
     pub fn members(&self) -> impl Iterator<Item = &ComponentSpec> {
         self.init.iter().chain(&self.components)
+    }
+
+    /// A component may end with this status and the pod goes on: others wait for its end, and it is a success,
+    /// or none of them requires it to be one.
+    pub fn may_end(&self, name: &str, status: i64) -> bool {
+        let dependencies = self.components.iter().flat_map(|component| &component.depends_on);
+        let mut waited = dependencies
+            .filter(|dependency| dependency.on == name && dependency.condition == Condition::Completed)
+            .peekable();
+        waited.peek().is_some() && (status == 0 || waited.all(|dependency| !dependency.required))
     }
 
     /// The member of this name.

@@ -362,7 +362,8 @@ async fn waits_in_vain(spec: &PodSpec, engine: &DockerEngine) -> Vec<String> {
     for component in &spec.components {
         for dependency in &component.depends_on {
             let Some(on) = spec.member(&dependency.on) else { continue };
-            let unsaid = dependency.condition == Condition::Healthy && on.container.healthcheck.is_none();
+            let healthy = dependency.condition == Condition::Healthy && dependency.required;
+            let unsaid = healthy && on.container.healthcheck.is_none();
             if unsaid && let Ok(Some(false)) = engine.image_has_healthcheck(&on.container.image).await {
                 faults.push(format!(
                     "`pod.component.{}`: `depends_on.{}.condition` is `service_healthy`, but neither `{}` nor its image \

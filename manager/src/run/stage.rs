@@ -200,6 +200,7 @@ pub(super) fn check_laws(spec: &PodSpec, story: &[Moment], foreign: &[&str]) {
                     let ready = match dependency.condition {
                         Condition::Started => matches!(status, Some(Status::Running { .. })),
                         Condition::Healthy => status == Some(&Status::Running { health: Health::Healthy }),
+                        Condition::Completed => done(&container(&dependency.on)),
                     };
                     law(ready, "a component starts after what it depends on");
                 }
@@ -213,7 +214,9 @@ pub(super) fn check_laws(spec: &PodSpec, story: &[Moment], foreign: &[&str]) {
                 );
                 let well = spec.components.iter().all(|one| {
                     let status = moment.world.get(&container(&one.name));
-                    matches!(status, Some(Status::Running { health: Health::None | Health::Healthy }))
+                    let finished = spec.may_end(&one.name, 0) && done(&container(&one.name));
+                    finished
+                        || matches!(status, Some(Status::Running { health: Health::None | Health::Healthy }))
                 });
                 law(well, "healthy: every component runs and is healthy");
             }

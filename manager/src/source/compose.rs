@@ -443,27 +443,27 @@ fn health_test(cursor: &Cursor<'_>) -> Option<HealthTest> {
 }
 
 fn depends_on(raw: &mut Raw, cursor: &Cursor<'_>) {
-    let mut add = |cursor: &Cursor<'_>, place, on: String, condition| {
+    let mut add = |cursor: &Cursor<'_>, place, on: String, (condition, required)| {
         if raw.depends_on.iter().any(|dependency: &At<Dependency>| dependency.value.on == on) {
             cursor.fault(format!("found {} twice", quote(&on)), "valid is each component once");
         } else {
-            raw.depends_on.push(At { value: Dependency { on, condition }, place });
+            raw.depends_on.push(At { value: Dependency { on, condition, required }, place });
         }
     };
+    let short = (Condition::Started, true);
     if let Some(items) = cursor.items() {
         for item in items {
             match item.scalar() {
-                Some(on) => add(&item, item.place(), on, Condition::Started),
+                Some(on) => add(&item, item.place(), on, short),
                 None => item.expected("the name of a component"),
             }
         }
     } else if let Some(pairs) = cursor.pairs() {
         for pair in pairs {
             // Nothing under a name is the short form in another spelling.
-            let condition =
-                if pair.value.is_null() { Some(Condition::Started) } else { condition(&pair.value) };
-            if let Some(condition) = condition {
-                add(&pair.value, pair.key_place, pair.key.to_owned(), condition);
+            let said = if pair.value.is_null() { Some(short) } else { condition(&pair.value) };
+            if let Some(said) = said {
+                add(&pair.value, pair.key_place, pair.key.to_owned(), said);
             }
         }
     } else {
@@ -471,30 +471,31 @@ fn depends_on(raw: &mut Raw, cursor: &Cursor<'_>) {
     }
 }
 
-fn condition(cursor: &Cursor<'_>) -> Option<Condition> {
-    const VALID: &str = "valid are `service_started` and `service_healthy`";
+/// What one dependency must come to, and whether it must.
+fn condition(cursor: &Cursor<'_>) -> Option<(Condition, bool)> {
+    const VALID: &str = "valid are `service_started`, `service_healthy` and `service_completed_successfully`";
     let known = &["condition", "restart", "required"];
-    let mut condition = Some(Condition::Started);
+    let (mut condition, mut required) = (Some(Condition::Started), true);
     for pair in cursor.known_pairs(known, "a mapping such as `{condition: service_healthy}`")? {
         match pair.key {
             "condition" => {
                 condition = match pair.value.scalar().as_deref() {
                     Some("service_started") => Some(Condition::Started),
                     Some("service_healthy") => Some(Condition::Healthy),
-                    Some(word @ "service_completed_successfully") => {
-                        pair.value.fault(format!("`{word}` is not supported by this version"), VALID);
-                        None
-                    }
+                    Some("service_completed_successfully") => Some(Condition::Completed),
                     _ => {
                         pair.value.fault(format!("found {}", pair.value.describe()), VALID);
                         None
                     }
                 };
             }
-            _ => cursor.faults.fault(&pair.key_place, NOT_YET, "leave it out"),
+            "required" => required = boolean(&pair.value).unwrap_or(true),
+            // What Compose restarts a dependent for, somebody restarting its dependency, is a restart of the whole
+            // pod here.
+            _ => drop(boolean(&pair.value)),
         }
     }
-    condition
+    condition.map(|condition| (condition, required))
 }
 
 fn capabilities(cursor: &Cursor<'_>) -> Vec<String> {

@@ -55,6 +55,7 @@ pub(super) fn definition(
             );
         }
     }
+    let components = without_missing(faults, &init, components);
     dependencies(faults, &init, &components);
     let lower = |raw: Raw| component(around, faults, &doors, &shared, raw);
     let init = init.into_iter().map(|raw| ComponentSpec { depends_on: Vec::new(), ..lower(raw) }).collect();
@@ -330,6 +331,22 @@ fn mount_at(container: &ContainerSpec, path: &str) -> Option<Lies> {
         .map(|(_, lies)| lies)
 }
 
+/// Dependencies on what is not there, where it is not required: they are passed over, and said so.
+fn without_missing(faults: &Faults, init: &[Raw], mut components: Vec<Raw>) -> Vec<Raw> {
+    let names: BTreeSet<String> = components.iter().chain(init).map(|raw| raw.name.clone()).collect();
+    for raw in &mut components {
+        raw.depends_on.retain(|At { value: dependency, place }| {
+            let keep = dependency.required || names.contains(&dependency.on);
+            if !keep {
+                let problem = format!("there is no component {}", quote(&dependency.on));
+                faults.warn(place, problem, "it is not required, and not waited for");
+            }
+            keep
+        });
+    }
+    components
+}
+
 /// Dependencies on what is not there, on itself, on what can never be, and in circles.
 fn dependencies(faults: &Faults, init: &[Raw], components: &[Raw]) {
     let names: Vec<&str> = components.iter().map(|raw| raw.name.as_str()).collect();
@@ -360,6 +377,7 @@ fn dependencies(faults: &Faults, init: &[Raw], components: &[Raw]) {
                 continue;
             }
             if dependency.condition == Condition::Healthy
+                && dependency.required
                 && target.container.healthcheck == Some(HealthCheck::Disabled)
             {
                 fault(

@@ -3,6 +3,7 @@
 mod budget;
 mod copy;
 mod definition;
+mod depends;
 mod ending;
 mod engine;
 mod examples;

@@ -1101,3 +1101,140 @@ fn the_plan_reads_as_one_line() {
     let plan = plan(&sandboxed("app db"), &seen("sandbox=created db=created"), secs(0));
     assert_eq!(line(&plan.steps), "start the sandbox (holds the shared namespaces), create `app` (wanted)");
 }
+
+#[test]
+fn a_component_whose_end_is_waited_for_may_end() {
+    let spec = || pod("| migrate app<migrate:done");
+    check([
+        (
+            "one that waits for the end of another is created, and not started before",
+            spec(),
+            seen("migrate=running app=created"),
+            5,
+            "starting",
+        ),
+        (
+            "it is started when the other has ended with 0",
+            spec(),
+            seen("migrate=exited(0) app=created"),
+            5,
+            "starting; start `app` (ready)",
+        ),
+        (
+            "the pod is healthy with what has ended so",
+            spec(),
+            seen("migrate=exited(0) app=running"),
+            5,
+            "healthy",
+        ),
+        (
+            "another status ends the pod, and the sentence names who waits",
+            spec(),
+            seen("migrate=exited(3) app=created"),
+            5,
+            "stopping; end with 3: `app` waits for `migrate`; component `migrate` ended with status 3 \
+             (a component ended)",
+        ),
+        (
+            "the sentence names the chain",
+            pod("| a<b b<c:done c"),
+            seen("a=created b=created c=exited(3)"),
+            5,
+            "stopping; end with 3: `a` waits for `b`, which waits for `c`; component `c` ended with status 3 \
+             (a component ended)",
+        ),
+        (
+            "where it cannot be started the sentence names the chain too",
+            pod("| a<b b<c:done c"),
+            seen("a=created b=created c=created").failed(Verb::Start, "c", refused("no"), 1, 4, 4),
+            5,
+            "stopping; end with 125: `a` waits for `b`, which waits for `c`; cannot start `c`: no \
+             (it cannot run as defined)",
+        ),
+        (
+            "an end of one that nobody waits for ends the pod",
+            pod("| migrate app<migrate"),
+            seen("migrate=exited(0) app=running"),
+            5,
+            "stopping; end with 0: component `migrate` ended with status 0 (a component ended)",
+        ),
+        (
+            "one that ended before its health was known is not waited for in vain",
+            pod("| migrate app<migrate:done web<migrate:healthy"),
+            seen("migrate=exited(0) app=running web=created"),
+            5,
+            "stopping; end with 1: `web` waits for `migrate` to be healthy, but `migrate` has ended \
+             (it cannot run as defined)",
+        ),
+        (
+            "one that was started has been started, though it has ended",
+            pod("| migrate app<migrate:done web<migrate"),
+            seen("migrate=exited(0) app=running web=created"),
+            5,
+            "starting; start `web` (ready)",
+        ),
+        (
+            "one that was pruned is not run again while those that waited for it run",
+            spec(),
+            seen("app=running"),
+            5,
+            "healthy",
+        ),
+        (
+            "nor where its end was seen",
+            spec(),
+            seen("app=created").with(|this| _ = this.departed.insert("migrate".into(), Exit::default())),
+            5,
+            "starting; start `app` (ready)",
+        ),
+        (
+            "one of which nothing is known runs",
+            spec(),
+            seen("app=created"),
+            5,
+            "starting; create `migrate` (wanted)",
+        ),
+    ]);
+}
+
+#[test]
+fn what_is_not_required_is_not_waited_for_in_vain() {
+    check([
+        (
+            "a failure that nobody requires not to be one does not end the pod",
+            pod("| migrate app<migrate:done?"),
+            seen("migrate=exited(3) app=created"),
+            5,
+            "starting; start `app` (ready)",
+        ),
+        (
+            "one that somebody requires does",
+            pod("| migrate app<migrate:done? web<migrate:done"),
+            seen("migrate=exited(3) app=running web=created"),
+            5,
+            "stopping; end with 3: `web` waits for `migrate`; component `migrate` ended with status 3 \
+             (a component ended)",
+        ),
+        (
+            "it is waited for while it may still come",
+            pod("| db app<db:healthy?"),
+            seen("db=starting app=created"),
+            5,
+            "starting",
+        ),
+        (
+            "and no longer when it is unhealthy",
+            pod("| db app<db:healthy?"),
+            seen("db=unhealthy app=created"),
+            5,
+            "unhealthy; start `app` (ready)",
+        ),
+        (
+            "nor where it has no health check",
+            pod("| db app<db:healthy?"),
+            seen("db=running app=created"),
+            5,
+            "starting; start `app` (ready)",
+        ),
+    ]);
+}
