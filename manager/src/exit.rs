@@ -10,5 +10,5 @@ pub const TABLE: &[(u8, &str)] = &[
     (STATUS_REFUSED, "the engine refused: an image that cannot be had, a container that cannot be created"),
     (126, "a component's command cannot be executed"),
     (127, "a component's command was not found"),
-    (137, "a component, or the sandbox, was killed (128 + signal number)"),
+    (137, "a component, the sandbox or the vault was killed (128 + signal number)"),
 ];

@@ -16,7 +16,8 @@ impl Files for World {
     fn kind(&self, path: &str) -> Result<FileKind, FileFault> {
         match path {
             "/file" | "/binary" | "/bad.env" | "/good.env" => Ok(FileKind::File),
-            "/folder" => Ok(FileKind::Folder),
+            "/run/secrets/db_password" | "/app.conf" => Ok(FileKind::File),
+            "/folder" | "/run/secrets/folder" => Ok(FileKind::Folder),
             "/socket" => Ok(FileKind::Other),
             _ => Err(FileFault::Missing),
         }
@@ -29,6 +30,13 @@ impl Files for World {
             "/good.env" => Ok(b"A=file\nexport B='two words' # why\n".to_vec()),
             _ if self.kind(path)? == FileKind::Folder => Err(FileFault::NotAFile),
             _ => Ok(Vec::new()),
+        }
+    }
+
+    fn names(&self, folder: &str) -> Vec<String> {
+        match folder {
+            "/run/secrets" => vec!["db_password".into(), "folder".into()],
+            _ => Vec::new(),
         }
     }
 }
@@ -123,7 +131,7 @@ fn cases() -> Vec<Case> { vec![
     // which keys there are
     ("a misspelled key", keys("comand: b"), &["pod.component.app:2:1: `comand`: this key is unknown; did you mean `command`?"]),
     ("a key in another spelling", keys("workingDir: /b"), &["pod.component.app:2:1: `workingDir`: this key is unknown; did you mean `working_dir`?"]),
-    ("an unknown key", keys("colour: blue"), &["pod.component.app:2:1: `colour`: this key is unknown; valid are `cap_add`, `cap_drop`, `command`, `cpus`, `depends_on`, `entrypoint`, `env_file`, `environment`, `healthcheck`, `image`, `labels`, `mem_limit`, `pids_limit`, `read_only`, `shm_size`, `stdin_open`, `stop_grace_period`, `stop_signal`, `tmpfs`, `tty`, `user`, `volumes` and `working_dir`"]),
+    ("an unknown key", keys("colour: blue"), &["pod.component.app:2:1: `colour`: this key is unknown; valid are `cap_add`, `cap_drop`, `command`, `configs`, `cpus`, `depends_on`, `entrypoint`, `env_file`, `environment`, `healthcheck`, `image`, `labels`, `mem_limit`, `pids_limit`, `read_only`, `secrets`, `shm_size`, `stdin_open`, `stop_grace_period`, `stop_signal`, `tmpfs`, `tty`, `user`, `volumes` and `working_dir`"]),
     ("no image", labels(&[("pod.component.app", "command: b")]), &["pod.component.app:1:1: `image` is missing; valid is one such as `image: nginx:1.27`"]),
     ("an image without a value", labels(&[("pod.component.app", "image:")]), &["pod.component.app:1:1: `image` is missing; valid is one such as `image: nginx:1.27`"]),
     ("a key that is the pod's", keys("ports: ['80:80']"), &["pod.component.app:2:1: `ports`: a component cannot have this key; publish ports on the pod's own service: components share its network"]),
@@ -152,6 +160,28 @@ fn cases() -> Vec<Case> { vec![
     ("the engine's socket by Compose's own key", keys("use_api_socket: true"), &["pod.component.app:2:17: `use_api_socket`: a component cannot have this; leave it out: no component may reach the engine, whose socket would give it the whole node"]),
     ("a provider", keys("provider: {type: b}"), &["pod.component.app:2:1: `provider`: a component cannot have this key; use the `image` of a container"]),
     ("settings for development", keys("develop: {}"), &["pod.component.app:2:1: `develop`: a component cannot have this key; leave it out: it is for `docker compose watch`"]),
+    // secrets and configs
+    ("a secret that is none of the task container's", keys("secrets: [elsewhere]"), &["pod.component.app:2:11: `secrets[0]`: the task container has no secret `elsewhere`; in `/run/secrets` there is `db_password` and `folder`: give it to the pod's own service (`secrets`)"]),
+    ("a misspelled secret", keys("secrets: [db_pasword]"), &["pod.component.app:2:11: `secrets[0]`: the task container has no secret `db_pasword`; did you mean `db_password`? else give it to the pod's own service (`secrets`)"]),
+    ("a secret at a path where nothing is", keys("secrets: [/none]"), &["pod.component.app:2:11: `secrets[0]`: `/none` does not exist in the task container; in `/run/secrets` there is `db_password` and `folder`: give it to the pod's own service (`secrets`)"]),
+    ("a folder as a secret", keys("secrets: [folder]"), &["pod.component.app:2:11: `secrets[0]`: `/run/secrets/folder` is not a regular file; valid is a secret of the task container"]),
+    ("a config that is none of the task container's", keys("configs: [other.conf]"), &["pod.component.app:2:11: `configs[0]`: the task container has no config `other.conf`; give it to the pod's own service (`configs`), with no `target` or with this name as one"]),
+    ("a secret that is no list", keys("secrets: db_password"), &["pod.component.app:2:10: `secrets`: found `db_password`; valid is a list of secrets of the task container, each a name or a mapping"]),
+    ("configs that are no list", keys("configs: {app.conf: {}}"), &["pod.component.app:2:10: `configs`: found a mapping; valid is a list of configs of the task container, each a name or a mapping"]),
+    ("a secret that is a list", keys("secrets: [[db_password]]"), &["pod.component.app:2:11: `secrets[0]`: found a list; valid is the name of a secret, or a mapping such as `{source: name, target: /path}`"]),
+    ("a secret outside of the folder of secrets", keys("secrets: [../db_password]"), &["pod.component.app:2:11: `secrets[0]`: found `../db_password`; valid is the name of a secret, or a mapping such as `{source: name, target: /path}`"]),
+    ("a secret without a source", keys("secrets: [{target: /a}]"), &["pod.component.app:2:11: `secrets[0]`: `source` is missing; valid is the name of a secret of the task container"]),
+    ("an unknown key of a secret", keys("secrets: [{source: db_password, file: ./a}]"), &["pod.component.app:2:33: `secrets[0].file`: this key is unknown; valid are `source`, `target`, `uid`, `gid` and `mode`"]),
+    ("each part of a secret", keys("secrets: [{source: {}, target: ../a, uid: root, gid: -1, mode: 440}]"), &["pod.component.app:2:20: `secrets[0].source`: found a mapping; valid is the name of a secret", "pod.component.app:2:32: `secrets[0].target`: found `../a`; valid is an absolute path of a file, or one below `/run/secrets` such as `key.pem`", "pod.component.app:2:43: `secrets[0].uid`: found `root`; valid is the number of a user or group such as `1000`", "pod.component.app:2:54: `secrets[0].gid`: found `-1`; valid is the number of a user or group such as `1000`", "pod.component.app:2:64: `secrets[0].mode`: found `440`; valid is an octal number such as `0755` or `\"1777\"`"]),
+    ("a config with a folder as its target", keys("configs: [{source: app.conf, target: /etc/}]"), &["pod.component.app:2:38: `configs[0].target`: found `/etc/`; valid is an absolute path of a file such as `/etc/app.conf`"]),
+    ("two at the same target", keys("secrets: [db_password, {source: db_password}]"), &["pod.component.app:2:24: `secrets[1]`: found the target `/run/secrets/db_password` twice; valid is one mount at each path"]),
+    ("a secret at the target of a volume", keys("volumes: [data:/run/secrets/db_password]\nsecrets: [db_password]"), &["pod.component.app:3:11: `secrets[0]`: found the target `/run/secrets/db_password` twice; valid is one mount at each path"]),
+    ("a secret over a mount", keys("tmpfs: /a/b\nsecrets: [{source: db_password, target: /a}]"), &["pod.component.app:3:11: `secrets[0]`: the target `/a` is a file, and `/a/b` is mounted below it; valid is a path of its own"]),
+    ("a secret below another one", keys("secrets: [{source: db_password, target: /a}, {source: db_password, target: /a/b}]"), &["pod.component.app:2:46: `secrets[1]`: the target `/a/b` lies in `/a`, which is mounted read-only; valid is a path outside of it"]),
+    ("a secret in a volume that is read-only", keys("volumes: [data:/a:ro]\nsecrets: [{source: db_password, target: /a/b}]"), &["pod.component.app:3:11: `secrets[0]`: the target `/a/b` lies in `/a`, which is mounted read-only; valid is a path outside of it"]),
+    ("a secret in a folder of the engine", keys("secrets: [{source: db_password, target: /dev/key}]"), &["pod.component.app:2:11: `secrets[0]`: the target `/dev/key` lies in `/dev`, which is the engine's; valid is a path outside of it"]),
+    ("a copy to where a secret is", labels(&[("pod.component.app", "image: a\nsecrets: [db_password]"), ("pod.copy.app", "/file:/run/secrets/db_password")]), &["pod.copy.app:1:1: the target `/run/secrets/db_password` is a secret or config of the component; valid is another path"]),
+
     ("a key of a later version", keys("ulimits: {nofile: 1024}"), &["pod.component.app:2:1: `ulimits`: not supported by this version; leave it out"]),
     ("a privileged component", keys("privileged: true"), &["pod.component.app:2:13: `privileged`: a component cannot have this; name what it needs in `cap_add`: a privileged component reaches the engine and owns the node"]),
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use manager::pod::spec::{
-    ComponentSpec, Condition, ContainerSpec, CopySpec, Definition, Dependency, HealthCheck, Mount,
+    ComponentSpec, Condition, ContainerSpec, CopySpec, Definition, Dependency, FileSpec, HealthCheck, Mount,
     MountSource,
 };
 use manager::pod::task::{TaskContainer, TaskMount};
@@ -23,6 +23,7 @@ impl Files for World {
     fn kind(&self, path: &str) -> Result<FileKind, FileFault> {
         match path {
             "/folder" => Ok(FileKind::Folder),
+            path if path.starts_with("/run/secrets/") || path == "/app.conf" => Ok(FileKind::File),
             path if path.starts_with("/file") || path.ends_with(".env") => Ok(FileKind::File),
             _ => Err(FileFault::Missing),
         }
@@ -630,4 +631,41 @@ fn an_operator_may_allow_the_socket() {
     assert_eq!(definition.components[0].container.mounts[0].source, bind("/var/run/docker.sock", true, None));
     let around = Surroundings { allow_engine_socket: false, ..around };
     assert!(read(&around).is_err());
+}
+
+#[test]
+fn secrets_and_configs_are_files_of_the_task_container_as_swarm_would_give_them() {
+    let file = |source: &str, target: &str| FileSpec {
+        source: source.into(),
+        target: target.into(),
+        uid: 0,
+        gid: 0,
+        mode: 0o444,
+    };
+    let db = |target: &str| file("/run/secrets/db", target);
+    let conf = |target: &str| file("/app.conf", target);
+    let owned = |uid, gid, mode| FileSpec { uid, gid, mode, ..db("/run/secrets/db") };
+    for (keys, expected) in [
+        ("secrets: []\nconfigs:", vec![]),
+        ("secrets: [db]", vec![db("/run/secrets/db")]),
+        ("secrets: [tandem/a.json]", vec![file("/run/secrets/tandem/a.json", "/run/secrets/tandem/a.json")]),
+        ("secrets: [{source: db}]", vec![db("/run/secrets/db")]),
+        ("secrets: [{source: db, target: key.pem}]", vec![db("/run/secrets/key.pem")]),
+        ("secrets: [{source: db, target: /etc//key.pem}]", vec![db("/etc/key.pem")]),
+        ("secrets: [/file]", vec![file("/file", "/run/secrets/file")]),
+        ("secrets: [/run/secrets/x/y]", vec![file("/run/secrets/x/y", "/run/secrets/x/y")]),
+        ("secrets: [{source: db, uid: '1', gid: 2, mode: 0400}]", vec![owned(1, 2, 0o400)]),
+        ("secrets: [{source: db, mode: \"440\"}]", vec![owned(0, 0, 0o440)]),
+        ("secrets: [{source: db, mode: 0o400, uid: , x-note: 1}]", vec![owned(0, 0, 0o400)]),
+        ("configs: [app.conf]", vec![conf("/app.conf")]),
+        ("configs: [{source: app.conf, target: etc/conf}]", vec![conf("/etc/conf")]),
+        ("configs: [{source: /file/deep}]", vec![file("/file/deep", "/file/deep")]),
+        ("configs: [app.conf]\nsecrets: [db]", vec![conf("/app.conf"), db("/run/secrets/db")]),
+        ("tmpfs: /run\nsecrets: [db]", vec![db("/run/secrets/db")]),
+    ] {
+        assert_eq!(app(keys).files, expected, "{keys}");
+    }
+    let definition =
+        sound(&[("pod.component.app", "image: a"), ("pod.init.components", "- {image: a, secrets: [db]}")]);
+    assert_eq!(definition.init[0].files, [db("/run/secrets/db")]);
 }

@@ -59,6 +59,7 @@ impl Pod {
             cgroup_parent: None,
             security_opt: Vec::new(),
             stop_grace: None,
+            vault_bytes: None,
             log: None,
         }
     }

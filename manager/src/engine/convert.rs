@@ -8,16 +8,18 @@ use bollard::models::{
     ContainerConfig, ContainerCreateBody, ContainerInspectResponse, ContainerState, ContainerStateStatusEnum,
     HealthConfig, HealthStatusEnum, HostConfig, HostConfigLogConfig, ImageInspect, MountBindOptions,
     MountBindOptionsPropagationEnum, MountPoint, MountTmpfsOptions, MountType, MountVolumeOptions,
-    SystemInfo, Volume,
+    MountVolumeOptionsDriverConfig, SystemInfo, Volume,
 };
 use serde::Deserialize;
 
-use super::{CreateRequest, EngineError, EngineInfo};
-use crate::pod::identity::Role;
+use super::{CreateRequest, EngineError, EngineInfo, VAULT_FOLDER};
+use crate::pod::identity::{LABEL_ROLE, Role};
 use crate::pod::observed::{ContainerInfo, Event, EventKind, Exit, Health, Status};
 use crate::pod::placement::Holder;
 use crate::pod::registry::Credential;
-use crate::pod::spec::{ComponentSpec, ContainerSpec, HealthCheck, Mount, MountSource, PodSpec};
+use crate::pod::spec::{
+    ComponentSpec, ContainerSpec, HealthCheck, LARGEST_SECRET_BYTES, Mount, MountSource, PodSpec,
+};
 use crate::pod::task::{TaskContainer, TaskMount};
 
 /// Whom the sandbox runs as; nobody else on the host should have this number.
@@ -57,6 +59,7 @@ pub fn create_request(pod: &PodSpec, member: &ComponentSpec, role: Role) -> Crea
         cgroup_parent: namespaces.cgroup_parent.clone(),
         security_opt: Vec::new(),
         stop_grace: member.stop_grace,
+        vault_bytes: None,
         log: None,
     }
 }
@@ -86,11 +89,54 @@ pub fn sandbox_request(pod: &PodSpec, image_id: &str, lifeline: &str) -> CreateR
         cgroup_parent: pod.namespaces.cgroup_parent.clone(),
         security_opt: vec!["no-new-privileges".into()],
         stop_grace: None,
+        vault_bytes: None,
         // Not the engine's default: that may be a log service whose absence would keep pods from starting.
         log: Some((
             "json-file".into(),
             BTreeMap::from([("max-size".into(), SANDBOX_LOG_BYTES.into()), ("max-file".into(), "1".into())]),
         )),
+    }
+}
+
+/// What the engine is asked for the vault: `pause` alone once more, in namespaces that no component can join
+/// or see into, around a volume of memory. The volume is the engine's to make, so that it can be bound into
+/// components, and goes with the container.
+pub fn vault_request(pod: &PodSpec, image_id: &str) -> CreateRequest {
+    let mut request = sandbox_request(pod, image_id, "");
+    request.name = pod.identity.vault_container();
+    request.labels = pod.identity.labels(Role::Vault, None);
+    request.container.command = None;
+    request.container.shm_size_bytes = None;
+    request.network_mode = "none".into();
+    request.ipc_mode = "private".into();
+    let files = pod.members().map(|member| member.files.len() as u64).sum::<u64>();
+    // Only what is written takes memory. One more, because a file that is written anew is there twice.
+    request.vault_bytes = Some((files + 1) * LARGEST_SECRET_BYTES);
+    request
+}
+
+/// A secret or config of a component: bound from the vault's memory, which lies at this path of the host.
+pub fn vault_mount(vault_path: &str, component: &str, number: usize, target: &str) -> Mount {
+    let path = format!("{vault_path}/{component}/{number}");
+    let source = MountSource::Bind { path, create: false, propagation: None };
+    Mount { target: target.to_owned(), read_only: true, source }
+}
+
+fn vault_volume(bytes: u64) -> bollard::models::Mount {
+    let options = [("type", "tmpfs"), ("device", "tmpfs"), ("o", &format!("size={bytes},mode=0700"))];
+    let options = options.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    bollard::models::Mount {
+        target: Some(VAULT_FOLDER.into()),
+        typ: Some(MountType::VOLUME),
+        volume_options: Some(MountVolumeOptions {
+            no_copy: Some(true),
+            driver_config: Some(MountVolumeOptionsDriverConfig {
+                name: Some("local".into()),
+                options: Some(options.into_iter().collect()),
+            }),
+            ..Default::default()
+        }),
+        ..Default::default()
     }
 }
 
@@ -109,7 +155,10 @@ pub fn device(volume: &Volume) -> Option<String> {
 /// The body of `POST /containers/create`.
 pub fn create_body(request: &CreateRequest) -> ContainerCreateBody {
     let container = &request.container;
-    let (binds, mounts) = binds_and_mounts(&container.mounts);
+    let (binds, mut mounts) = binds_and_mounts(&container.mounts);
+    if let Some(bytes) = request.vault_bytes {
+        mounts.get_or_insert_default().push(vault_volume(bytes));
+    }
     let filled = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
     ContainerCreateBody {
         image: Some(container.image.clone()),
@@ -278,12 +327,21 @@ pub fn has_healthcheck(image: ImageInspect) -> bool {
 /// What `GET /containers/ID/json` tells of a container of the pod.
 pub fn container_info(inspect: ContainerInspectResponse) -> ContainerInfo {
     let config = inspect.config.unwrap_or_default();
+    let role = config.labels.as_ref().and_then(|labels| labels.get(LABEL_ROLE));
+    let is_vault = role.is_some_and(|role| role == Role::Vault.as_str());
     ContainerInfo {
         id: inspect.id.unwrap_or_default(),
         name: bare_name(inspect.name),
         labels: labels(&config),
         status: inspect.state.map(|state| status(&state)).unwrap_or_default(),
         tty: config.tty.unwrap_or_default(),
+        vault_path: inspect
+            .mounts
+            .unwrap_or_default()
+            .into_iter()
+            .find(|mount| mount.destination.as_deref() == Some(VAULT_FOLDER))
+            .and_then(|mount| mount.source)
+            .filter(|_| is_vault),
     }
 }
 
@@ -767,6 +825,49 @@ mod tests {
         assert_eq!(request.name, "web.1.pause");
         let request = sandbox_request(&pod(Some(Holder::Sandbox), None), "sha256:1", "life");
         assert_eq!((request.ipc_mode.as_str(), request.container.shm_size_bytes), ("private", None));
+    }
+
+    #[test]
+    fn the_vault_is_pause_alone_around_memory() {
+        let mut pod = pod(Some(Holder::Sandbox), Some(Holder::Sandbox));
+        let file = crate::pod::sample::pod("a+secret").components.remove(0).files.remove(0);
+        pod.components = vec![ComponentSpec { files: vec![file], ..component(ContainerSpec::default()) }];
+        let request = vault_request(&pod, "sha256:1");
+        let want = json!({
+            "Image": "sha256:1",
+            "Entrypoint": ["/pause"],
+            "User": "65532:65532",
+            "Healthcheck": { "Test": ["NONE"] },
+            "Labels": {
+                "io.tandem.pod": "id",
+                "io.tandem.role": "vault",
+                "io.tandem.run": "now",
+                "io.tandem.service": "web",
+            },
+            "HostConfig": {
+                "NetworkMode": "none",
+                "IpcMode": "private",
+                "CgroupParent": "/parent",
+                "CapDrop": ["ALL"],
+                "SecurityOpt": ["no-new-privileges"],
+                "ReadonlyRootfs": true,
+                "PidsLimit": 64,
+                "LogConfig": { "Type": "json-file", "Config": { "max-size": "64k", "max-file": "1" } },
+                "Mounts": [{
+                    "Target": "/vault",
+                    "Type": "volume",
+                    "VolumeOptions": {
+                        "NoCopy": true,
+                        "DriverConfig": {
+                            "Name": "local",
+                            "Options": { "type": "tmpfs", "device": "tmpfs", "o": "size=2097152,mode=0700" },
+                        },
+                    },
+                }],
+            },
+        });
+        assert_eq!(serde_json::to_value(create_body(&request)).expect("JSON"), want);
+        assert_eq!(request.name, "web.1.vault");
     }
 
     #[test]

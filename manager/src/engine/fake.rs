@@ -385,6 +385,7 @@ impl Fake {
             labels: one.request.labels.clone(),
             status: one.status,
             tty: one.request.container.tty,
+            vault_path: one.request.vault_bytes.map(|_| format!("/volumes/{id}")),
         }
     }
 }
@@ -399,11 +400,13 @@ impl Engine for Fake {
     }
 
     async fn inspect(&self, id: &str) -> Result<ContainerInfo, EngineError> {
-        if let Some(error) = self.call(format!("inspect {}", self.name(id))).await? {
+        let name = Some(self.name(id)).filter(|name| !name.is_empty()).unwrap_or_else(|| id.to_owned());
+        if let Some(error) = self.call(format!("inspect {name}")).await? {
             return Err(error);
         }
         let inner = self.lock();
-        let found = inner.containers.get(id).map(|one| Self::info_of(id, one));
+        let found = inner.containers.iter().find(|(key, one)| *key == id || one.request.name == id);
+        let found = found.map(|(id, one)| Self::info_of(id, one));
         found.ok_or_else(|| EngineError::NotFound(format!("No such container: {id}")))
     }
 

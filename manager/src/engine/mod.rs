@@ -21,6 +21,9 @@ use crate::pod::observed::{ContainerInfo, Event};
 use crate::pod::spec::ContainerSpec;
 use crate::pod::task::TaskContainer;
 
+/// Where the memory of a vault is mounted in it.
+pub const VAULT_FOLDER: &str = "/vault";
+
 /// The engine calls that Tandem makes. Every call may be repeated.
 pub trait Engine: Send + Sync + 'static {
     /// What kind of engine it is (`GET /info`).
@@ -107,6 +110,8 @@ pub struct CreateRequest {
     pub security_opt: Vec<String>,
     /// `Config.StopTimeout`: what the engine itself grants on a stop that names no time.
     pub stop_grace: Option<Duration>,
+    /// Give it a volume of memory at [`VAULT_FOLDER`] that may hold so many bytes.
+    pub vault_bytes: Option<u64>,
     /// `HostConfig.LogConfig`: driver and options; `None` is the engine's default.
     pub log: Option<(String, BTreeMap<String, String>)>,
 }

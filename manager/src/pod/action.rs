@@ -12,7 +12,7 @@ pub enum Action {
     Pull(String),
     /// Create a container.
     Create(Target),
-    /// Copy into a created container what `pod.copy` names.
+    /// Copy into a created container what `pod.copy` names; into the vault the secrets and configs.
     Copy(Target),
     /// Start a created container.
     Start(Target),
@@ -29,6 +29,8 @@ pub enum Action {
 pub enum Target {
     /// The sandbox.
     Sandbox,
+    /// The vault.
+    Vault,
     /// The component or init component of this name.
     Member(String),
     /// A container of an earlier run, by id.
@@ -76,6 +78,8 @@ pub enum Reason {
     ImageMissing,
     /// The pod shares namespaces that a sandbox holds.
     HoldsNamespaces,
+    /// Members have secrets or configs, which it holds in memory.
+    HoldsSecrets,
     /// The init components before it are done.
     InitsTurn,
     /// The definition has it, and it is not there.
@@ -92,6 +96,8 @@ pub enum Reason {
     InitFailed,
     /// The sandbox ended.
     SandboxEnded,
+    /// The vault ended.
+    VaultEnded,
     /// The pod cannot be what was asked for.
     Impossible,
     /// The pod ends, and none that depends on it runs.
@@ -131,6 +137,7 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Target::Sandbox => f.write_str("the sandbox"),
+            Target::Vault => f.write_str("the vault"),
             Target::Member(name) => write!(f, "`{name}`"),
             Target::Remains(id) => write!(f, "container {}", id.get(..12).unwrap_or(id)),
         }
@@ -163,6 +170,7 @@ impl fmt::Display for Reason {
             Reason::PullAsked => "--pull",
             Reason::ImageMissing => "the engine does not have it",
             Reason::HoldsNamespaces => "holds the shared namespaces",
+            Reason::HoldsSecrets => "holds secrets and configs",
             Reason::InitsTurn => "its turn",
             Reason::Wanted => "wanted",
             Reason::HasCopies => "pod.copy",
@@ -171,6 +179,7 @@ impl fmt::Display for Reason {
             Reason::ComponentEnded => "a component ended",
             Reason::InitFailed => "an init component failed",
             Reason::SandboxEnded => "the sandbox ended",
+            Reason::VaultEnded => "the vault ended",
             Reason::Impossible => "it cannot run as defined",
             Reason::Ending => "the pod ends",
             Reason::OutOfTime => "out of time",

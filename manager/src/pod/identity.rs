@@ -26,6 +26,8 @@ pub enum Role {
     Init,
     /// The container that holds PID and IPC namespaces.
     Sandbox,
+    /// The container that holds secrets and configs in memory.
+    Vault,
 }
 
 /// Whose pod it is.
@@ -48,6 +50,7 @@ impl Role {
             Role::Component => "component",
             Role::Init => "init",
             Role::Sandbox => "sandbox",
+            Role::Vault => "vault",
         }
     }
 }
@@ -62,6 +65,11 @@ impl Identity {
     /// Name of the sandbox container.
     pub fn sandbox_container(&self) -> String {
         format!("{}.pause", self.name)
+    }
+
+    /// Name of the vault container.
+    pub fn vault_container(&self) -> String {
+        format!("{}.vault", self.name)
     }
 
     /// Tandem's labels for a member of the pod.

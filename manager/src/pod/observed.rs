@@ -18,6 +18,8 @@ pub struct Observed {
     pub listed: bool,
     /// The sandbox, `None` where there is none.
     pub sandbox: Option<Member>,
+    /// The vault, `None` where there is none.
+    pub vault: Option<Member>,
     /// Containers of components and init components that are there, by component name.
     pub members: BTreeMap<String, Member>,
     /// Containers of this pod that belong to an earlier run or to no component: id to name.
@@ -54,7 +56,7 @@ pub struct Member {
     pub id: String,
     /// What it does.
     pub status: Status,
-    /// Its copies were made since this manager started.
+    /// Its copies were made (the vault: it was filled) since this manager started.
     pub copied: bool,
     /// The engine has answered that it is stopped; the event that says how it ended may be late.
     pub stopped: bool,
@@ -75,6 +77,8 @@ pub struct ContainerInfo {
     pub status: Status,
     /// It has a terminal.
     pub tty: bool,
+    /// Where on the host the memory of a vault is mounted.
+    pub vault_path: Option<String>,
 }
 
 /// What a container does.
@@ -263,6 +267,7 @@ impl Observed {
     pub fn member(&self, target: &Target) -> Option<&Member> {
         match target {
             Target::Sandbox => self.sandbox.as_ref(),
+            Target::Vault => self.vault.as_ref(),
             Target::Member(name) => self.members.get(name),
             Target::Remains(_) => None,
         }
@@ -275,16 +280,18 @@ impl Observed {
 
     /// No container of the pod is left, as far as is known.
     pub fn is_empty(&self) -> bool {
-        self.sandbox.is_none() && self.members.is_empty() && self.remains.is_empty()
+        self.sandbox.is_none() && self.vault.is_none() && self.members.is_empty() && self.remains.is_empty()
     }
 
     fn ids(&self) -> impl Iterator<Item = &str> {
-        let members = self.sandbox.iter().chain(self.members.values()).map(|member| member.id.as_str());
+        let holders = self.sandbox.iter().chain(&self.vault);
+        let members = holders.chain(self.members.values()).map(|member| member.id.as_str());
         members.chain(self.remains.keys().map(String::as_str))
     }
 
     fn slot(&mut self, id: &str) -> Option<&mut Member> {
-        self.sandbox.iter_mut().chain(self.members.values_mut()).find(|member| member.id == id)
+        let holders = self.sandbox.iter_mut().chain(&mut self.vault);
+        holders.chain(self.members.values_mut()).find(|member| member.id == id)
     }
 
     fn listed(&mut self, spec: &PodSpec, containers: Vec<ContainerInfo>) {
@@ -315,6 +322,7 @@ impl Observed {
         let member = Member { id: container.id.clone(), status: container.status, ..Member::default() };
         match place(spec, &container) {
             Some(Target::Sandbox) if self.sandbox.is_none() => self.sandbox = Some(member),
+            Some(Target::Vault) if self.vault.is_none() => self.vault = Some(member),
             Some(Target::Member(name)) if !self.members.contains_key(&name) => {
                 self.members.insert(name, member);
             }
@@ -351,8 +359,10 @@ impl Observed {
             Ok(Effect::ImageMissing(image)) if self.images.get(&image) == Some(&Image::Pulled) => {
                 Failure::Refused(format!("image `{image}` was pulled, but the engine does not find it"))
             }
-            // Only components' images are pulled: the sandbox is made of the one the task container runs.
-            Ok(Effect::ImageMissing(image)) if key.target == Some(Target::Sandbox) => {
+            // Only components' images are pulled: sandbox and vault are made of the one the task container runs.
+            Ok(Effect::ImageMissing(image))
+                if matches!(key.target, Some(Target::Sandbox | Target::Vault)) =>
+            {
                 Failure::Refused(format!("image `{image}` is not there"))
             }
             Ok(effect) => {
@@ -398,6 +408,7 @@ impl Observed {
                 let member = Member { id, ..Member::default() };
                 match &key.target {
                     Some(Target::Sandbox) => self.sandbox = Some(member),
+                    Some(Target::Vault) => self.vault = Some(member),
                     Some(Target::Member(name)) => {
                         self.members.insert(name.clone(), member);
                     }
@@ -438,6 +449,7 @@ impl Observed {
     fn target_mut(&mut self, key: &Key) -> Option<&mut Member> {
         match key.target.as_ref()? {
             Target::Sandbox => self.sandbox.as_mut(),
+            Target::Vault => self.vault.as_mut(),
             Target::Member(name) => self.members.get_mut(name),
             Target::Remains(_) => None,
         }
@@ -450,6 +462,9 @@ impl Observed {
         if self.sandbox.as_ref().is_some_and(ran) {
             self.vanished.insert(Target::Sandbox);
         }
+        if self.vault.as_ref().is_some_and(ran) {
+            self.vanished.insert(Target::Vault);
+        }
         let members = self.members.iter().filter(|(_, member)| ran(member));
         self.vanished.extend(members.map(|(name, _)| Target::Member(name.clone())));
         let ended = self.members.iter().filter(|(_, member)| member.id == id);
@@ -457,6 +472,9 @@ impl Observed {
         self.members.retain(|_, member| member.id != id);
         if self.sandbox.as_ref().is_some_and(|sandbox| sandbox.id == id) {
             self.sandbox = None;
+        }
+        if self.vault.as_ref().is_some_and(|vault| vault.id == id) {
+            self.vault = None;
         }
     }
 }
@@ -503,6 +521,9 @@ fn place(spec: &PodSpec, container: &ContainerInfo) -> Option<Target> {
     let role = label(LABEL_ROLE)?;
     if role == Role::Sandbox.as_str() {
         return spec.namespaces.sandbox().then_some(Target::Sandbox);
+    }
+    if role == Role::Vault.as_str() {
+        return spec.vault().then_some(Target::Vault);
     }
     let name = label(LABEL_COMPONENT)?;
     let members = if role == Role::Init.as_str() { &spec.init } else { &spec.components };

@@ -137,6 +137,9 @@ impl Draft<'_> {
         if self.observed.vanished.contains(&Target::Sandbox) {
             return conclude(STATUS_KILLED, "the sandbox was removed".into(), Reason::SandboxEnded);
         }
+        if let Some(conclusion) = self.vault_ended() {
+            return Some(conclusion);
+        }
         if let Some((name, exit, init)) = self.first_exit() {
             let kind = if init { "init component" } else { "component" };
             let oom = if exit.oom { ", out of memory" } else { "" };
@@ -175,6 +178,21 @@ impl Draft<'_> {
         let Some(first) = waiting.next().filter(|_| names.len() > 1) else { return String::new() };
         let rest: Vec<String> = waiting.map(|name| format!("waits for `{name}`")).collect();
         format!("`{first}` {}; ", rest.join(", which "))
+    }
+
+    /// What runs keeps the files that it has, but what starts later would miss them: a pod is not to run on
+    /// by halves.
+    fn vault_ended(&self) -> Option<(Conclusion, Reason)> {
+        let (status, because) = match self.observed.vault.as_ref().and_then(Member::exit) {
+            Some(exit) => {
+                (passed_on(exit.status).max(1), format!("the vault ended with status {}", exit.status))
+            }
+            None if self.observed.vanished.contains(&Target::Vault) => {
+                (STATUS_KILLED, "the vault was removed".to_owned())
+            }
+            None => return None,
+        };
+        Some((Conclusion { status, because, at: self.now }, Reason::VaultEnded))
     }
 
     /// Trying again is over.
@@ -260,6 +278,15 @@ impl Draft<'_> {
                 Some(_) => {}
             }
         }
+        if spec.vault() {
+            match &self.observed.vault {
+                None => self.add(Action::Create(Target::Vault), Reason::HoldsSecrets),
+                Some(vault) if vault.status == Status::Created => {
+                    self.add(Action::Start(Target::Vault), Reason::HoldsSecrets);
+                }
+                Some(_) => {}
+            }
+        }
         // One at a time, created when its turn comes: what an engine copies from an image into an empty
         // volume at creation must not come before what an earlier init component wrote there.
         match next_init(spec, self.observed) {
@@ -278,6 +305,9 @@ impl Draft<'_> {
             if self.completed(&component.name) {
                 return;
             }
+            if !component.files.is_empty() && !self.vault_filled() {
+                return self.fill_vault();
+            }
             return match self.observed.images.get(&component.container.image) {
                 Some(Image::Pulled) => self.add(Action::Create(target), wanted),
                 Some(Image::Missing) => {
@@ -294,8 +324,22 @@ impl Draft<'_> {
         }
         if !component.copies.is_empty() && !member.copied {
             self.add(Action::Copy(target), Reason::HasCopies);
+        } else if !component.files.is_empty() && self.observed.busy(&Target::Vault) {
+            // Filled again for another one, its files are gone for a moment.
         } else if self.sandbox_ready() && self.dependencies_met(component) {
             self.add(Action::Start(target), Reason::Ready);
+        }
+    }
+
+    /// The vault holds everything, as far as this manager knows: one before it may have died half way.
+    fn vault_filled(&self) -> bool {
+        self.observed.vault.as_ref().is_some_and(|vault| vault.runs() && vault.copied)
+    }
+
+    /// Its memory is there only while it runs.
+    fn fill_vault(&mut self) {
+        if self.observed.vault.as_ref().is_some_and(Member::runs) {
+            self.add(Action::Copy(Target::Vault), Reason::HoldsSecrets);
         }
     }
 
@@ -347,6 +391,9 @@ impl Draft<'_> {
         if self.observed.sandbox.is_some() && (self.now >= deadline || !any_runs && !starting) {
             self.remove(Target::Sandbox, if any_runs { Reason::OutOfTime } else { Reason::Ending });
         }
+        if self.observed.vault.is_some() && (self.now >= deadline || !any_runs && !starting) {
+            self.remove(Target::Vault, if any_runs { Reason::OutOfTime } else { Reason::Ending });
+        }
     }
 
     /// Nothing is under way that could still bring a container, or leave one.
@@ -390,7 +437,7 @@ impl Draft<'_> {
 
     /// What is still there, for people.
     fn left(&self) -> Vec<String> {
-        let ours = [Target::Sandbox]
+        let ours = [Target::Sandbox, Target::Vault]
             .into_iter()
             .chain(self.spec.members().map(|one| Target::Member(one.name.clone())));
         let identity = &self.spec.identity;
@@ -401,6 +448,7 @@ impl Draft<'_> {
         let left = ours.filter(|target| self.observed.member(target).is_some() || creating(target));
         let names = left.filter_map(|target| match target {
             Target::Sandbox => Some(identity.sandbox_container()),
+            Target::Vault => Some(identity.vault_container()),
             Target::Member(name) => Some(identity.member_container(&name)),
             Target::Remains(_) => None,
         });

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use super::identity::Identity;
 use super::placement::{Holder, Namespaces};
-use super::spec::{ComponentSpec, Condition, ContainerSpec, CopySpec, Dependency, PodSpec};
+use super::spec::{ComponentSpec, Condition, ContainerSpec, CopySpec, Dependency, FileSpec, PodSpec};
 
 /// Id of the task container of [`pod`].
 const POD_ID: &str = "00000000000000000000000000000000000000000000000000000000000000aa";
 
-/// A pod from text like `init-1 init-2 | app db+copy web<app,db:healthy`: init components before the
-/// bar; what a component waits for after `<` (`db:healthy`, `db:done`, and with a `?` where it is not required); its image is called as it is. The task container is
+/// A pod from text like `init-1 init-2 | app db+copy web+secret<app,db:healthy`: init components before the
+/// bar; what a component waits for after `<` (`db:healthy`, `db:done`, and with a `?` where it is not
+/// required); its image is called as it is. The task container is
 /// called `pod`, and the time for stopping is 8 s.
 pub(crate) fn pod(text: &str) -> PodSpec {
     let (init, components) = text.split_once('|').unwrap_or(("", text));
@@ -41,6 +42,7 @@ pub(crate) fn sandboxed(text: &str) -> PodSpec {
 
 fn component(text: &str) -> ComponentSpec {
     let (name, on) = text.split_once('<').unwrap_or((text, ""));
+    let (name, secret) = name.strip_suffix("+secret").map_or((name, false), |name| (name, true));
     let (name, copy) = name.strip_suffix("+copy").map_or((name, false), |name| (name, true));
     let depends_on = on.split(',').filter(|on| !on.is_empty()).map(|on| {
         let (on, required) = on.strip_suffix('?').map_or((on, true), |on| (on, false));
@@ -58,6 +60,16 @@ fn component(text: &str) -> ComponentSpec {
         depends_on: depends_on.collect(),
         copies: copy
             .then(|| CopySpec { source: source.into(), target: "/copied".into() })
+            .into_iter()
+            .collect(),
+        files: secret
+            .then(|| FileSpec {
+                source: source.into(),
+                target: "/run/secrets/one".into(),
+                uid: 0,
+                gid: 0,
+                mode: 0o444,
+            })
             .into_iter()
             .collect(),
         stop_grace: None,

@@ -9,6 +9,9 @@ use super::placement::Namespaces;
 /// How long a component may take to stop when nothing says otherwise: Docker's own default.
 pub const DEFAULT_STOP_GRACE: Duration = Duration::from_secs(10);
 
+/// The largest secret or config, bytes; Swarm's own are smaller.
+pub const LARGEST_SECRET_BYTES: u64 = 1 << 20;
+
 /// One pod: everything the planner needs to know of what was asked for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PodSpec {
@@ -46,6 +49,8 @@ pub struct ComponentSpec {
     pub depends_on: Vec<Dependency>,
     /// What is copied into it after creation and before its start (`pod.copy.<name>`).
     pub copies: Vec<CopySpec>,
+    /// Its secrets and configs, which the pod's vault holds.
+    pub files: Vec<FileSpec>,
     /// Time between its stop signal and the kill (`stop_grace_period`).
     pub stop_grace: Option<Duration>,
 }
@@ -80,6 +85,22 @@ pub struct CopySpec {
     /// Absolute path in the component; as with `docker cp`, a name for the copy unless it ends with
     /// `/` (then the folder it is put into).
     pub target: String,
+}
+
+/// A secret or config of a component: a file of the task container that the component sees read-only, from
+/// memory (`secrets`, `configs`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileSpec {
+    /// Absolute path in the task container.
+    pub source: String,
+    /// Absolute path in the component.
+    pub target: String,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+    /// Permissions, e.g. `0o444`.
+    pub mode: u32,
 }
 
 /// What the engine is asked to run, in Docker's terms.
@@ -204,6 +225,11 @@ impl PodSpec {
             .filter(|dependency| dependency.on == name && dependency.condition == Condition::Completed)
             .peekable();
         waited.peek().is_some() && (status == 0 || waited.all(|dependency| !dependency.required))
+    }
+
+    /// Some member has secrets or configs, which a vault holds.
+    pub fn vault(&self) -> bool {
+        self.members().any(|member| !member.files.is_empty())
     }
 
     /// The member of this name.

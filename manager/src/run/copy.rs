@@ -1,5 +1,6 @@
-#![expect(clippy::disallowed_methods, reason = "opens what `pod.copy` names")]
-//! What `pod.copy` copies into components: opened while the manager may, sent when a component is there.
+#![expect(clippy::disallowed_methods, reason = "opens what `pod.copy`, `secrets` and `configs` name")]
+//! What `pod.copy` copies into components, and the secrets and configs that go into the vault: opened while
+//! the manager may, sent when the container is there.
 //!
 //! A file keeps its mode, owner and time. A folder comes with all that is in it; links stay links.
 //! Nothing is held in memory: only a descriptor a file.
@@ -17,7 +18,8 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use tokio::sync::mpsc;
 
-use crate::pod::spec::{CopySpec, Mount, PodSpec};
+use crate::engine::VAULT_FOLDER;
+use crate::pod::spec::{CopySpec, FileSpec, LARGEST_SECRET_BYTES, Mount, PodSpec};
 
 /// Most files and folders that one source may have: each open file costs a descriptor.
 const MOST_ENTRIES: usize = 10_000;
@@ -55,6 +57,26 @@ pub enum CopyError {
         /// The folder.
         path: String,
     },
+    /// It cannot be opened as a secret or config.
+    #[error("cannot open `{path}`, a secret or config of `{component}`: {error}")]
+    Secret {
+        /// Whose it is.
+        component: String,
+        /// The file.
+        path: String,
+        /// Why not.
+        error: io::Error,
+    },
+    /// It is too large for a secret or config.
+    #[error(
+        "`{path}`, a secret or config of `{component}`, is larger than 1 MiB: mount it, or use `pod.copy`"
+    )]
+    TooLarge {
+        /// Whose it is.
+        component: String,
+        /// The file.
+        path: String,
+    },
     /// It was not opened: the definition did not have it.
     #[error("`{0}` was not opened")]
     Unknown(String),
@@ -64,6 +86,13 @@ pub enum CopyError {
 #[derive(Default)]
 pub struct CopySources {
     sources: BTreeMap<String, Arc<Vec<Entry>>>,
+    secrets: BTreeMap<String, Arc<Secret>>,
+}
+
+/// A file for the vault.
+struct Secret {
+    file: File,
+    bytes: u64,
 }
 
 /// A tar archive on its way.
@@ -107,7 +136,35 @@ impl CopySources {
                 Err(error) => errors.push(error),
             }
         }
-        if errors.is_empty() { Ok(CopySources { sources }) } else { Err(errors) }
+        let mut secrets = BTreeMap::new();
+        for member in spec.members() {
+            for FileSpec { source, .. } in &member.files {
+                match open_secret(&member.name, source) {
+                    Ok(secret) => {
+                        secrets.insert(source.clone(), Arc::new(secret));
+                    }
+                    Err(error) => errors.push(error),
+                }
+            }
+        }
+        if errors.is_empty() { Ok(CopySources { sources, secrets }) } else { Err(errors) }
+    }
+
+    /// Every secret and config of the pod: for each component a folder, and in it the files by number. It
+    /// may be asked for again.
+    ///
+    /// # Errors
+    /// When a source is not among those opened.
+    pub fn vault_archive(&self, spec: &PodSpec) -> Result<Archive, CopyError> {
+        let mut files = Vec::new();
+        for member in spec.members() {
+            for (number, file) in member.files.iter().enumerate() {
+                let secret = self.secrets.get(&file.source);
+                let secret = secret.ok_or_else(|| CopyError::Unknown(file.source.clone()))?;
+                files.push((format!("{}/{number}", member.name), file.clone(), Arc::clone(secret)));
+            }
+        }
+        Ok(archive(VAULT_FOLDER.to_owned(), move |to| write_vault(&files, to)))
     }
 
     /// A copy as an archive, for a component with these mounts. It may be asked for again.
@@ -120,20 +177,22 @@ impl CopySources {
         let (entries, root) = (Arc::clone(entries), root_name(copy));
         let folder = folder(&root, mounts);
         let root = root.strip_prefix(folder.trim_start_matches('/')).map(Path::to_owned).unwrap_or(root);
-        // tar writes to something that blocks, so it gets a thread for as long as it takes.
-        let (sender, receiver) = mpsc::channel(2);
-        tokio::task::spawn_blocking(move || {
-            let pieces = Pieces { sender: sender.clone(), piece: Vec::new() };
-            if let Err(error) = write_archive(&entries, &root, pieces) {
-                // Told as an error: an archive that only ended early would be taken for a whole one. Where the
-                // reader went away nobody needs to know.
-                let _ = sender.blocking_send(Err(error));
-            }
-        });
-        let stream =
-            stream::unfold(receiver, |mut receiver| async { Some((receiver.recv().await?, receiver)) });
-        Ok(Archive { folder, stream: stream.boxed() })
+        Ok(archive(folder, move |to| write_archive(&entries, &root, to)))
     }
+}
+
+fn archive(folder: String, write: impl FnOnce(Pieces) -> io::Result<()> + Send + 'static) -> Archive {
+    // tar writes to something that blocks, so it gets a thread for as long as it takes.
+    let (sender, receiver) = mpsc::channel(2);
+    tokio::task::spawn_blocking(move || {
+        if let Err(error) = write(Pieces { sender: sender.clone(), piece: Vec::new() }) {
+            // Told as an error: an archive that only ended early would be taken for a whole one. Where the
+            // reader went away nobody needs to know.
+            let _ = sender.blocking_send(Err(error));
+        }
+    });
+    let stream = stream::unfold(receiver, |mut receiver| async { Some((receiver.recv().await?, receiver)) });
+    Archive { folder, stream: stream.boxed() }
 }
 
 /// The folder in which the engine is to unpack a copy of this name. The root, so that it makes folders that
@@ -194,6 +253,48 @@ fn open(component: &str, source: &str) -> Result<Vec<Entry>, CopyError> {
         }
     }
     Ok(entries)
+}
+
+fn open_secret(component: &str, source: &str) -> Result<Secret, CopyError> {
+    let failed =
+        |error| CopyError::Secret { component: component.to_owned(), path: source.to_owned(), error };
+    // Looked at first: opening a pipe would wait for somebody to write into it.
+    if !fs::metadata(source).map_err(failed)?.is_file() {
+        return Err(failed(io::Error::other("it is not a regular file")));
+    }
+    let file = File::open(source).map_err(failed)?;
+    let bytes = file.metadata().map_err(failed)?.len();
+    if bytes > LARGEST_SECRET_BYTES {
+        return Err(CopyError::TooLarge { component: component.to_owned(), path: source.to_owned() });
+    }
+    Ok(Secret { file, bytes })
+}
+
+fn write_vault(files: &[(String, FileSpec, Arc<Secret>)], to: Pieces) -> io::Result<()> {
+    let mut archive = tar::Builder::new(to);
+    for (name, spec, secret) in files {
+        if let Some((folder, "0")) = name.split_once('/') {
+            let mut header = tar::Header::new_gnu();
+            header.set_entry_type(tar::EntryType::Directory);
+            header.set_mode(0o700);
+            header.set_uid(0);
+            header.set_gid(0);
+            header.set_mtime(0);
+            header.set_size(0);
+            archive.append_data(&mut header, folder, io::empty())?;
+        }
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::Regular);
+        header.set_mode(spec.mode);
+        header.set_uid(spec.uid.into());
+        header.set_gid(spec.gid.into());
+        header.set_mtime(0);
+        header.set_size(secret.bytes);
+        let shrunk = || io::Error::other(format!("`{}` became shorter while it was read", spec.source));
+        let content = ReadAt { file: &secret.file, at: 0, end: secret.bytes, shrunk: &shrunk };
+        archive.append_data(&mut header, name, content)?;
+    }
+    archive.into_inner()?.end()
 }
 
 fn write_archive(entries: &[Entry], root: &Path, to: Pieces) -> io::Result<()> {
@@ -454,6 +555,80 @@ mod tests {
         fs::write(&file, "x").expect("cut");
         let error = whole(archive).await.expect_err("it became shorter");
         assert_eq!(error.to_string(), format!("`{}` became shorter while it was copied", file.display()));
+    }
+
+    fn secret(source: &Path, mode: u32, uid: u32, gid: u32) -> FileSpec {
+        FileSpec { source: source.display().to_string(), target: "/run/secrets/x".into(), uid, gid, mode }
+    }
+
+    #[tokio::test]
+    async fn the_vault_gets_a_folder_for_each_component_and_modes_and_owners_as_asked_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+        fs::write(&one, "first").expect("written");
+        fs::write(&two, "").expect("written");
+        let mut spec = pod(Vec::new());
+        spec.components[0].files = vec![secret(&one, 0o444, 0, 0), secret(&two, 0o400, 1000, 2000)];
+        let init = ComponentSpec { name: "init-1".into(), ..ComponentSpec::default() };
+        spec.init = vec![ComponentSpec { files: vec![secret(&one, 0o440, 7, 0)], ..init }];
+        let sources = CopySources::open(&spec).unwrap_or_else(|errors| panic!("{errors:?}"));
+        // Also the second time: a later filling is as whole as the first.
+        for _ in 0..2 {
+            let archive = sources.vault_archive(&spec).expect("opened");
+            assert_eq!(archive.folder, "/vault");
+            let bytes = whole(archive).await.expect("whole");
+            let mut found = Vec::new();
+            for entry in tar::Archive::new(&bytes[..]).entries().expect("a tar archive") {
+                let mut entry = entry.expect("an entry");
+                let mut content = String::new();
+                entry.read_to_string(&mut content).expect("text");
+                let (path, header) = (entry.path().expect("a path").display().to_string(), entry.header());
+                let number = |number: io::Result<u64>| number.expect("a number");
+                let owner = (number(header.uid()), number(header.gid()));
+                found.push((path, header.mode().expect("a mode"), owner, content));
+            }
+            let want = [
+                ("init-1", 0o700, (0, 0), ""),
+                ("init-1/0", 0o440, (7, 0), "first"),
+                ("app", 0o700, (0, 0), ""),
+                ("app/0", 0o444, (0, 0), "first"),
+                ("app/1", 0o400, (1000, 2000), ""),
+            ];
+            let want = want.map(|(path, mode, owner, text)| (path.to_owned(), mode, owner, text.to_owned()));
+            assert_eq!(found, want);
+        }
+    }
+
+    #[test]
+    fn a_secret_that_cannot_be_one_is_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("most"), vec![b'x'; 1 << 20]).expect("written");
+        fs::write(path("more"), vec![b'x'; (1 << 20) + 1]).expect("written");
+        nix::unistd::mkfifo(&path("fifo"), nix::sys::stat::Mode::S_IRWXU).expect("made");
+        let mut spec = pod(Vec::new());
+        spec.components[0].files =
+            ["most", "more", "fifo", "none"].map(|name| secret(&path(name), 0o444, 0, 0)).to_vec();
+        let errors: Vec<String> =
+            CopySources::open(&spec).err().expect("errors").iter().map(ToString::to_string).collect();
+        let at = |name: &str| path(name).display().to_string();
+        assert_eq!(
+            errors,
+            [
+                format!(
+                    "`{}`, a secret or config of `app`, is larger than 1 MiB: mount it, or use `pod.copy`",
+                    at("more")
+                ),
+                format!(
+                    "cannot open `{}`, a secret or config of `app`: it is not a regular file",
+                    at("fifo")
+                ),
+                format!(
+                    "cannot open `{}`, a secret or config of `app`: No such file or directory (os error 2)",
+                    at("none")
+                ),
+            ]
+        );
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::engine::{CreateRequest, Engine, EngineError, convert};
 use crate::pod::action::{Action, Target};
 use crate::pod::identity::Role;
 use crate::pod::observed::{Effect, Event, EventKind, Failure, Observation, Status};
-use crate::pod::spec::{ComponentSpec, PodSpec};
+use crate::pod::spec::{ComponentSpec, Mount, PodSpec};
 
 /// What actions need to be carried out. Each is carried out in a task of its own.
 pub struct Executor<E> {
@@ -49,6 +49,7 @@ impl<E: Engine> Executor<E> {
             (Action::Pull(image), _) => self.pull(image).await,
             (Action::Create(target), _) => self.create(target).await,
             (Action::Copy(Target::Member(name)), Some(id)) => self.copy(name, &id).await,
+            (Action::Copy(Target::Vault), Some(id)) => self.fill_vault(&id).await,
             (Action::Start(target), Some(id)) => self.start(target, &id).await,
             (Action::Stop(_, grace), Some(id)) => {
                 self.engine.stop(&id, *grace).await.map(|()| Effect::Stopped)
@@ -85,9 +86,12 @@ impl<E: Engine> Executor<E> {
     }
 
     async fn create(&self, target: &Target) -> Result<Effect, EngineError> {
-        let Some((request, image)) = self.request(target) else {
+        let Some((mut request, image)) = self.request(target) else {
             return Err(EngineError::NotFound(format!("{target} is not in the definition")));
         };
+        if let Some(member) = self.member(target).filter(|member| !member.files.is_empty()) {
+            request.container.mounts.extend(self.vault_mounts(member).await?);
+        }
         match self.engine.create(&request).await {
             Ok(created) => {
                 for warning in created.warnings {
@@ -105,6 +109,10 @@ impl<E: Engine> Executor<E> {
             Target::Sandbox => {
                 let request =
                     convert::sandbox_request(&self.spec, &self.sandbox.image, &self.sandbox.lifeline);
+                Some((request, self.sandbox.image.clone()))
+            }
+            Target::Vault => {
+                let request = convert::vault_request(&self.spec, &self.sandbox.image);
                 Some((request, self.sandbox.image.clone()))
             }
             Target::Member(name) => {
@@ -128,6 +136,30 @@ impl<E: Engine> Executor<E> {
             self.engine.copy_in(id, &archive.folder, archive.stream).await?;
         }
         Ok(Effect::Copied)
+    }
+
+    async fn fill_vault(&self, id: &str) -> Result<Effect, EngineError> {
+        let archive =
+            self.copies.vault_archive(&self.spec).map_err(|error| EngineError::Refused(error.to_string()))?;
+        self.engine.copy_in(id, &archive.folder, archive.stream).await?;
+        Ok(Effect::Copied)
+    }
+
+    /// A member's secrets and configs as mounts of the vault's memory.
+    async fn vault_mounts(&self, member: &ComponentSpec) -> Result<Vec<Mount>, EngineError> {
+        let vault = self.engine.inspect(&self.spec.identity.vault_container()).await;
+        // Missing, it is no missing image.
+        let vault = vault.map_err(|error| match error {
+            EngineError::NotFound(words) => EngineError::Conflict(words),
+            other => other,
+        })?;
+        let Some(path) = vault.vault_path else {
+            return Err(EngineError::Conflict("the vault has no memory".into()));
+        };
+        let files = member.files.iter().enumerate();
+        Ok(files
+            .map(|(number, file)| convert::vault_mount(&path, &member.name, number, &file.target))
+            .collect())
     }
 
     async fn start(&self, target: &Target, id: &str) -> Result<Effect, EngineError> {
@@ -156,7 +188,7 @@ impl<E: Engine> Executor<E> {
     fn member(&self, target: &Target) -> Option<&ComponentSpec> {
         match target {
             Target::Member(name) => self.spec.member(name),
-            Target::Sandbox | Target::Remains(_) => None,
+            Target::Sandbox | Target::Vault | Target::Remains(_) => None,
         }
     }
 }

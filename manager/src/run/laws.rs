@@ -36,6 +36,7 @@ struct Part {
     on: u8,
     healthy: u8,
     copies: bool,
+    secrets: bool,
     health: Option<u64>,
     /// Ends by itself after so many milliseconds, where others wait for that.
     finishes: Option<u64>,
@@ -49,15 +50,24 @@ struct Part {
 fn part() -> impl Strategy<Value = Part> {
     let millis = |most: u64| proptest::option::of(0..most);
     let stops = prop_oneof![4 => (0..1500_u64).prop_map(Some), 1 => Just(None)];
-    let flags = (any::<u8>(), any::<u8>(), proptest::bool::weighted(0.2), proptest::bool::weighted(0.8));
+    let kept = (proptest::bool::weighted(0.2), proptest::bool::weighted(0.15));
+    let flags = (any::<u8>(), any::<u8>(), kept, proptest::bool::weighted(0.8));
     let slow = prop_oneof![2 => Just(1), 1 => 1..300_u64];
     let finishes = prop_oneof![3 => Just(None), 1 => (0..2000_u64).prop_map(Some)];
     (flags, (millis(3000), finishes), stops, proptest::option::of(1..4_u64), slow.clone(), slow).prop_map(
-        |((on, healthy, copies, has_image), (health, finishes), stops_in, grace, slow_start, slow_create)| {
+        |(
+            (on, healthy, (copies, secrets), has_image),
+            (health, finishes),
+            stops_in,
+            grace,
+            slow_start,
+            slow_create,
+        )| {
             Part {
                 on,
                 healthy,
                 copies,
+                secrets,
                 health,
                 finishes,
                 stops_in,
@@ -78,10 +88,10 @@ fn plot(most: usize) -> impl Strategy<Value = Plot> {
     let holder = (any::<bool>(), any::<bool>(), 1..300_u64);
     (parts, names, inits, holder, any::<bool>()).prop_map(
         |(parts, names, inits, (pid, ipc, slow_sandbox), pull_always)| {
-            let words = parts
-                .iter()
-                .zip(names)
-                .map(|(part, name)| if part.copies { format!("{name}+copy") } else { name.to_owned() });
+            let words = parts.iter().zip(names).map(|(part, name)| {
+                let copy = if part.copies { "+copy" } else { "" };
+                format!("{name}{copy}{}", if part.secrets { "+secret" } else { "" })
+            });
             let init: Vec<String> = (1..=inits.len()).map(|number| format!("init-{number}")).collect();
             let mut spec = pod(&format!("{} | {}", init.join(" "), words.collect::<Vec<_>>().join(" ")));
             spec.namespaces.pid = pid.then_some(Holder::Sandbox);
@@ -326,7 +336,7 @@ proptest! {
                     assert_eq!(manager.end().await.status, 0);
                 }
                 let started = engine.story().into_iter().filter(|moment| matches!(moment.what, What::Started(_)));
-                assert!(started.count() <= plot.spec.members().count() + 1);
+                assert!(started.count() <= plot.spec.members().count() + 2);
                 plot.check_end(&engine, &[]);
             });
             if !died {

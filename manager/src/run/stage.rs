@@ -140,6 +140,7 @@ pub(super) fn script(story: &[Moment]) -> String {
 #[track_caller]
 pub(super) fn check_laws(spec: &PodSpec, story: &[Moment], foreign: &[&str]) {
     let sandbox = spec.identity.sandbox_container();
+    let vault = spec.identity.vault_container();
     let container = |member: &str| spec.identity.member_container(member);
     let mut deadline: Option<Duration> = None;
     for (place, moment) in story.iter().enumerate() {
@@ -159,6 +160,19 @@ pub(super) fn check_laws(spec: &PodSpec, story: &[Moment], foreign: &[&str]) {
                     let there = name == sandbox || moment.world.contains_key(&sandbox);
                     law(there || !spec.namespaces.sandbox(), "the sandbox is created first");
                 }
+                let needs = |one: &str| {
+                    spec.members().any(|member| container(&member.name) == one && !member.files.is_empty())
+                };
+                if verb == "create" && needs(name) {
+                    let filled = past.iter().any(|earlier| earlier.what == What::Copied(vault.clone()));
+                    law(
+                        filled && runs(&vault),
+                        "the vault runs and is filled before who needs it is created",
+                    );
+                }
+                if verb == "copy" && name == vault {
+                    law(runs(&vault), "the vault runs when it is filled");
+                }
                 if !matches!(verb, "stop" | "remove") || name.is_empty() {
                     continue;
                 }
@@ -172,17 +186,18 @@ pub(super) fn check_laws(spec: &PodSpec, story: &[Moment], foreign: &[&str]) {
                     law(!up || late || !runs(name), "a component outlives those that depend on it");
                 }
                 if verb == "remove" {
-                    law(late || !runs(name) || name == sandbox, "nothing is killed before its time");
+                    let holder = name == sandbox || name == vault;
+                    law(late || !runs(name) || holder, "nothing is killed before its time");
                 }
-                if name == sandbox {
+                if name == sandbox || name == vault {
                     let any = spec.members().any(|member| runs(&container(&member.name)));
-                    law(late || !any, "the sandbox outlives every component");
+                    law(late || !any, "sandbox and vault outlive every component");
                 }
             }
             What::Started(name) => {
                 let again = past.iter().any(|earlier| earlier.what == moment.what);
                 law(!again, "nothing is started twice");
-                if *name == sandbox {
+                if *name == sandbox || *name == vault {
                     continue;
                 }
                 law(!spec.namespaces.sandbox() || runs(&sandbox), "the sandbox runs first");

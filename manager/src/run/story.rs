@@ -661,3 +661,29 @@ async fn podlike_bug_14_what_the_engine_warns_of_is_logged() {
     let want = "WARN manager::run::execute: creating `app`: the engine warns: memory limited without swap";
     assert_eq!(text.matches(want).count(), 1, "{text}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn secrets_are_in_the_vault_before_who_needs_them_is_created_and_go_with_it() {
+    let spec = sandboxed("app<db db+secret");
+    let engine = engine_for(&spec);
+    let manager = Manager::start(&engine, &spec);
+    manager.told("healthy").await;
+    let story = engine.story();
+    let order = ["create pod.vault", "start pod.vault", "copy pod.vault /vault", "create pod.podlike.db"];
+    let places = order.map(|call| at(&story, &called(call)));
+    assert!(places.is_sorted(), "{places:?}\n{}", script(&story));
+    manager.stop();
+    assert_eq!(manager.end().await.status, 0);
+    all_gone(&engine, &spec);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_the_vault_ends_the_pod() {
+    let spec = sandboxed("app db+secret");
+    let engine = engine_for(&spec);
+    let manager = Manager::start(&engine, &spec);
+    manager.told("healthy").await;
+    engine.kill_by_name("pod.vault");
+    assert_eq!(manager.end().await.status, 137);
+    all_gone(&engine, &spec);
+}

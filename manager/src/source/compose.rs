@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::cursor::{At, Cursor, Pair, Place};
 use super::fault::{nearest, quote, suggest};
 use super::raw::Raw;
+use super::secrets;
 use super::values::{
     Shortest, boolean, capability, duration, integer, nano_cpus, signal, size, text, tidy_path,
 };
@@ -59,7 +60,7 @@ const KEYS: &[(&str, Key)] = &[
     ("cgroup", Elsewhere("leave it out: components are in the pod's cgroup")),
     ("cgroup_parent", Elsewhere("leave it out: components are in the pod's cgroup")),
     ("command", Read(|raw, cursor| raw.container.command = words(cursor))),
-    ("configs", Later),
+    ("configs", Read(secrets::configs)),
     (
         "container_name",
         Elsewhere("leave it out: a component's container is named after the task and the component"),
@@ -129,7 +130,7 @@ const KEYS: &[(&str, Key)] = &[
     ("restart", Elsewhere(SWARM_RESTARTS)),
     ("runtime", Later),
     ("scale", Elsewhere("set `deploy.replicas` on the pod's own service")),
-    ("secrets", Later),
+    ("secrets", Read(secrets::secrets)),
     ("security_opt", Later),
     (
         "services",

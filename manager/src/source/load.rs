@@ -42,6 +42,12 @@ pub trait Files {
 
     /// The content of a regular file of at most [`MOST_FILE_BYTES`].
     fn read(&self, path: &str) -> Result<Vec<u8>, FileFault>;
+
+    /// Names of what is in a folder, sorted, to tell what there is; none where that cannot be known.
+    fn names(&self, folder: &str) -> Vec<String> {
+        let _ = folder;
+        Vec::new()
+    }
 }
 
 /// The files of the manager's own container, which is the task container.
@@ -73,6 +79,13 @@ impl Files for Disk {
             return Err(FileFault::TooLarge);
         }
         Ok(content)
+    }
+
+    fn names(&self, folder: &str) -> Vec<String> {
+        let found = fs::read_dir(folder).into_iter().flatten().flatten();
+        let mut names: Vec<String> = found.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        names.sort();
+        names
     }
 }
 

@@ -10,10 +10,11 @@ use super::fault::{Origin, quote, quote_all, suggest};
 use super::labels::Surroundings;
 use super::load::FileKind;
 use super::raw::Raw;
+use super::secrets;
 use super::values::{parse_duration, tidy_path, within};
 use crate::pod::order;
 use crate::pod::spec::{
-    ComponentSpec, Condition, ContainerSpec, CopySpec, Definition, HealthCheck, Mount, MountSource,
+    ComponentSpec, Condition, ContainerSpec, CopySpec, Definition, FileSpec, HealthCheck, Mount, MountSource,
 };
 use crate::pod::task::TaskContainer;
 
@@ -154,17 +155,80 @@ fn component(
             container.tmpfs.insert(path, options);
         }
     }
-    add_mounts(&mut container, shared);
+    let mut files = Vec::new();
+    for written in &raw.files {
+        let Some(file) = secrets::file(around.files, faults, &|_, _| None, written) else { continue };
+        if claim(&file.target, &written.place)
+            && placed(faults, &container, &files, &file.target, &written.place)
+        {
+            files.push(file);
+        }
+    }
+    let shared: Vec<Mount> = shared
+        .iter()
+        .filter(|mount| !files.iter().any(|file: &FileSpec| file.target == mount.target))
+        .cloned()
+        .collect();
+    add_mounts(&mut container, &shared);
     for copy in &raw.copies {
+        let target = tidy_path(&copy.value.target);
+        if files.iter().any(|file| Some(&file.target) == target.as_ref()) {
+            faults.fault(
+                &copy.place,
+                format!("the target {} is a secret or config of the component", quote(&copy.value.target)),
+                "valid is another path",
+            );
+        }
         check_copy(around, faults, &container, copy);
     }
     ComponentSpec {
         name: raw.name,
         depends_on: raw.depends_on.into_iter().map(|dependency| dependency.value).collect(),
         copies: raw.copies.into_iter().map(|copy| copy.value).collect(),
+        files,
         stop_grace: raw.stop_grace,
         container,
     }
+}
+
+/// A secret or config can be at this path of the component.
+fn placed(
+    faults: &Faults,
+    container: &ContainerSpec,
+    others: &[FileSpec],
+    target: &str,
+    place: &Place,
+) -> bool {
+    if let Some(folder) = ENGINE_FOLDERS.iter().find(|folder| within(target, folder)) {
+        faults.fault(
+            place,
+            format!("the target {} lies in `{folder}`, which is the engine's", quote(target)),
+            "valid is a path outside of it",
+        );
+        return false;
+    }
+    let mounts = container.mounts.iter().map(|mount| (mount.target.as_str(), mount.read_only));
+    let memory = container.tmpfs.keys().map(|path| (path.as_str(), false));
+    let others = others.iter().map(|file| (file.target.as_str(), true));
+    let all: Vec<(&str, bool)> = mounts.chain(memory).chain(others).collect();
+    if let Some((below, _)) = all.iter().find(|(path, _)| within(path, target)) {
+        faults.fault(
+            place,
+            format!("the target {} is a file, and {} is mounted below it", quote(target), quote(below)),
+            "valid is a path of its own",
+        );
+        return false;
+    }
+    let around = all.iter().filter(|(path, _)| within(target, path)).max_by_key(|(path, _)| path.len());
+    if let Some((path, true)) = around {
+        faults.fault(
+            place,
+            format!("the target {} lies in {}, which is mounted read-only", quote(target), quote(path)),
+            "valid is a path outside of it",
+        );
+        return false;
+    }
+    true
 }
 
 /// Env files in order, then `environment`: the later wins, at the place where the name first stood.

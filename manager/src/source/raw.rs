@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::cursor::{At, Place};
+use super::secrets::RawFile;
 use crate::pod::spec::{ContainerSpec, CopySpec, Dependency, Mount};
 
 /// One component as it was written.
@@ -22,6 +23,8 @@ pub(super) struct Raw {
     pub(super) tmpfs: Vec<At<(String, String)>>,
     pub(super) depends_on: Vec<At<Dependency>>,
     pub(super) copies: Vec<At<CopySpec>>,
+    /// `secrets` and `configs`.
+    pub(super) files: Vec<At<RawFile>>,
     pub(super) stop_grace: Option<Duration>,
 }
 
@@ -37,6 +40,7 @@ impl Raw {
             tmpfs: Vec::new(),
             depends_on: Vec::new(),
             copies: Vec::new(),
+            files: Vec::new(),
             stop_grace: None,
         }
     }

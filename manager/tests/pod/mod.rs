@@ -15,5 +15,6 @@ mod podlike;
 mod privileges;
 mod recovery;
 mod registries;
+mod secrets;
 mod sharing;
 mod takeover;

@@ -7,7 +7,11 @@ const EXIT: Exit = Exit { status: 3, oom: false, at_nanos: 7 };
 const RUNNING: Status = Status::Running { health: Health::None };
 
 fn key(verb: Verb, name: &str) -> Key {
-    let target = if name == "sandbox" { Target::Sandbox } else { Target::Member(name.into()) };
+    let target = match name {
+        "sandbox" => Target::Sandbox,
+        "vault" => Target::Vault,
+        name => Target::Member(name.into()),
+    };
     Key { verb, target: Some(target) }
 }
 
@@ -28,6 +32,7 @@ fn container(name: &str, id: &str, status: Status) -> ContainerInfo {
     let identity = pod("app").identity;
     let (role, component) = match name {
         "sandbox" => (Role::Sandbox, None),
+        "vault" => (Role::Vault, None),
         init if init.starts_with("init-") => (Role::Init, Some(init)),
         name => (Role::Component, Some(name)),
     };
@@ -37,6 +42,7 @@ fn container(name: &str, id: &str, status: Status) -> ContainerInfo {
         labels: identity.labels(role, component),
         status,
         tty: false,
+        vault_path: None,
     }
 }
 
@@ -95,12 +101,14 @@ fn what_is_not_of_this_run_and_this_definition_is_remains() {
         ("no role", without(LABEL_ROLE)),
         ("an init component of a component's name", with(LABEL_ROLE, "init")),
         ("a sandbox where there is none", with(LABEL_ROLE, "sandbox")),
+        ("a vault where nobody has secrets", with(LABEL_ROLE, "vault")),
     ];
     for (case, one) in cases {
         let observed = after(&pod("app"), [Observation::Listed(vec![one])]);
         let remains = BTreeMap::from([("9".to_owned(), "pod.podlike.app".to_owned())]);
         assert_eq!(observed.remains, remains, "{case}");
         assert!(observed.members.is_empty() && observed.sandbox.is_none(), "{case}");
+        assert!(observed.vault.is_none(), "{case}");
         assert!(!observed.is_empty(), "{case}");
     }
 }
@@ -339,4 +347,22 @@ fn an_action_is_under_way_from_its_beginning_to_its_end() {
     assert!(
         !after(&spec, [begun(), failed(Verb::Create, "app", Failure::Refused("no".into()))]).busy(&target)
     );
+}
+
+#[test]
+fn a_vault_is_found_again_unfilled_and_its_end_and_its_removal_are_seen() {
+    let spec = pod("app+secret");
+    let found = Observation::Listed(vec![container("vault", "7", RUNNING), container("vault", "8", RUNNING)]);
+    let mut observed = after(&spec, [found]);
+    assert_eq!(observed.vault.as_ref().map(|one| (one.id.as_str(), one.copied)), Some(("7", false)));
+    assert_eq!(observed.remains.keys().collect::<Vec<_>>(), ["8"], "there is one vault");
+    observed.apply(&spec, Observation::Ended(key(Verb::Copy, "vault"), Ok(Effect::Copied)), Duration::ZERO);
+    assert!(observed.vault.as_ref().is_some_and(|vault| vault.copied));
+    let destroyed = Event { id: "7".into(), kind: EventKind::Destroyed };
+    observed.apply(&spec, Observation::Event(destroyed), Duration::ZERO);
+    assert!(observed.vault.is_none() && observed.vanished.contains(&Target::Vault));
+
+    let missing = Observation::Ended(key(Verb::Create, "vault"), Ok(Effect::ImageMissing("x".into())));
+    let words = Failure::Refused("image `x` is not there".into());
+    assert_eq!(after(&spec, [missing]).setbacks[&key(Verb::Create, "vault")].failure, words);
 }

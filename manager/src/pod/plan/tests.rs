@@ -19,7 +19,7 @@ fn seen(text: &str) -> Observed {
         let running = |health| Status::Running { health };
         member.status = match state {
             "created" | "copied" => Status::Created,
-            "running" | "stopped" => running(Health::None),
+            "running" | "stopped" | "filled" => running(Health::None),
             "starting" => running(Health::Starting),
             "healthy" => running(Health::Healthy),
             "unhealthy" => running(Health::Unhealthy),
@@ -35,6 +35,9 @@ fn seen(text: &str) -> Observed {
         member.stopped = state == "stopped";
         if name == "sandbox" {
             observed.sandbox = Some(member);
+        } else if name == "vault" {
+            member.copied = state == "filled";
+            observed.vault = Some(member);
         } else {
             observed.members.insert(name.into(), member);
         }
@@ -43,7 +46,11 @@ fn seen(text: &str) -> Observed {
 }
 
 fn target(name: &str) -> Target {
-    if name == "sandbox" { Target::Sandbox } else { Target::Member(name.into()) }
+    match name {
+        "sandbox" => Target::Sandbox,
+        "vault" => Target::Vault,
+        name => Target::Member(name.into()),
+    }
 }
 
 fn key(verb: Verb, name: &str) -> Key {
@@ -375,6 +382,139 @@ fn copies_are_made_before_the_start() {
             "starting; copy files into `app` (pod.copy); start `db` (ready)",
         ),
         ("a running one is left alone", pod("app+copy"), seen("app=running"), 0, "healthy"),
+    ]);
+}
+
+#[test]
+fn the_vault_is_filled_before_who_needs_it_is_created_and_outlives_them_all() {
+    let spec = || pod("app db+secret");
+    check([
+        (
+            "who needs no secret does not wait for the vault",
+            spec(),
+            seen(""),
+            0,
+            "starting; create the vault (holds secrets and configs); create `app` (wanted)",
+        ),
+        (
+            "its memory is there only while it runs",
+            spec(),
+            seen("vault=created app=running"),
+            0,
+            "starting; start the vault (holds secrets and configs)",
+        ),
+        (
+            "it is filled when somebody needs it",
+            spec(),
+            seen("vault=running app=running"),
+            0,
+            "starting; copy files into the vault (holds secrets and configs)",
+        ),
+        (
+            "one that fills waits",
+            spec(),
+            seen("vault=running app=running").doing(Verb::Copy, "vault"),
+            0,
+            "starting",
+        ),
+        (
+            "what is bound into a component is there when it is created",
+            spec(),
+            seen("vault=filled app=running"),
+            0,
+            "starting; create `db` (wanted)",
+        ),
+        (
+            "a later manager does not fill it for those that are there",
+            spec(),
+            seen("vault=running app=running db=created"),
+            0,
+            "starting; start `db` (ready)",
+        ),
+        (
+            "a later manager fills it again for who is not there, as the one before may have died half way",
+            pod("app+secret db+secret"),
+            seen("vault=running app=running"),
+            0,
+            "starting; copy files into the vault (holds secrets and configs)",
+        ),
+        (
+            "who is created is not started while files are written anew",
+            pod("app+secret db+secret"),
+            seen("vault=running app=created").doing(Verb::Copy, "vault"),
+            0,
+            "starting",
+        ),
+        (
+            "an init component's secrets too",
+            pod("init-1+secret | app"),
+            seen("vault=running"),
+            0,
+            "starting; copy files into the vault (holds secrets and configs)",
+        ),
+        (
+            "a vault that was removed while no manager lived is made again",
+            spec(),
+            seen("app=running db=running"),
+            0,
+            "healthy; create the vault (holds secrets and configs)",
+        ),
+        (
+            "its end ends the pod",
+            spec(),
+            seen("vault=exited(137) app=running db=running"),
+            0,
+            "stopping; end with 137: the vault ended with status 137 (the vault ended)",
+        ),
+        (
+            "also one that reads as success",
+            spec(),
+            seen("vault=exited(0) app=running db=running"),
+            0,
+            "stopping; end with 1: the vault ended with status 0 (the vault ended)",
+        ),
+        (
+            "its removal ends the pod",
+            spec(),
+            seen("app=running db=running").with(|this| _ = this.vanished.insert(Target::Vault)),
+            0,
+            "stopping; end with 137: the vault was removed (the vault ended)",
+        ),
+        (
+            "the engine's refusal ends the pod",
+            spec(),
+            seen("vault=running app=running").failed(Verb::Copy, "vault", refused("no space"), 1, 0, 0),
+            0,
+            "stopping; end with 125: cannot copy files into the vault: no space (it cannot run as defined)",
+        ),
+        (
+            "at the end it stays while a component runs",
+            spec(),
+            seen("vault=filled app=stopped db=running").ending(0, 0).doing(Verb::Stop, "db"),
+            1,
+            "stopping; remove `app` (the pod ends, it has ended); wake at 8s",
+        ),
+        (
+            "and goes after the last one",
+            spec(),
+            seen("vault=filled").ending(0, 0),
+            1,
+            "stopping; remove the vault (the pod ends); wake at 8s",
+        ),
+        (
+            "by force when the time is over",
+            spec(),
+            seen("vault=filled db=running").ending(0, 0).doing(Verb::Remove, "db"),
+            8,
+            "stopping; remove the vault (out of time); wake at 38s",
+        ),
+        (
+            "what is left of it is named",
+            spec(),
+            seen("vault=filled").ending(0, 0),
+            38,
+            "stopping; over with 0, left pod.vault",
+        ),
     ]);
 }
 

@@ -1,0 +1,247 @@
+//! `secrets` and `configs`: files of the task container that components see read-only, from memory.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::lab::docker::{attempt, docker, try_inspect};
+use crate::lab::pod::{Plan, Pod};
+use crate::lab::{LONG, idle, manager_image, quoted, script, test_image, unique, wait};
+
+/// Two halves of a text that is nowhere else on this machine, and never whole on a command line: those are
+/// written down by the engine.
+fn token(name: &str) -> (String, String) {
+    (format!("{}-half", unique("token")), format!("other-{name}-{}", std::process::id()))
+}
+
+/// A pod whose task container has the secrets `db` and `other` and the config `app.conf`, as Swarm mounts them.
+fn given(hint: &str, token: &(String, String)) -> (TempDir, Plan) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut options = Vec::new();
+    for (name, text, target) in [
+        ("db", format!("{}{}", token.0, token.1), "/run/secrets/db"),
+        ("other", "another".into(), "/run/secrets/other"),
+        ("app.conf", "configured".into(), "/app.conf"),
+    ] {
+        let path = folder.path().join(name);
+        fs::write(&path, text).expect("written");
+        // The manager opens it as root.
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).expect("set");
+        options.push("-v".to_owned());
+        options.push(format!("{}:{target}:ro", path.display()));
+    }
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    (folder, Pod::plan(hint).options(&options))
+}
+
+/// Files of the engine's storage, on its own file system, in which the token stands.
+fn on_disk(token: &(String, String)) -> String {
+    let root = docker(&["info", "--format", "{{.DockerRootDir}}"]).text();
+    let search = format!(
+        "a={}; find /engine -xdev -type f -size -2048 -exec grep -lF \"${{a}}{}\" {{}} +; true",
+        token.0, token.1
+    );
+    let mount = format!("{root}:/engine:ro");
+    let image = test_image();
+    docker(&["run", "--rm", "--label", "io.tandem.test=host", "-v", &mount, &image, "sh", "-c", &search])
+        .text()
+}
+
+#[test]
+fn a_component_sees_its_own_files_with_the_mode_and_owner_that_were_asked_for() {
+    let token = token("forms");
+    let (_folder, plan) = given("secrets", &token);
+    let pod = plan
+        .component("short", &format!("{}secrets: [db]\nconfigs: [app.conf]\n", idle()))
+        .component(
+            "long",
+            &format!(
+                "{}user: '1000'\nread_only: true\nsecrets:\n- {{source: db, target: key, uid: '1000', gid: '2000', mode: 0400}}\n\
+                 - {{source: other, target: /etc/deep/own, mode: 0400}}\nconfigs:\n- {{source: app.conf, target: /etc/app/conf, \
+                 mode: 0440}}\n",
+                idle()
+            ),
+        )
+        .component("none", &format!("{}cap_add: [SYS_PTRACE]\n", idle()))
+        .start();
+    pod.wait_running(&["short", "long", "none"]);
+    pod.wait_healthy();
+    let whole = format!("{}{}", token.0, token.1);
+    let stat = |component: &str, path: &str| pod.exec(component, &format!("stat -c '%a %u %g' {path}"));
+
+    assert_eq!(stat("short", "/run/secrets/db"), "444 0 0");
+    assert_eq!(pod.exec("short", "cat /run/secrets/db"), whole);
+    assert_eq!(pod.exec("short", "cat /app.conf"), "configured");
+    assert_eq!(pod.exec("short", "ls /run/secrets"), "db", "none but its own");
+    let write = "! echo x 2>&1 >/run/secrets/db; grep ' /run/secrets/db ' /proc/mounts";
+    let said = pod.exec("short", write);
+    assert!(said.contains("Read-only file system") && said.contains("tmpfs"), "{said}");
+
+    assert_eq!(stat("long", "/run/secrets/key"), "400 1000 2000");
+    assert_eq!(pod.exec("long", "cat /run/secrets/key"), whole);
+    assert_eq!(stat("long", "/etc/deep/own"), "400 0 0");
+    let refused = pod.exec("long", "cat /etc/deep/own 2>&1 || true");
+    assert!(refused.contains("Permission denied"), "its user is not root: {refused}");
+    assert_eq!(stat("long", "/etc/app/conf"), "440 0 0");
+
+    // Through no process of the pod, though it may trace all of them that it sees.
+    let found = pod.exec("none", "ls -d /run/secrets /proc/[0-9]*/root/vault 2>/dev/null || true");
+    assert_eq!(found, "", "a component without secrets");
+    let seen = pod.exec("none", "cat /proc/1/root/run/secrets/db 2>&1 || true");
+    assert!(seen.contains("No such file"), "the sandbox has none: {seen}");
+
+    let vault = try_inspect(&format!("{}.vault", pod.name())).expect("a vault");
+    assert_eq!(vault["Config"]["Labels"]["io.tandem.role"], "vault");
+    assert_eq!(vault["HostConfig"]["NetworkMode"], "none");
+    assert_eq!(vault["Config"]["User"], "65532:65532");
+    let volume = vault["Mounts"][0]["Name"].as_str().expect("a volume").to_owned();
+
+    assert_eq!(on_disk(&token), "", "the secret is in the engine's storage");
+    pod.stop_clean();
+    assert_ne!(attempt(&["volume", "inspect", &volume]).status, 0, "the vault's memory is left");
+}
+
+#[test]
+fn a_secret_by_pod_copy_still_works_and_is_what_the_search_of_the_storage_finds() {
+    let token = token("copy");
+    let (_folder, plan) = given("secret-copy", &token);
+    let pod = plan.component("app", &idle()).label("pod.copy.app", "/run/secrets/db:/etc/db").start();
+    pod.wait_running(&["app"]);
+    assert_eq!(pod.exec("app", "cat /etc/db"), format!("{}{}", token.0, token.1));
+    assert!(try_inspect(&format!("{}.vault", pod.name())).is_none(), "nobody needs a vault");
+    assert!(on_disk(&token).contains("/etc/db"), "the search finds what is there");
+    pod.stop_clean();
+}
+
+#[test]
+fn an_init_component_and_a_component_that_starts_late_have_their_secrets_and_a_crash_changes_nothing() {
+    let token = token("crash");
+    let (_folder, plan) = given("secrets-crash", &token);
+    let pod = plan
+        .label(
+            "pod.init.components",
+            &format!(
+                "- image: {}\n  command: [sh, -c, {}]\n  secrets: [other]\n",
+                test_image(),
+                quoted("grep another /run/secrets/other")
+            ),
+        )
+        .component("app", &format!("{}secrets: [db]\n", idle()))
+        .component(
+            "late",
+            &format!(
+                "{}stop_signal: SIGKILL\nsecrets: [other]\ndepends_on: [app]\n",
+                script("cat /run/secrets/other >/got; exec sleep 100000")
+            ),
+        )
+        .start();
+    pod.wait_healthy();
+    let vault = format!("{}.vault", pod.name());
+    let id = try_inspect(&vault).expect("a vault")["Id"].clone();
+    pod.crash_manager("KILL");
+    wait("another manager", LONG, || pod.manager_pid());
+    pod.wait_healthy();
+    assert_eq!(try_inspect(&vault).expect("a vault")["Id"], id, "the same vault");
+    assert_eq!(pod.exec("late", "cat /got /run/secrets/other"), "anotheranother");
+    pod.stop_clean();
+}
+
+#[test]
+fn the_end_of_the_vault_ends_the_pod() {
+    let token = token("end");
+    let (_folder, plan) = given("secrets-end", &token);
+    let pod = plan.component("app", &format!("{}secrets: [db]\n", idle())).start();
+    pod.wait_healthy();
+    docker(&["kill", &format!("{}.vault", pod.name())]);
+    assert_eq!(pod.wait_end().status, 137);
+    pod.wait_said("the vault ended with status 137");
+    pod.assert_nothing_left();
+}
+
+#[test]
+fn a_secret_that_the_task_container_does_not_have_is_refused_before_anything_is_created() {
+    let token = token("none");
+    let (_folder, plan) = given("secrets-none", &token);
+    let pod = plan.component("app", &format!("{}secrets: [othr]\n", idle())).start();
+    assert_eq!(pod.wait_end().status, 64);
+    pod.wait_said("the task container has no secret `othr`; did you mean `other`?");
+    pod.assert_nothing_left();
+}
+
+/// Runs words at the end of the test, however it ends.
+struct Finally(Vec<Vec<String>>);
+
+impl Drop for Finally {
+    fn drop(&mut self) {
+        for words in &self.0 {
+            attempt(words);
+        }
+    }
+}
+
+#[test]
+fn a_swarm_service_hands_its_secrets_and_configs_to_components() {
+    let host = std::env::var("TANDEM_SWARM_HOST")
+        .expect("TANDEM_SWARM_HOST names the engine of a Swarm: `cargo xtask test` starts one");
+    let socket = host.strip_prefix("unix://").expect("a unix socket").to_owned();
+    let name = unique("swarm-secrets");
+    let ask = |words: &[&str]| docker(&[&["-H", &host], words].concat()).text();
+    let (secret, config) = (format!("{name}-s"), format!("{name}-c"));
+    let words = |words: &[&str]| -> Vec<String> {
+        [&["-H", &host], words].concat().into_iter().map(str::to_owned).collect()
+    };
+    let _finally = Finally(vec![
+        words(&["service", "rm", &name]),
+        words(&["secret", "rm", &secret]),
+        words(&["config", "rm", &config]),
+    ]);
+    for (kind, name, text) in [("secret", &secret, "from the Swarm"), ("config", &config, "configured")] {
+        let mut child = Command::new("docker")
+            .args(["-H", &host, kind, "create", name, "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("`docker` can be run");
+        let mut input = child.stdin.take().expect("a pipe");
+        std::io::Write::write_all(&mut input, text.as_bytes()).expect("written");
+        drop(input);
+        assert!(child.wait().expect("an end").success(), "docker {kind} create");
+    }
+    let keys = format!(
+        "{}secrets:\n- key\n- {{source: key, target: /own, uid: '1000', mode: 0400}}\nconfigs: [conf]\n",
+        idle()
+    );
+    ask(&[
+        "service",
+        "create",
+        "--detach",
+        "--name",
+        &name,
+        "--secret",
+        &format!("source={secret},target=key"),
+        "--config",
+        &format!("source={config},target=/conf"),
+        "--container-label",
+        &format!("pod.component.app={keys}"),
+        "--mount",
+        &format!("type=bind,source={socket},target=/var/run/docker.sock"),
+        "--no-resolve-image",
+        &manager_image(),
+    ]);
+    let label = format!("label=io.tandem.service={name}");
+    let app = wait("the component runs", Duration::from_secs(120), || {
+        let ids = ask(&["ps", "-q", "--filter", &label, "--filter", "label=io.tandem.role=component"]);
+        ids.lines().next().map(str::to_owned)
+    });
+    let exec = |script: &str| ask(&["exec", &app, "sh", "-c", script]);
+    assert_eq!(exec("cat /run/secrets/key; stat -c ' %a %u' /run/secrets/key"), "from the Swarm 444 0");
+    assert_eq!(exec("cat /own; stat -c ' %a %u' /own"), "from the Swarm 400 1000");
+    assert_eq!(exec("cat /conf; stat -c ' %a %u' /conf"), "configured 444 0");
+    ask(&["service", "rm", &name]);
+    wait("nothing to be left", Duration::from_secs(120), || {
+        ask(&["ps", "-aq", "--filter", &label]).is_empty().then_some(())
+    });
+}
