@@ -208,6 +208,12 @@ async fn begin(args: &RunArgs, output: &Output) -> Result<(Runner<DockerEngine>,
     }
     let names: Vec<&str> = spec.members().map(|member| member.name.as_str()).collect();
     info!("the pod of `{}`: {}", task.name, names.join(", "));
+    if spec.vault() && spec.namespaces.pid.is_some() && spec.components.len() > 1 {
+        warn!(
+            "components share PIDs: those that run as the same user, or as root, can read each other's secrets through \
+             `/proc`; give them different users, or use `--pids=false`"
+        );
+    }
     let around = Surroundings {
         pause,
         sandbox: SandboxOrder { image: task.image_id.clone(), lifeline: handed.lifeline },

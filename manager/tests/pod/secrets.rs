@@ -87,7 +87,7 @@ fn a_component_sees_its_own_files_with_the_mode_and_owner_that_were_asked_for() 
     assert!(refused.contains("Permission denied"), "its user is not root: {refused}");
     assert_eq!(stat("long", "/etc/app/conf"), "440 0 0");
 
-    // Through no process of the pod, though it may trace all of them that it sees.
+    // It sees no vault, though it may trace every process that it sees.
     let found = pod.exec("none", "ls -d /run/secrets /proc/[0-9]*/root/vault 2>/dev/null || true");
     assert_eq!(found, "", "a component without secrets");
     let seen = pod.exec("none", "cat /proc/1/root/run/secrets/db 2>&1 || true");
@@ -102,6 +102,39 @@ fn a_component_sees_its_own_files_with_the_mode_and_owner_that_were_asked_for() 
     assert_eq!(on_disk(&token), "", "the secret is in the engine's storage");
     pod.stop_clean();
     assert_ne!(attempt(&["volume", "inspect", &volume]).status, 0, "the vault's memory is left");
+}
+
+/// What a component finds of the others' secrets, looking through every process that it sees.
+fn seen_of_others(pod: &Pod) -> String {
+    pod.exec("none", "cat /proc/[0-9]*/root/run/secrets/db 2>/dev/null || true")
+}
+
+#[test]
+fn without_shared_pids_no_component_reads_anothers_secret_and_with_them_it_is_warned_of() {
+    let token = token("others");
+    let whole = format!("{}{}", token.0, token.1);
+    let start = |hint: &str, args: &[&str]| {
+        let (folder, plan) = given(hint, &token);
+        let pod = plan
+            .args(args)
+            .component("app", &format!("{}secrets: [db]\n", idle()))
+            .component("none", &format!("{}cap_add: [SYS_PTRACE]\n", idle()))
+            .start();
+        pod.wait_healthy();
+        (folder, pod)
+    };
+    let warning = "can read each other's secrets through `/proc`";
+
+    let (_apart, pod) = start("secrets-apart", &["--pids=false"]);
+    assert_eq!(seen_of_others(&pod), "");
+    assert!(!pod.logs().1.contains(warning));
+    pod.stop_clean();
+
+    // One's own root folder is there for everybody who may trace one: that is what sharing PIDs means.
+    let (_shared, pod) = start("secrets-shared", &[]);
+    assert!(seen_of_others(&pod).contains(&whole), "the search finds what can be found");
+    pod.wait_said(warning);
+    pod.stop_clean();
 }
 
 #[test]
