@@ -44,6 +44,16 @@ fn the_flags_are_those_of_the_code() {
 }
 
 #[test]
+fn the_keys_of_a_component_are_those_of_the_code() {
+    let rows = table("| key | forms |");
+    let mut said: Vec<&str> =
+        rows.iter().flat_map(|row| row[0].split(", ")).map(|key| key.trim_matches('`')).collect();
+    said.sort_unstable();
+    let in_code: Vec<&str> = labels::component_keys().collect();
+    assert_eq!(said, in_code);
+}
+
+#[test]
 fn the_stack_to_copy_is_a_valid_pod() {
     let block = README.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a stack");
     let stack: serde_yaml::Value = serde_yaml::from_str(block).expect("valid YAML");

@@ -197,13 +197,18 @@ pub(super) fn component(raw: &mut Raw, cursor: &Cursor<'_>) {
     }
 }
 
+/// The keys that a component can have.
+pub(super) fn keys() -> impl Iterator<Item = &'static str> {
+    KEYS.iter().filter(|(_, key)| matches!(key, Read(_))).map(|(name, _)| *name)
+}
+
 fn unknown(cursor: &Cursor<'_>, pair: &Pair<'_>) {
-    let read = KEYS.iter().filter(|(_, key)| matches!(key, Read(_))).map(|(name, _)| *name);
+    let read: Vec<&str> = keys().collect();
     // Any key of Compose may have been meant, and the next report says what becomes of it; only those that
     // can be used are listed.
     let remedy = match nearest(pair.key, KEYS.iter().map(|(name, _)| *name)) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => suggest(pair.key, read),
+        None => suggest(pair.key, read.iter().copied()),
     };
     cursor.faults.fault(&pair.key_place, "this key is unknown", remedy);
 }

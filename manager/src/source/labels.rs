@@ -52,6 +52,11 @@ enum Label<'a> {
     Manager,
 }
 
+/// The Compose keys that a component can have, in alphabetical order.
+pub fn component_keys() -> impl Iterator<Item = &'static str> {
+    compose::keys()
+}
+
 /// [`read`] without `--volumes` and `--allow-engine-socket`.
 pub fn definition(
     task: &TaskContainer,
