@@ -10,6 +10,7 @@ use manager::pod::spec::{
     MountSource,
 };
 use manager::pod::task::{TaskContainer, TaskMount};
+use manager::pod::tuning::{Blkio, Device, DeviceRequest, PullPolicy, Tuning};
 use manager::source::labels::{Surroundings, definition, read};
 use manager::source::load::{FileFault, FileKind, Files};
 use manager::source::lower::shared_mounts;
@@ -378,6 +379,7 @@ fn health_checks_in_every_form() {
         interval: None,
         timeout: None,
         start_period: None,
+        start_interval: None,
         retries: None,
     };
     each(
@@ -401,6 +403,7 @@ fn health_checks_in_every_form() {
                     interval: Some(Duration::from_secs(90)),
                     timeout: Some(Duration::from_millis(500)),
                     start_period: Some(Duration::from_secs(3600)),
+                    start_interval: None,
                     retries: Some(3),
                 },
             ),
@@ -668,4 +671,188 @@ fn secrets_and_configs_are_files_of_the_task_container_as_swarm_would_give_them(
     let definition =
         sound(&[("pod.component.app", "image: a"), ("pod.init.components", "- {image: a, secrets: [db]}")]);
     assert_eq!(definition.init[0].files, [db("/run/secrets/db")]);
+}
+
+/// Each text gives this tuning.
+fn tuned(cases: Vec<(&str, Tuning)>) {
+    for (keys, expected) in cases {
+        assert_eq!(app(keys).container.tuning, expected, "{keys}");
+    }
+}
+
+#[test]
+fn numbers_of_the_rarer_keys_are_numbers_or_strings() {
+    let base = Tuning::default;
+    tuned(vec![
+        ("cpu_period: 50000", Tuning { cpu_period: Some(50_000), ..base() }),
+        ("cpu_period: '50ms'", Tuning { cpu_period: Some(50_000), ..base() }),
+        ("cpu_quota: '-1'", Tuning { cpu_quota: Some(-1), ..base() }),
+        ("cpu_rt_runtime: 400ms", Tuning { cpu_rt_runtime: Some(400_000), ..base() }),
+        ("cpu_rt_period: '1400us'", Tuning { cpu_rt_period: Some(1400), ..base() }),
+        ("cpu_shares: '73'", Tuning { cpu_shares: Some(73), ..base() }),
+        ("cpu_shares: 0", base()),
+        ("cpuset: 0", Tuning { cpuset: Some("0".into()), ..base() }),
+        ("cpuset: 0-2,5", Tuning { cpuset: Some("0-2,5".into()), ..base() }),
+        ("mem_reservation: 32m", Tuning { memory_reservation: Some(32 << 20), ..base() }),
+        ("mem_swappiness: '0'", Tuning { swappiness: Some(0), ..base() }),
+        ("memswap_limit: -1", Tuning { memory_swap: Some(-1), ..base() }),
+        ("memswap_limit: '-1'", Tuning { memory_swap: Some(-1), ..base() }),
+        ("memswap_limit: 1g", Tuning { memory_swap: Some(1 << 30), ..base() }),
+        ("oom_kill_disable: 'yes'", Tuning { oom_kill_disable: Some(true), ..base() }),
+        ("oom_score_adj: '-500'", Tuning { oom_score_adj: Some(-500), ..base() }),
+        ("attach: false", base()),
+    ]);
+}
+
+#[test]
+fn lists_and_maps_of_the_rarer_keys() {
+    let base = Tuning::default;
+    let strings = |all: &[&str]| all.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>();
+    let device = |source: &str, target: &str, permissions: &str| Device {
+        source: source.into(),
+        target: target.into(),
+        permissions: permissions.into(),
+    };
+    let gpus = |request| Tuning { device_requests: vec![request], ..base() };
+    let gpu = DeviceRequest { count: Some(-1), capabilities: strings(&["gpu"]), ..DeviceRequest::default() };
+    tuned(vec![
+        ("annotations: {a.b: 1}", Tuning { annotations: map(&[("a.b", "1")]), ..base() }),
+        ("annotations: [a.b=c=d]", Tuning { annotations: map(&[("a.b", "c=d")]), ..base() }),
+        (
+            "sysctls: {net.core.somaxconn: 1024}",
+            Tuning { sysctls: map(&[("net.core.somaxconn", "1024")]), ..base() },
+        ),
+        (
+            "sysctls: [net.core.somaxconn=1024]",
+            Tuning { sysctls: map(&[("net.core.somaxconn", "1024")]), ..base() },
+        ),
+        ("storage_opt: {size: 1G}", Tuning { storage_opt: map(&[("size", "1G")]), ..base() }),
+        (
+            "logging: {driver: json-file, options: {max-size: 10m, max-file: 3}}",
+            Tuning {
+                logging: Some(("json-file".into(), map(&[("max-file", "3"), ("max-size", "10m")]))),
+                ..base()
+            },
+        ),
+        ("logging: {driver: none}", Tuning { logging: Some(("none".into(), map(&[]))), ..base() }),
+        ("group_add: [audio, 1000]", Tuning { groups: strings(&["audio", "1000"]), ..base() }),
+        (
+            "security_opt: [no-new-privileges, 'apparmor:unconfined', label=disable, 'seccomp={}']",
+            Tuning {
+                security_opt: strings(&[
+                    "no-new-privileges",
+                    "apparmor=unconfined",
+                    "label=disable",
+                    "seccomp={}",
+                ]),
+                ..base()
+            },
+        ),
+        (
+            "device_cgroup_rules: ['c 1:3 mr', 'a 7:* rmw']",
+            Tuning { device_rules: strings(&["c 1:3 mr", "a 7:* rmw"]), ..base() },
+        ),
+        (
+            "devices: [/dev/fuse, '/dev/a:/dev/b', '/dev/a:r', '/dev/a:/dev/b:rw', {source: /dev/a, target: /dev/c, permissions: m}, {source: /dev/a}]",
+            Tuning {
+                devices: vec![
+                    device("/dev/fuse", "/dev/fuse", "rwm"),
+                    device("/dev/a", "/dev/b", "rwm"),
+                    device("/dev/a", "/dev/a", "r"),
+                    device("/dev/a", "/dev/b", "rw"),
+                    device("/dev/a", "/dev/c", "m"),
+                    device("/dev/a", "/dev/a", "rwm"),
+                ],
+                ..base()
+            },
+        ),
+        (
+            "devices: [vendor.com/class=name]",
+            gpus(DeviceRequest {
+                driver: Some("cdi".into()),
+                ids: strings(&["vendor.com/class=name"]),
+                ..DeviceRequest::default()
+            }),
+        ),
+        ("gpus: all", gpus(gpu.clone())),
+        ("gpus: [{}]", gpus(gpu.clone())),
+        (
+            "gpus: [{driver: nvidia, count: 2, options: {a: b}}]",
+            gpus(DeviceRequest {
+                driver: Some("nvidia".into()),
+                count: Some(2),
+                options: map(&[("a", "b")]),
+                ..gpu.clone()
+            }),
+        ),
+        (
+            "gpus: [{device_ids: ['0', '3'], capabilities: [utility]}]",
+            gpus(DeviceRequest {
+                ids: strings(&["0", "3"]),
+                count: None,
+                capabilities: strings(&["utility", "gpu"]),
+                ..gpu.clone()
+            }),
+        ),
+        ("deploy: {resources: {reservations: {devices: [{capabilities: [gpu], count: all}]}}}", gpus(gpu)),
+        (
+            "ulimits: {nofile: '1024', nproc: {soft: 5, hard: -1}, core: -1}",
+            Tuning {
+                ulimits: [("nofile", (1024, 1024)), ("nproc", (5, -1)), ("core", (-1, -1))]
+                    .map(|(name, it)| (name.to_owned(), it))
+                    .into(),
+                ..base()
+            },
+        ),
+        (
+            "blkio_config: {weight: '300', weight_device: [{path: /dev/a, weight: 400}], device_read_bps: [{path: /dev/a, rate: 12mb}], device_write_bps: [{path: /dev/b, rate: 1024}], device_read_iops: [{path: /dev/a, rate: '120'}], device_write_iops: [{path: /dev/b, rate: 30}]}",
+            Tuning {
+                blkio: Blkio {
+                    weight: Some(300),
+                    weight_device: vec![("/dev/a".into(), 400)],
+                    read_bps: vec![("/dev/a".into(), 12 << 20)],
+                    write_bps: vec![("/dev/b".into(), 1024)],
+                    read_iops: vec![("/dev/a".into(), 120)],
+                    write_iops: vec![("/dev/b".into(), 30)],
+                },
+                ..base()
+            },
+        ),
+        ("platform: linux/arm64/v8", Tuning { platform: Some("linux/arm64/v8".into()), ..base() }),
+        ("runtime: runsc", Tuning { runtime: Some("runsc".into()), ..base() }),
+        ("userns_mode: host", Tuning { userns_mode: Some("host".into()), ..base() }),
+        ("pull_policy: always", Tuning { pull: Some(PullPolicy::Always), ..base() }),
+        ("pull_policy: missing", Tuning { pull: Some(PullPolicy::Missing), ..base() }),
+        ("pull_policy: if_not_present", Tuning { pull: Some(PullPolicy::Missing), ..base() }),
+        ("pull_policy: never", Tuning { pull: Some(PullPolicy::Never), ..base() }),
+    ]);
+}
+
+#[test]
+fn limits_may_stand_under_deploy() {
+    let keys = "pids_limit: 5\ndeploy: {resources: {limits: {cpus: '0.5', memory: 64m, pids: 5}, reservations: {memory: 32m}}}";
+    let it = app(keys).container;
+    assert_eq!((it.nano_cpus, it.memory_bytes, it.pids_limit), (Some(500_000_000), Some(64 << 20), Some(5)));
+    assert_eq!(it.tuning.memory_reservation, Some(32 << 20));
+}
+
+#[test]
+fn env_files_may_be_missing_where_they_are_not_required() {
+    let environment =
+        app("env_file: [{path: /one.env}, {path: /none.env, required: false}]").container.environment;
+    assert_eq!(environment, variables(&[("A", Some("one")), ("B", Some("one")), ("C", None)]));
+}
+
+#[test]
+fn labels_of_a_file_count_less_than_labels() {
+    let labels = app("label_file: /one.env\nlabels: {A: own}").container.labels;
+    assert_eq!(labels, map(&[("A", "own"), ("B", "one"), ("C", "")]));
+    assert_eq!(app("label_file: [/one.env, two.env]").container.labels["B"], "two");
+}
+
+#[test]
+fn a_health_check_may_start_faster() {
+    let check = app("healthcheck: {test: x, start_interval: 1s}").container.healthcheck;
+    let Some(HealthCheck::Check { start_interval, .. }) = check else { panic!("a check") };
+    assert_eq!(start_interval, Some(Duration::from_secs(1)));
 }

@@ -257,6 +257,7 @@ async fn health_is_told_by_events_and_by_inspection() {
         interval: Some(Duration::from_millis(200)),
         timeout: None,
         start_period: None,
+        start_interval: None,
         retries: Some(1),
     });
     let mut events = within(pod.engine.events(&pod.id)).await.unwrap();
@@ -327,7 +328,7 @@ async fn every_call_may_be_repeated() {
 async fn a_pull_that_fails_says_why() {
     let pod = Pod::new();
     // Nobody listens on this port: the engine's words name the address.
-    let mut lines = pod.engine.pull("127.0.0.1:1/nothing");
+    let mut lines = pod.engine.pull("127.0.0.1:1/nothing", None);
     let error = loop {
         if let Err(error) = within(lines.next()).await.expect("the pull ended without an error") {
             break error;

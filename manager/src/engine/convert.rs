@@ -6,9 +6,10 @@ use std::time::Duration;
 use base64::Engine as _;
 use bollard::models::{
     ContainerConfig, ContainerCreateBody, ContainerInspectResponse, ContainerState, ContainerStateStatusEnum,
-    HealthConfig, HealthStatusEnum, HostConfig, HostConfigLogConfig, ImageInspect, MountBindOptions,
-    MountBindOptionsPropagationEnum, MountPoint, MountTmpfsOptions, MountType, MountVolumeOptions,
-    MountVolumeOptionsDriverConfig, SystemInfo, Volume,
+    DeviceMapping, DeviceRequest, HealthConfig, HealthStatusEnum, HostConfig, HostConfigLogConfig,
+    ImageInspect, MountBindOptions, MountBindOptionsPropagationEnum, MountPoint, MountTmpfsOptions,
+    MountType, MountVolumeOptions, MountVolumeOptionsDriverConfig, ResourcesBlkioWeightDevice,
+    ResourcesUlimits, SystemInfo, ThrottleDevice, Volume,
 };
 use serde::Deserialize;
 
@@ -21,6 +22,7 @@ use crate::pod::spec::{
     ComponentSpec, ContainerSpec, HealthCheck, LARGEST_SECRET_BYTES, Mount, MountSource, PodSpec,
 };
 use crate::pod::task::{TaskContainer, TaskMount};
+use crate::pod::tuning::Tuning;
 
 /// Whom the sandbox runs as; nobody else on the host should have this number.
 const SANDBOX_USER: &str = "65532:65532";
@@ -160,6 +162,9 @@ pub fn create_body(request: &CreateRequest) -> ContainerCreateBody {
         mounts.get_or_insert_default().push(vault_volume(bytes));
     }
     let filled = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
+    // Docker's command line knows this one, the engine does not.
+    let own = container.tuning.security_opt.iter().filter(|option| *option != OPEN_SYSTEM_PATHS);
+    let security_opt: Vec<String> = request.security_opt.iter().chain(own).cloned().collect();
     ContainerCreateBody {
         image: Some(container.image.clone()),
         entrypoint: container.entrypoint.clone().map(cleared),
@@ -178,11 +183,13 @@ pub fn create_body(request: &CreateRequest) -> ContainerCreateBody {
             pid_mode: (!request.pid_mode.is_empty()).then(|| request.pid_mode.clone()),
             ipc_mode: Some(request.ipc_mode.clone()),
             cgroup_parent: request.cgroup_parent.clone(),
-            security_opt: filled(&request.security_opt),
-            log_config: request.log.as_ref().map(|(driver, options)| HostConfigLogConfig {
-                typ: Some(driver.clone()),
-                config: Some(options.clone().into_iter().collect()),
-            }),
+            security_opt: filled(&security_opt),
+            log_config: request.log.as_ref().or(container.tuning.logging.as_ref()).map(
+                |(driver, options)| HostConfigLogConfig {
+                    typ: (!driver.is_empty()).then(|| driver.clone()),
+                    config: Some(options.clone().into_iter().collect()),
+                },
+            ),
             binds,
             mounts,
             tmpfs: (!container.tmpfs.is_empty())
@@ -194,9 +201,98 @@ pub fn create_body(request: &CreateRequest) -> ContainerCreateBody {
             cap_add: filled(&container.cap_add),
             cap_drop: filled(&container.cap_drop),
             shm_size: container.shm_size_bytes,
-            ..HostConfig::default()
+            ..tuned(&container.tuning)
         }),
         ..ContainerCreateBody::default()
+    }
+}
+
+/// `/proc` and `/sys` without the engine's masks.
+const OPEN_SYSTEM_PATHS: &str = "systempaths=unconfined";
+
+/// The part of the body that the rarer keys make.
+fn tuned(tuning: &Tuning) -> HostConfig {
+    fn filled<T: Clone>(list: &[T]) -> Option<Vec<T>> {
+        (!list.is_empty()).then(|| list.to_vec())
+    }
+    let entries = |map: &BTreeMap<String, String>| {
+        (!map.is_empty()).then(|| map.clone().into_iter().collect::<HashMap<_, _>>())
+    };
+    let throttled = |list: &[(String, i64)]| {
+        let device =
+            |(path, rate): &(String, i64)| ThrottleDevice { path: Some(path.clone()), rate: Some(*rate) };
+        (!list.is_empty()).then(|| list.iter().map(device).collect::<Vec<_>>())
+    };
+    let weights: Vec<_> = tuning
+        .blkio
+        .weight_device
+        .iter()
+        .map(|(path, weight)| ResourcesBlkioWeightDevice {
+            path: Some(path.clone()),
+            weight: Some(usize::from(*weight)),
+        })
+        .collect();
+    let devices: Vec<_> = tuning
+        .devices
+        .iter()
+        .map(|device| DeviceMapping {
+            path_on_host: Some(device.source.clone()),
+            path_in_container: Some(device.target.clone()),
+            cgroup_permissions: Some(device.permissions.clone()),
+        })
+        .collect();
+    let requests: Vec<_> = tuning
+        .device_requests
+        .iter()
+        .map(|request| DeviceRequest {
+            driver: request.driver.clone(),
+            count: request.count,
+            device_ids: filled(&request.ids),
+            capabilities: filled(&request.capabilities).map(|all| vec![all]),
+            options: entries(&request.options),
+        })
+        .collect();
+    let ulimits: Vec<_> = tuning
+        .ulimits
+        .iter()
+        .map(|(name, (soft, hard))| ResourcesUlimits {
+            name: Some(name.clone()),
+            soft: Some(*soft),
+            hard: Some(*hard),
+        })
+        .collect();
+    let open = tuning.security_opt.iter().any(|option| option == OPEN_SYSTEM_PATHS);
+    HostConfig {
+        annotations: entries(&tuning.annotations),
+        blkio_weight: tuning.blkio.weight,
+        blkio_weight_device: filled(&weights),
+        blkio_device_read_bps: throttled(&tuning.blkio.read_bps),
+        blkio_device_write_bps: throttled(&tuning.blkio.write_bps),
+        blkio_device_read_iops: throttled(&tuning.blkio.read_iops),
+        blkio_device_write_iops: throttled(&tuning.blkio.write_iops),
+        cpu_period: tuning.cpu_period,
+        cpu_quota: tuning.cpu_quota,
+        cpu_realtime_period: tuning.cpu_rt_period,
+        cpu_realtime_runtime: tuning.cpu_rt_runtime,
+        cpu_shares: tuning.cpu_shares,
+        cpuset_cpus: tuning.cpuset.clone(),
+        device_cgroup_rules: filled(&tuning.device_rules),
+        devices: filled(&devices),
+        device_requests: filled(&requests),
+        group_add: filled(&tuning.groups),
+        memory_reservation: tuning.memory_reservation,
+        memory_swappiness: tuning.swappiness,
+        memory_swap: tuning.memory_swap,
+        oom_kill_disable: tuning.oom_kill_disable,
+        oom_score_adj: tuning.oom_score_adj,
+        runtime: tuning.runtime.clone(),
+        storage_opt: entries(&tuning.storage_opt),
+        sysctls: entries(&tuning.sysctls),
+        ulimits: filled(&ulimits),
+        userns_mode: tuning.userns_mode.clone(),
+        masked_paths: open.then(Vec::new),
+        readonly_paths: open.then(Vec::new),
+        ..HostConfig::default()
     }
 }
 
@@ -286,15 +382,17 @@ fn propagation_mode(word: &str) -> Option<MountBindOptionsPropagationEnum> {
 fn health_config(check: &HealthCheck) -> HealthConfig {
     match check {
         HealthCheck::Disabled => HealthConfig { test: Some(vec!["NONE".into()]), ..Default::default() },
-        HealthCheck::Check { test, interval, timeout, start_period, retries } => HealthConfig {
-            // None sent: the image's test with our times.
-            test: (!test.is_empty()).then(|| test.clone()),
-            interval: interval.map(nanos_of),
-            timeout: timeout.map(nanos_of),
-            start_period: start_period.map(nanos_of),
-            retries: retries.map(i64::from),
-            ..Default::default()
-        },
+        HealthCheck::Check { test, interval, timeout, start_period, start_interval, retries } => {
+            HealthConfig {
+                // None sent: the image's test with our times.
+                test: (!test.is_empty()).then(|| test.clone()),
+                interval: interval.map(nanos_of),
+                timeout: timeout.map(nanos_of),
+                start_period: start_period.map(nanos_of),
+                start_interval: start_interval.map(nanos_of),
+                retries: retries.map(i64::from),
+            }
+        }
     }
 }
 
@@ -915,6 +1013,7 @@ mod tests {
                         interval: secs(1),
                         timeout: secs(2),
                         start_period: secs(3),
+                        start_interval: None,
                         retries: Some(4),
                     }),
                     ..spec()
@@ -931,6 +1030,7 @@ mod tests {
                         interval: secs(1),
                         timeout: None,
                         start_period: None,
+                        start_interval: None,
                         retries: None,
                     }),
                     ..spec()

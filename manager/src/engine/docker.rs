@@ -282,14 +282,16 @@ impl Engine for DockerEngine {
         }
     }
 
-    fn pull(&self, image: &str) -> BoxStream<'static, Result<String, EngineError>> {
+    fn pull(&self, image: &str, platform: Option<&str>) -> BoxStream<'static, Result<String, EngineError>> {
         let (engine, image) = (self.clone(), image.to_owned());
         let credential = self.credentials.of_image(&image).cloned();
         let who = credential.clone();
+        let platform =
+            platform.map(|platform| format!("&platform={}", encoded(platform))).unwrap_or_default();
         let messages = async move {
             let reference = ImageReference::parse(&image)?;
             let path = format!(
-                "/images/create?fromImage={}&tag={}",
+                "/images/create?fromImage={}&tag={}{platform}",
                 encoded(&reference.name),
                 encoded(&reference.tag)
             );
@@ -332,7 +334,12 @@ impl Engine for DockerEngine {
             // To the engine an empty command is none, and the image's holds, unless the entrypoint is said.
             body.entrypoint = Some(self.image_entrypoint(&request.container.image).await?);
         }
-        let options = CreateContainerOptionsBuilder::new().name(&request.name).build();
+        let options = CreateContainerOptionsBuilder::new().name(&request.name);
+        let options = match &request.container.tuning.platform {
+            Some(platform) => options.platform(platform),
+            None => options,
+        }
+        .build();
         let created = self
             .call(LONG, |docker| async move { docker.create_container(Some(options), body).await })
             .await
@@ -760,7 +767,7 @@ mod tests {
         let mut output = engine.attach("x").await.expect("attached");
         assert_eq!(output.next().await, Some(Ok(Bytes::from_static(b"first"))));
         drop(output);
-        let mut pull = engine.pull("image");
+        let mut pull = engine.pull("image", None);
         tokio::select! {
             line = pull.next() => panic!("nobody answers a pull: {line:?}"),
             asked = asked => asked.expect("the engine lives"),
@@ -828,15 +835,16 @@ mod tests {
     async fn a_pull_ends_with_the_registrys_words() {
         let body = "{\"status\":\"Pulling from a/b\",\"id\":\"1\"}\r\n{\"errorDetail\":{\"message\":\"toomanyrequests\"},\"error\":\"toomanyrequests\"}\r\n";
         let (engine, server) = canned(vec![ping("1.41"), endless(body)]);
-        let lines: Vec<_> = engine.pull("reg:5000/a/b:1").collect().await;
+        let lines: Vec<_> = engine.pull("reg:5000/a/b:1", Some("linux/arm64")).collect().await;
         assert_eq!(
             lines,
             [Ok("Pulling from a/b".into()), Err(EngineError::Refused("toomanyrequests".into()))]
         );
-        let want = "POST /v1.41/images/create?fromImage=reg%3A5000%2Fa%2Fb&tag=1 HTTP/1.1";
+        let want =
+            "POST /v1.41/images/create?fromImage=reg%3A5000%2Fa%2Fb&tag=1&platform=linux%2Farm64 HTTP/1.1";
         assert_eq!(server.await.expect("served")[1], want);
         let (engine, _) = canned(Vec::new());
-        let lines: Vec<_> = engine.pull("../../containers/x").collect().await;
+        let lines: Vec<_> = engine.pull("../../containers/x", None).collect().await;
         assert!(
             matches!(&lines[..], [Err(EngineError::Refused(words))] if words.contains("invalid reference"))
         );
@@ -845,7 +853,7 @@ mod tests {
     #[tokio::test]
     async fn a_stream_that_is_not_json_or_has_no_line_ends_is_an_error() {
         let (engine, _) = canned(vec![ping("1.41"), endless("<html>\n")]);
-        let lines: Vec<_> = engine.pull("a").collect().await;
+        let lines: Vec<_> = engine.pull("a", None).collect().await;
         assert!(matches!(&lines[..], [Err(EngineError::Refused(words))] if words.contains("not understood")));
     }
 

@@ -445,7 +445,7 @@ impl Engine for Fake {
         Ok(None)
     }
 
-    fn pull(&self, image: &str) -> BoxStream<'static, Result<String, EngineError>> {
+    fn pull(&self, image: &str, _: Option<&str>) -> BoxStream<'static, Result<String, EngineError>> {
         let (this, image) = (self.clone(), image.to_owned());
         stream::once(async move {
             if let Some(error) = this.call(format!("pull {image}")).await? {

@@ -49,8 +49,9 @@ pub trait Engine: Send + Sync + 'static {
     /// The path of the host that a volume stands for (`GET /volumes/NAME`), where its driver binds one; `None`
     /// also where there is no such volume yet.
     fn volume_device(&self, name: &str) -> impl Future<Output = Result<Option<String>, EngineError>> + Send;
-    /// Pull an image (`POST /images/create`); each item is a line of progress worth a log line.
-    fn pull(&self, image: &str) -> BoxStream<'static, Result<String, EngineError>>;
+    /// Pull an image (`POST /images/create`), of `platform` where one is asked for; each item is a line of progress
+    /// worth a log line.
+    fn pull(&self, image: &str, platform: Option<&str>) -> BoxStream<'static, Result<String, EngineError>>;
     /// Create a container (`POST /containers/create`). [`EngineError::NotFound`] means the image is missing.
     fn create(&self, request: &CreateRequest) -> impl Future<Output = Result<Created, EngineError>> + Send;
     /// Unpack a tar archive into a folder of a container (`PUT /containers/ID/archive`). An error in the archive

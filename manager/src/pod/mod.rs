@@ -12,3 +12,4 @@ pub mod registry;
 pub(crate) mod sample;
 pub mod spec;
 pub mod task;
+pub mod tuning;

@@ -13,6 +13,7 @@ use super::health::{PodHealth, pod_health};
 use super::observed::{Failure, Health, Image, Member, Observed, Setback, Status};
 use super::order::dependents;
 use super::spec::{ComponentSpec, Condition, DEFAULT_STOP_GRACE, PodSpec};
+use super::tuning::PullPolicy;
 
 /// The status of a pod whose definition turns out to be wrong (`EX_USAGE` of sysexits.h).
 pub const STATUS_USAGE: u8 = 64;
@@ -313,7 +314,7 @@ impl Draft<'_> {
                 Some(Image::Missing) => {
                     self.add(Action::Pull(component.container.image.clone()), Reason::ImageMissing);
                 }
-                None if self.spec.pull_always => {
+                None if pulls_first(self.spec, component) => {
                     self.add(Action::Pull(component.container.image.clone()), Reason::PullAsked);
                 }
                 None => self.add(Action::Create(target), wanted),
@@ -527,6 +528,14 @@ fn passed_on(status: i64) -> u8 {
 /// The plan as one line for the log.
 pub fn line(steps: &[Step]) -> String {
     steps.iter().map(Step::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// The component's own word counts more than the pod's.
+fn pulls_first(spec: &PodSpec, component: &ComponentSpec) -> bool {
+    match component.container.tuning.pull {
+        Some(policy) => policy == PullPolicy::Always,
+        None => spec.pull_always,
+    }
 }
 
 #[cfg(test)]

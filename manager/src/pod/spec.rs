@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::identity::Identity;
 use super::placement::Namespaces;
+use super::tuning::Tuning;
 
 /// How long a component may take to stop when nothing says otherwise: Docker's own default.
 pub const DEFAULT_STOP_GRACE: Duration = Duration::from_secs(10);
@@ -150,6 +151,8 @@ pub struct ContainerSpec {
     pub tty: bool,
     /// Keep standard input open.
     pub stdin_open: bool,
+    /// The rarer wishes.
+    pub tuning: Tuning,
 }
 
 /// One mount.
@@ -206,6 +209,8 @@ pub enum HealthCheck {
         timeout: Option<Duration>,
         /// Time in which failures do not count.
         start_period: Option<Duration>,
+        /// Time between two runs within `start_period` (API 1.44; older engines ignore it).
+        start_interval: Option<Duration>,
         /// Failures in a row that make it unhealthy.
         retries: Option<u32>,
     },

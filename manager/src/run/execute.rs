@@ -14,6 +14,7 @@ use crate::pod::action::{Action, Target};
 use crate::pod::identity::Role;
 use crate::pod::observed::{Effect, Event, EventKind, Failure, Observation, Status};
 use crate::pod::spec::{ComponentSpec, Mount, PodSpec};
+use crate::pod::tuning::PullPolicy;
 
 /// What actions need to be carried out. Each is carried out in a task of its own.
 pub struct Executor<E> {
@@ -73,7 +74,16 @@ impl<E: Engine> Executor<E> {
 
     async fn pull(&self, image: &str) -> Result<Effect, EngineError> {
         info!("pulling image `{image}`");
-        let mut progress = self.engine.pull(image);
+        let users = || self.spec.members().filter(|member| member.container.image == image);
+        // Only what the engine does not have comes here for these: see the plan.
+        if users().all(|member| member.container.tuning.pull == Some(PullPolicy::Never)) {
+            return Err(EngineError::Refused(
+                "the engine does not have it, and `pull_policy` is `never`: load it on the node beforehand"
+                    .into(),
+            ));
+        }
+        let platform = users().find_map(|member| member.container.tuning.platform.as_deref());
+        let mut progress = self.engine.pull(image, platform);
         while let Some(line) = progress.next().await {
             // What the registry does not have is refused, not missing at the engine.
             let line = line.map_err(|error| match error {

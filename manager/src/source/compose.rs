@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::cursor::{At, Cursor, Pair, Place};
 use super::fault::{nearest, quote, suggest};
-use super::raw::Raw;
+use super::raw::{EnvFile, Raw};
+use super::resources;
 use super::secrets;
 use super::values::{
     Shortest, boolean, capability, duration, integer, nano_cpus, signal, size, text, tidy_path,
@@ -47,13 +48,18 @@ const TASK_NETWORK: &str =
     "components share the network of the task container: set it on the pod's own service";
 const SWARM_RESTARTS: &str =
     "the pod restarts as a whole: set `deploy.restart_policy` on the pod's own service";
+const WINDOWS: &str = "leave it out: it is for containers of Windows";
+const ASSIGNMENTS: &str = "a mapping such as `name: value`, or a list of `name=value`";
 const NAME_RESOLUTION: &str = "set it on the pod's own service: components resolve names as it does";
 
 /// Every key of a service in Compose, and what a component does with it.
 const KEYS: &[(&str, Key)] = &[
-    ("annotations", Later),
-    ("attach", Later),
-    ("blkio_config", Later),
+    (
+        "annotations",
+        Read(|raw, cursor| raw.container.tuning.annotations = resources::named(cursor, ASSIGNMENTS)),
+    ),
+    ("attach", Read(resources::attach)),
+    ("blkio_config", Read(resources::blkio)),
     ("build", Elsewhere("build the image beforehand and name it with `image`")),
     ("cap_add", Read(|raw, cursor| raw.container.cap_add = capabilities(cursor))),
     ("cap_drop", Read(|raw, cursor| raw.container.cap_drop = capabilities(cursor))),
@@ -65,21 +71,32 @@ const KEYS: &[(&str, Key)] = &[
         "container_name",
         Elsewhere("leave it out: a component's container is named after the task and the component"),
     ),
-    ("cpu_count", Later),
-    ("cpu_percent", Later),
-    ("cpu_period", Later),
-    ("cpu_quota", Later),
-    ("cpu_rt_period", Later),
-    ("cpu_rt_runtime", Later),
-    ("cpu_shares", Later),
+    ("cpu_count", Elsewhere(WINDOWS)),
+    ("cpu_percent", Elsewhere(WINDOWS)),
+    ("cpu_period", Read(|raw, cursor| raw.container.tuning.cpu_period = resources::micros(cursor, 0))),
+    ("cpu_quota", Read(|raw, cursor| raw.container.tuning.cpu_quota = resources::micros(cursor, -1))),
+    ("cpu_rt_period", Read(|raw, cursor| raw.container.tuning.cpu_rt_period = resources::micros(cursor, 0))),
+    (
+        "cpu_rt_runtime",
+        Read(|raw, cursor| raw.container.tuning.cpu_rt_runtime = resources::micros(cursor, 0)),
+    ),
+    (
+        "cpu_shares",
+        Read(|raw, cursor| {
+            raw.container.tuning.cpu_shares = resources::above_zero(cursor, "a whole number such as `512`")
+        }),
+    ),
     ("cpus", Read(|raw, cursor| raw.container.nano_cpus = nano_cpus(cursor))),
-    ("cpuset", Later),
-    ("credential_spec", Later),
+    ("cpuset", Read(|raw, cursor| raw.container.tuning.cpuset = resources::cpuset(cursor))),
+    ("credential_spec", Elsewhere(WINDOWS)),
     ("depends_on", Read(depends_on)),
-    ("deploy", Later),
+    ("deploy", Read(resources::deploy)),
     ("develop", Elsewhere("leave it out: it is for `docker compose watch`")),
-    ("device_cgroup_rules", Later),
-    ("devices", Later),
+    (
+        "device_cgroup_rules",
+        Read(|raw, cursor| raw.container.tuning.device_rules = resources::device_rules(cursor)),
+    ),
+    ("devices", Read(resources::devices)),
     ("dns", Elsewhere(NAME_RESOLUTION)),
     ("dns_opt", Elsewhere(NAME_RESOLUTION)),
     ("dns_search", Elsewhere(NAME_RESOLUTION)),
@@ -91,31 +108,54 @@ const KEYS: &[(&str, Key)] = &[
     ("extends", Later),
     ("external_links", Elsewhere(NAME_RESOLUTION)),
     ("extra_hosts", Elsewhere(NAME_RESOLUTION)),
-    ("gpus", Later),
-    ("group_add", Later),
+    ("gpus", Read(resources::gpus)),
+    (
+        "group_add",
+        Read(|raw, cursor| {
+            raw.container.tuning.groups = resources::texts(
+                cursor,
+                "a list of groups such as `[audio]`",
+                "a group such as `audio` or `1000`",
+            )
+        }),
+    ),
     ("healthcheck", Read(|raw, cursor| raw.container.healthcheck = healthcheck(cursor))),
     ("hostname", Elsewhere("components have the task container's: set it on the pod's own service")),
     ("image", Read(image)),
     ("init", Elsewhere("leave it out: pause reaps the processes of the pod")),
     ("ipc", Elsewhere("it is the pod's to say: use the manager's flag `--ipc`")),
-    ("isolation", Later),
-    ("label_file", Later),
+    ("isolation", Elsewhere(WINDOWS)),
+    ("label_file", Read(label_file)),
     ("labels", Read(labels)),
     ("links", Elsewhere("leave it out: components reach each other on `localhost`")),
-    ("logging", Later),
+    ("logging", Read(resources::logging)),
     ("mac_address", Elsewhere(TASK_NETWORK)),
     ("mem_limit", Read(|raw, cursor| raw.container.memory_bytes = memory(cursor))),
-    ("mem_reservation", Later),
-    ("mem_swappiness", Later),
-    ("memswap_limit", Later),
-    ("models", Later),
+    (
+        "mem_reservation",
+        Read(|raw, cursor| raw.container.tuning.memory_reservation = size(cursor).filter(|bytes| *bytes > 0)),
+    ),
+    (
+        "mem_swappiness",
+        Read(|raw, cursor| {
+            raw.container.tuning.swappiness = integer(cursor, 0, 100, "a whole number from `0` to `100`")
+        }),
+    ),
+    ("memswap_limit", Read(|raw, cursor| raw.container.tuning.memory_swap = resources::memory_swap(cursor))),
+    ("models", Elsewhere("say in `environment` where the model is")),
     ("network_mode", Elsewhere(TASK_NETWORK)),
     ("networks", Elsewhere(TASK_NETWORK)),
-    ("oom_kill_disable", Later),
-    ("oom_score_adj", Later),
+    ("oom_kill_disable", Read(|raw, cursor| raw.container.tuning.oom_kill_disable = boolean(cursor))),
+    (
+        "oom_score_adj",
+        Read(|raw, cursor| {
+            raw.container.tuning.oom_score_adj =
+                integer(cursor, -1000, 1000, "a whole number from `-1000` to `1000`")
+        }),
+    ),
     ("pid", Elsewhere("it is the pod's to say: use the manager's flag `--pids`")),
     ("pids_limit", Read(|raw, cursor| raw.container.pids_limit = pids(cursor))),
-    ("platform", Later),
+    ("platform", Read(|raw, cursor| raw.container.tuning.platform = resources::platform(cursor))),
     ("ports", Elsewhere("publish ports on the pod's own service: components share its network")),
     ("post_start", Later),
     ("pre_stop", Later),
@@ -125,13 +165,18 @@ const KEYS: &[(&str, Key)] = &[
     ),
     ("profiles", Elsewhere("leave the component out instead")),
     ("provider", Elsewhere("use the `image` of a container")),
-    ("pull_policy", Later),
+    ("pull_policy", Read(|raw, cursor| raw.container.tuning.pull = resources::pull_policy(cursor))),
     ("read_only", Read(|raw, cursor| raw.container.read_only = boolean(cursor).unwrap_or_default())),
     ("restart", Elsewhere(SWARM_RESTARTS)),
-    ("runtime", Later),
+    (
+        "runtime",
+        Read(|raw, cursor| {
+            raw.container.tuning.runtime = text(cursor, "a runtime that the engine knows such as `runc`")
+        }),
+    ),
     ("scale", Elsewhere("set `deploy.replicas` on the pod's own service")),
     ("secrets", Read(secrets::secrets)),
-    ("security_opt", Later),
+    ("security_opt", Read(resources::security_opt)),
     (
         "services",
         Elsewhere("a label holds one component: write one label `pod.component.<name>` for each service"),
@@ -140,11 +185,16 @@ const KEYS: &[(&str, Key)] = &[
     ("stdin_open", Read(|raw, cursor| raw.container.stdin_open = boolean(cursor).unwrap_or_default())),
     ("stop_grace_period", Read(|raw, cursor| raw.stop_grace = duration(cursor, Shortest::Zero))),
     ("stop_signal", Read(|raw, cursor| raw.container.stop_signal = signal(cursor))),
-    ("storage_opt", Later),
-    ("sysctls", Later),
+    (
+        "storage_opt",
+        Read(|raw, cursor| {
+            raw.container.tuning.storage_opt = resources::named(cursor, "a mapping such as `size: 1G`")
+        }),
+    ),
+    ("sysctls", Read(|raw, cursor| raw.container.tuning.sysctls = resources::named(cursor, ASSIGNMENTS))),
     ("tmpfs", Read(tmpfs)),
     ("tty", Read(|raw, cursor| raw.container.tty = boolean(cursor).unwrap_or_default())),
-    ("ulimits", Later),
+    ("ulimits", Read(resources::ulimits)),
     (
         "use_api_socket",
         Never("leave it out: no component may reach the engine, whose socket would give it the whole node"),
@@ -153,7 +203,7 @@ const KEYS: &[(&str, Key)] = &[
         "user",
         Read(|raw, cursor| raw.container.user = text(cursor, "a user such as `1000`, `app` or `1000:1000`")),
     ),
-    ("userns_mode", Later),
+    ("userns_mode", Read(|raw, cursor| raw.container.tuning.userns_mode = resources::userns_mode(cursor))),
     ("uts", Elsewhere("components have the task container's: set it on the pod's own service")),
     ("volume_driver", Elsewhere("declare the volume with its driver in the stack's own `volumes`")),
     ("volumes", Read(volume_list)),
@@ -195,6 +245,7 @@ pub(super) fn component(raw: &mut Raw, cursor: &Cursor<'_>) {
             Err(_) => unknown(cursor, pair),
         }
     }
+    resources::deployed(raw, cursor);
 }
 
 /// The keys that a component can have.
@@ -252,7 +303,7 @@ fn words(cursor: &Cursor<'_>) -> Option<Vec<String>> {
 }
 
 /// `NAME=value` lists and mappings, as of `environment` and `labels`; the last of a name counts.
-fn assignments(cursor: &Cursor<'_>, valid: &str) -> Vec<(String, Option<String>, Option<Place>)> {
+pub(super) fn assignments(cursor: &Cursor<'_>, valid: &str) -> Vec<(String, Option<String>, Option<Place>)> {
     let mut found = Vec::new();
     if let Some(pairs) = cursor.pairs() {
         for pair in pairs {
@@ -293,15 +344,20 @@ fn environment(raw: &mut Raw, cursor: &Cursor<'_>) {
     raw.environment = found.into_iter().map(|(name, value, _)| (name, value)).collect();
 }
 
+/// Why a component must not have this label.
+pub(super) fn taken_label(name: &str) -> Option<&'static str> {
+    TAKEN_LABELS.iter().find(|(prefix, _)| name.starts_with(prefix)).map(|(_, remedy)| *remedy)
+}
+
 fn labels(raw: &mut Raw, cursor: &Cursor<'_>) {
     let mut labels = BTreeMap::new();
     for (name, value, place) in
         assignments(cursor, "a mapping such as `name: value`, or a list of `name=value`")
     {
-        match TAKEN_LABELS.iter().find(|(prefix, _)| name.starts_with(prefix)) {
-            Some((_, remedy)) => {
+        match taken_label(&name) {
+            Some(remedy) => {
                 if let Some(place) = place {
-                    cursor.faults.fault(&place, format!("found the label {}", quote(&name)), *remedy);
+                    cursor.faults.fault(&place, format!("found the label {}", quote(&name)), remedy);
                 }
             }
             None => {
@@ -319,14 +375,41 @@ fn one_or_more<'a>(cursor: &Cursor<'a>) -> Vec<Cursor<'a>> {
 
 fn env_file(raw: &mut Raw, cursor: &Cursor<'_>) {
     for item in one_or_more(cursor) {
-        if item.pairs().is_some() {
-            item.fault(
-                "`path` and `required` are not supported by this version",
-                "valid is the path of a file",
-            );
+        if let Some(pairs) = item.pairs() {
+            env_file_long(raw, &item, &pairs);
         } else if let Some(path) = text(&item, "the path of a file in the task container, or a list of them")
         {
-            raw.env_files.push(item.at(path));
+            raw.env_files.push(item.at(EnvFile { path, required: true }));
+        }
+    }
+}
+
+fn env_file_long(raw: &mut Raw, item: &Cursor<'_>, pairs: &[Pair<'_>]) {
+    let mut required = true;
+    let known = &["path", "required", "format"];
+    for pair in item.known_pairs(known, "the path of a file").unwrap_or_default() {
+        match pair.key {
+            "required" => required = boolean(&pair.value).unwrap_or(true),
+            "format" => {
+                pair.value.fault("found a `format`", "leave it out: env files have the form of Compose")
+            }
+            _ => {}
+        }
+    }
+    match pairs.iter().find(|pair| pair.key == "path" && !pair.value.is_null()) {
+        Some(pair) => {
+            if let Some(path) = text(&pair.value, "the path of a file in the task container") {
+                raw.env_files.push(pair.value.at(EnvFile { path, required }));
+            }
+        }
+        None => item.fault("`path` is missing", "valid is the path of a file in the task container"),
+    }
+}
+
+fn label_file(raw: &mut Raw, cursor: &Cursor<'_>) {
+    for item in one_or_more(cursor) {
+        if let Some(path) = text(&item, "the path of a file in the task container, or a list of them") {
+            raw.label_files.push(item.at(path));
         }
     }
 }
@@ -357,6 +440,7 @@ fn tmpfs(raw: &mut Raw, cursor: &Cursor<'_>) {
 fn healthcheck(cursor: &Cursor<'_>) -> Option<HealthCheck> {
     const KEYS: &[&str] =
         &["test", "interval", "timeout", "start_period", "retries", "disable", "start_interval"];
+    let mut start_interval = None;
     let (mut disabled, mut said_test) = (false, None);
     let (mut test, mut interval, mut timeout, mut start_period, mut retries) =
         (Vec::new(), None, None, None, None);
@@ -391,13 +475,13 @@ fn healthcheck(cursor: &Cursor<'_>) -> Option<HealthCheck> {
                     }
                 }
             }
-            _ => cursor.faults.fault(&pair.key_place, NOT_YET, "leave it out"),
+            _ => start_interval = duration(value, Shortest::Millisecond),
         }
     }
     if disabled {
         return Some(HealthCheck::Disabled);
     }
-    Some(HealthCheck::Check { test, interval, timeout, start_period, retries })
+    Some(HealthCheck::Check { test, interval, timeout, start_period, start_interval, retries })
 }
 
 enum HealthTest {
@@ -518,7 +602,7 @@ fn capabilities(cursor: &Cursor<'_>) -> Vec<String> {
     names
 }
 
-fn memory(cursor: &Cursor<'_>) -> Option<i64> {
+pub(super) fn memory(cursor: &Cursor<'_>) -> Option<i64> {
     match size(cursor)? {
         // Docker's word for no limit of its own.
         0 => None,
@@ -530,7 +614,7 @@ fn memory(cursor: &Cursor<'_>) -> Option<i64> {
     }
 }
 
-fn pids(cursor: &Cursor<'_>) -> Option<i64> {
+pub(super) fn pids(cursor: &Cursor<'_>) -> Option<i64> {
     // Zero and -1 are both Docker's words for no limit.
     integer(cursor, -1, i64::MAX, "a whole number such as `100`, or `-1` for no limit")
         .map(|number| if number == 0 { -1 } else { number })

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::compose::taken_label;
 use super::cursor::{At, Faults, Place};
 use super::doors::Doors;
 use super::env_file;
 use super::fault::{Origin, quote, quote_all, suggest};
 use super::labels::Surroundings;
-use super::load::FileKind;
-use super::raw::Raw;
+use super::load::{FileFault, FileKind};
+use super::raw::{EnvFile, Raw};
 use super::secrets;
 use super::values::{parse_duration, tidy_path, within};
 use crate::pod::order;
@@ -107,7 +108,19 @@ fn component(
     raw: Raw,
 ) -> ComponentSpec {
     let mut container = raw.container;
+    let mut from_files = BTreeMap::new();
     container.environment = variables(around, faults, &raw.env_files, raw.environment);
+    for (name, value, place) in
+        raw.label_files.iter().flat_map(|file| file_entries(around, faults, file, true))
+    {
+        match taken_label(&name) {
+            Some(remedy) => faults.fault(&place, format!("found the label {}", quote(&name)), remedy),
+            // A later file counts more; what `labels` says, most.
+            None => _ = from_files.insert(name, value.unwrap_or_default()),
+        }
+    }
+    from_files.append(&mut container.labels);
+    container.labels = from_files;
     let mut targets = BTreeSet::new();
     let mut claim = |target: &str, place: &Place| {
         let free = targets.insert(target.to_owned());
@@ -235,29 +248,14 @@ fn placed(
 fn variables(
     around: &Surroundings<'_>,
     faults: &Faults,
-    files: &[At<String>],
+    files: &[At<EnvFile>],
     own: Vec<(String, Option<String>)>,
 ) -> Vec<(String, Option<String>)> {
     let mut all = Vec::new();
-    for At { value: path, place } in files {
-        let content = match around.files.read(path) {
-            Ok(content) => content,
-            Err(fault) => {
-                let remedy = "valid is the path of a file in the task container";
-                faults.fault(place, format!("{} {fault}", quote(path)), remedy);
-                continue;
-            }
-        };
-        let Ok(text) = String::from_utf8(content) else {
-            faults.fault(place, format!("{} is not text", quote(path)), "valid is a file in UTF-8");
-            continue;
-        };
-        let (variables, bad) = env_file::parse(&text);
-        let document = faults.document(Origin::File(path.clone()), "");
-        for bad in bad {
-            faults.fault(&document.line(bad.line, bad.column), bad.problem, bad.remedy);
-        }
-        all.extend(variables);
+    for At { value: file, place } in files {
+        let path = At { value: file.path.clone(), place: place.clone() };
+        let entries = file_entries(around, faults, &path, file.required);
+        all.extend(entries.into_iter().map(|(name, value, _)| (name, value)));
     }
     all.extend(own);
     let mut index: BTreeMap<String, usize> = BTreeMap::new();
@@ -272,6 +270,34 @@ fn variables(
         }
     }
     once
+}
+
+/// What an env file or label file says, with the place of the file.
+fn file_entries(
+    around: &Surroundings<'_>,
+    faults: &Faults,
+    At { value: path, place }: &At<String>,
+    required: bool,
+) -> Vec<(String, Option<String>, Place)> {
+    let content = match around.files.read(path) {
+        Ok(content) => content,
+        Err(FileFault::Missing) if !required => return Vec::new(),
+        Err(fault) => {
+            let remedy = "valid is the path of a file in the task container";
+            faults.fault(place, format!("{} {fault}", quote(path)), remedy);
+            return Vec::new();
+        }
+    };
+    let Ok(text) = String::from_utf8(content) else {
+        faults.fault(place, format!("{} is not text", quote(path)), "valid is a file in UTF-8");
+        return Vec::new();
+    };
+    let (variables, bad) = env_file::parse(&text);
+    let document = faults.document(Origin::File(path.clone()), "");
+    for bad in bad {
+        faults.fault(&document.line(bad.line, bad.column), bad.problem, bad.remedy);
+    }
+    variables.into_iter().map(|(name, value)| (name, value, place.clone())).collect()
 }
 
 /// The engine's name of a volume that a component calls `name`; the candidates where there are several.

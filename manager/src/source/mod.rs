@@ -22,6 +22,7 @@ mod cursor;
 mod doors;
 mod env_file;
 mod raw;
+mod resources;
 mod secrets;
 mod values;
 mod volumes;

@@ -3,8 +3,17 @@
 use std::time::Duration;
 
 use super::cursor::{At, Place};
+use super::resources::Deployed;
 use super::secrets::RawFile;
 use crate::pod::spec::{ContainerSpec, CopySpec, Dependency, Mount};
+
+/// A file of variables.
+#[derive(Debug, Clone)]
+pub(super) struct EnvFile {
+    pub(super) path: String,
+    /// It may be missing where this is off.
+    pub(super) required: bool,
+}
 
 /// One component as it was written.
 #[derive(Debug, Clone)]
@@ -14,7 +23,11 @@ pub(super) struct Raw {
     pub(super) place: Place,
     /// What needs no second look. Environment, mounts and tmpfs are empty here.
     pub(super) container: ContainerSpec,
-    pub(super) env_files: Vec<At<String>>,
+    pub(super) env_files: Vec<At<EnvFile>>,
+    /// `label_file`, in order.
+    pub(super) label_files: Vec<At<String>>,
+    /// `deploy.resources`.
+    pub(super) deployed: Deployed,
     /// `environment`, in order.
     pub(super) environment: Vec<(String, Option<String>)>,
     /// Named volumes still under the name that was written.
@@ -35,6 +48,8 @@ impl Raw {
             place,
             container: ContainerSpec::default(),
             env_files: Vec::new(),
+            label_files: Vec::new(),
+            deployed: Deployed::default(),
             environment: Vec::new(),
             volumes: Vec::new(),
             tmpfs: Vec::new(),
