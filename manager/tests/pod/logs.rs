@@ -208,7 +208,7 @@ fn a_reader_who_does_not_read_does_not_hold_up_the_stop() {
     docker(&["kill", "-s", "TERM", pod.id()]);
     // Not asked of the engine, which answers nothing on this container until somebody reads, or the reader is gone.
     let there = format!("[ -d /proc/{manager} ] && echo there || echo gone");
-    wait("the manager is gone", GRACE, || (on_host(&there) == "gone").then_some(()));
+    wait("the manager is gone", LONG, || (on_host(&there) == "gone").then_some(()));
     drop(pipe);
     let _ = unread.kill();
     let _ = unread.wait();
