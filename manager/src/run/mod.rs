@@ -40,6 +40,9 @@ const AFTER_STOP: Duration = Duration::from_millis(2500);
 /// So long at least: what is in a pipe already comes out.
 const LEAST_OUTPUT: Duration = Duration::from_millis(100);
 
+/// Why a pull or a copy failed that the pod's end made needless.
+const BROKEN_OFF: &str = "broken off";
+
 /// What the loop needs beside the engine.
 pub struct Surroundings {
     /// The line to `pause`.
@@ -159,7 +162,7 @@ impl<E: Engine> Runner<E> {
                 // A stop does not wait for a registry, nor for a large copy.
                 for (key, handle) in std::mem::take(&mut self.breakable) {
                     handle.abort();
-                    self.apply(Observation::Ended(key, Err(Failure::Unsettled("broken off".into()))));
+                    self.apply(Observation::Ended(key, Err(Failure::Unsettled(BROKEN_OFF.into()))));
                 }
                 concluded = true;
                 continue;
@@ -256,7 +259,10 @@ impl<E: Engine> Runner<E> {
             Observation::Ended(key, Err(failure)) => {
                 let (Failure::Refused(words) | Failure::Unsettled(words) | Failure::Unreachable(words)) =
                     failure;
-                warn!("cannot {key}: {words}");
+                match words.as_str() {
+                    BROKEN_OFF => info!("{BROKEN_OFF}: {key}"),
+                    words => warn!("cannot {key}: {words}"),
+                }
             }
             Observation::Silent(words) if self.observed.listed => {
                 warn!("watching the engine broke off, trying again: {words}");

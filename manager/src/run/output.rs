@@ -21,8 +21,9 @@ use tracing_subscriber::fmt::MakeWriter;
 /// Blocks of output that may wait for a stream's reader. A block is what one read of the engine brought,
 /// tens of KiB, or one line of at most 2 MiB.
 const WAITING: usize = 8;
-/// How long a block waits for room once the pod ends: a reader that takes nothing for so long takes nothing.
-const ROOM: Duration = Duration::from_millis(500);
+/// How long a block waits for room once the pod ends. A reader that reads steadily may be behind for a second:
+/// what lies between, the engine and `docker run`, passes output on in bursts.
+const ROOM: Duration = Duration::from_secs(2);
 
 /// One of the two streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,7 +114,7 @@ impl Output {
             }
             () = no_room => {
                 if !stuck.swap(true, Ordering::Relaxed) {
-                    warn!("{stream} is not read: output of components is dropped, so that the pod can end");
+                    warn!("{stream} is not read fast enough: output of components is dropped, so that the pod can end");
                 }
                 Ok(())
             }

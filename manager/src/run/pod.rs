@@ -177,7 +177,7 @@ async fn begin(args: &RunArgs, output: &Output) -> Result<(Runner<DockerEngine>,
     harden::raise_descriptor_limit()
         .map_err(|error| usage(format!("cannot raise RLIMIT_NOFILE: {error}")))?;
     let mut ending = handed.ending.then_some(0);
-    let prepared = prepare(args, &task, &info, &engine, socket.as_deref()).await;
+    let prepared = prepare(args, &task, &info, &engine, &address, socket.as_deref()).await;
     let (prepared, credentials) = with_credentials(prepared);
     let (spec, copies) = match prepared {
         Ok(prepared) => prepared,
@@ -247,9 +247,10 @@ async fn prepare(
     task: &TaskContainer,
     info: &EngineInfo,
     engine: &DockerEngine,
+    address: &EngineAddress,
     socket: Option<&Path>,
 ) -> Result<(PodSpec, CopySources), Refusal> {
-    let spec = specify(args, task, info, engine, socket).await?;
+    let spec = specify(args, task, info, engine, address, socket).await?;
     let copies = CopySources::open(&spec).map_err(|errors| {
         let words: Vec<String> = errors.iter().map(ToString::to_string).collect();
         Refusal { status: STATUS_USAGE, words: words.join("\n") }
@@ -263,6 +264,7 @@ async fn specify(
     task: &TaskContainer,
     info: &EngineInfo,
     engine: &DockerEngine,
+    address: &EngineAddress,
     socket: Option<&Path>,
 ) -> Result<PodSpec, Refusal> {
     let mut faults: Vec<String> = Vec::new();
@@ -309,7 +311,7 @@ async fn specify(
     };
     namespaces.cgroup_parent = discover::cgroup_parent(info, &discover::own_cgroups(), task);
     let spec = pod_of(args, task, definition, namespaces);
-    faults.extend(volumes_to_engine(&spec, task, engine, host_socket.as_deref()).await?);
+    faults.extend(volumes_to_engine(&spec, task, engine, address, host_socket.as_deref()).await?);
     faults.extend(waits_in_vain(&spec, engine).await);
     if faults.is_empty() {
         return Ok(spec);
@@ -338,16 +340,14 @@ async fn volumes_to_engine(
     spec: &PodSpec,
     task: &TaskContainer,
     engine: &DockerEngine,
+    address: &EngineAddress,
     host_socket: Option<&str>,
 ) -> Result<Vec<String>, Refusal> {
     let mut faults = Vec::new();
     for member in spec.members() {
         for mount in &member.container.mounts {
             let MountSource::Volume { name: Some(name), .. } = &mount.source else { continue };
-            let device = engine.volume_device(name).await.map_err(|error| Refusal {
-                status: STATUS_UNAVAILABLE,
-                words: format!("cannot find out what the volume `{name}` stands for: {error}"),
-            })?;
+            let device = patiently(address, || engine.volume_device(name)).await?;
             // One that is not there yet will be made, and holds nothing.
             let Some(device) = device else { continue };
             if let Some(why) = source::lower::leads_to_engine(task, host_socket, &device) {
