@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 /// Number, what is right now, and where each test is, as `file: name`.
-const BUGS: [(u32, &str, &[&str]); 14] = [
+const BUGS: [(u32, &str, &[&str]); 16] = [
     (
         3,
         "a pod exits with the status of the component that ends",
@@ -19,6 +19,16 @@ const BUGS: [(u32, &str, &[&str]); 14] = [
         4,
         "an init component's 255 stays 255",
         &["tests/pod/ending.rs: an_init_component_that_fails_ends_the_pod_with_its_status"],
+    ),
+    (
+        5,
+        "a health check that is off holds no pod up",
+        &["tests/pod/keys.rs: podlike_bug_5_a_health_check_that_is_off_holds_no_pod_up"],
+    ),
+    (
+        6,
+        "rates of block devices are not swapped",
+        &["tests/pod/keys.rs: podlike_bug_6_rates_of_block_devices_are_not_swapped"],
     ),
     (
         7,

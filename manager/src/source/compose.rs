@@ -628,4 +628,12 @@ mod tests {
     fn the_table_of_keys_is_sorted_since_it_is_searched() {
         assert!(KEYS.is_sorted_by(|(left, _), (right, _)| left < right));
     }
+
+    #[test]
+    fn every_key_of_the_schemas_is_known() {
+        let schema: Vec<&str> = include_str!("../../tests/schema_keys.txt").lines().collect();
+        // `services` is no key of a service, but a whole file in the place of one.
+        let keys: Vec<&str> = KEYS.iter().map(|(name, _)| *name).filter(|name| *name != "services").collect();
+        assert_eq!(keys, schema);
+    }
 }

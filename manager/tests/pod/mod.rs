@@ -9,6 +9,7 @@ mod engine;
 mod examples;
 mod health;
 mod images;
+mod keys;
 mod logs;
 mod placement;
 mod podlike;
