@@ -176,6 +176,7 @@ fn sent(keys: &str) -> Value {
         cgroup_parent: None,
         security_opt: Vec::new(),
         stop_grace: None,
+        vault_bytes: None,
         log: None,
     };
     to_value(create_body(&request)).expect("a body is JSON")

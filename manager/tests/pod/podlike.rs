@@ -163,7 +163,9 @@ fn a_stack_of_podlikes_runs_with_another_image_name() {
         .replace("nginx:1.13.10", &test_image())
         .replace("- /var/run/docker.sock:", &format!("- {socket}:"));
     fs::write(&file, stack).expect("written");
-    let proxy = "printf 'HTTP/1.0 200 OK\\r\\n\\r\\n'; exec wget -q -O - http://127.0.0.1:12000/\n";
+    // The request is read to its empty line first: a connection that is closed on unread bytes is reset.
+    let proxy = "while read -r line && [ ${#line} -gt 1 ]; do :; done\n\
+                 printf 'HTTP/1.0 200 OK\\r\\n\\r\\n'; exec wget -q -O - http://127.0.0.1:12000/\n";
     fs::write(folder.path().join("nginx.conf"), proxy).expect("written");
 
     let ask = |words: &[&str]| docker(&[&["-H", &host], words].concat()).text();
