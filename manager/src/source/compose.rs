@@ -166,6 +166,10 @@ const KEYS: &[(&str, Key)] = &[
     ("profiles", Elsewhere("leave the component out instead")),
     ("provider", Elsewhere("use the `image` of a container")),
     ("pull_policy", Read(|raw, cursor| raw.container.tuning.pull = resources::pull_policy(cursor))),
+    (
+        "pull_refresh_after",
+        Elsewhere("images do not grow old here: set `pull_policy: always`, or leave it out"),
+    ),
     ("read_only", Read(|raw, cursor| raw.container.read_only = boolean(cursor).unwrap_or_default())),
     ("restart", Elsewhere(SWARM_RESTARTS)),
     (

@@ -107,6 +107,7 @@ const KEYS: &[(&str, Becomes)] = &[
     ("profiles", Proven), // services of a Compose file
     ("provider", Refused("provider: {}", "use the `image` of a container")),
     ("pull_policy", Proven), // an_image_that_may_never_be_pulled_fails_the_pod_in_words
+    ("pull_refresh_after", Refused("pull_refresh_after: 1d", "images do not grow old here: set `pull_policy: always`, or leave it out")),
     ("read_only", Inspected("a", "read_only: true", "/HostConfig/ReadonlyRootfs", "true")),
     ("restart", Refused("restart: always", "the pod restarts as a whole: set `deploy.restart_policy` on the pod's own service")),
     ("runtime", Sent("runtime: runsc", "/HostConfig/Runtime", "\"runsc\"")),
