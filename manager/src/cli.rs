@@ -61,9 +61,9 @@ pub struct RunArgs {
     /// Where the shared PID and IPC namespaces live.
     #[arg(long = "pause", env = "TANDEM_PAUSE", value_name = "WHICH", default_value = "auto")]
     pub placement: Placement,
-    /// Time for the whole stop, e.g. `7s`; then what still runs is killed. Keep it 3s below the grace period
-    /// of the stack (Swarm's default is 10s): the engine may take 2s to be done with what is killed.
-    #[arg(long, env = "TANDEM_STOP_TIMEOUT", value_name = "DURATION", default_value = "7s",
+    /// Time for the whole stop, e.g. `6s`; then what still runs is killed. Keep it 4s below the grace period
+    /// of the stack (Swarm's default is 10s): the engine may take 3s to be done with what is killed.
+    #[arg(long, env = "TANDEM_STOP_TIMEOUT", value_name = "DURATION", default_value = "6s",
           value_parser = duration)]
     pub stop_timeout: Duration,
     /// How the manager writes its own log lines.
@@ -165,7 +165,7 @@ mod tests {
             (args.pids, args.ipc, args.volumes, args.logs, args.pull),
             (true, true, false, false, false)
         );
-        assert_eq!((args.placement, args.stop_timeout), (Placement::Auto, Duration::from_secs(7)));
+        assert_eq!((args.placement, args.stop_timeout), (Placement::Auto, Duration::from_secs(6)));
     }
 
     #[test]

@@ -592,6 +592,7 @@ fn shared_mounts_are_all_of_the_task_container_s_but_the_socket() {
         host_socket: Some(SOCKET),
         share_volumes: true,
         allow_engine_socket: false,
+        environment: &|_| None,
     };
     let (definition, _) = read(&around).unwrap_or_else(|it| panic!("{it}"));
     let mounts = &definition.components[0].container.mounts;
@@ -629,6 +630,7 @@ fn an_operator_may_allow_the_socket() {
         host_socket: Some(SOCKET),
         share_volumes: true,
         allow_engine_socket: true,
+        environment: &|_| None,
     };
     let (definition, _) = read(&around).unwrap_or_else(|it| panic!("{it}"));
     assert_eq!(definition.components[0].container.mounts[0].source, bind("/var/run/docker.sock", true, None));

@@ -18,7 +18,7 @@ use super::execute::SandboxOrder;
 use super::follow::Followers;
 use super::output::Output;
 use super::serve_health::Pause;
-use super::{Runner, Surroundings, discover, harden};
+use super::{LEAST_OUTPUT, Runner, Surroundings, discover, harden};
 use crate::cli::{Placement, RunArgs};
 use crate::engine::docker::DockerEngine;
 use crate::engine::{Engine, EngineAddress, EngineError, EngineInfo};
@@ -110,7 +110,9 @@ pub async fn run(args: RunArgs, output: Output) -> u8 {
             outcome.status
         }
     };
-    output.finish(speak_until.saturating_duration_since(Instant::now())).await;
+    // Whoever was waited for before: the last words are due.
+    let left = speak_until.saturating_duration_since(Instant::now());
+    output.finish(left.max(LEAST_OUTPUT)).await;
     status
 }
 
@@ -272,6 +274,7 @@ async fn specify(
     let around = source::labels::Surroundings {
         task,
         files: &Disk,
+        environment: &|name| std::env::var(name).ok(),
         host_socket: host_socket.as_deref(),
         share_volumes: args.volumes,
         allow_engine_socket: false,

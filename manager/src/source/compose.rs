@@ -221,6 +221,15 @@ const SHARED_VOLUMES: &str =
 
 /// Reads the keys of one component.
 pub(super) fn component(raw: &mut Raw, cursor: &Cursor<'_>) {
+    read_keys(raw, cursor, None);
+}
+
+/// Reads the keys of one service of a Compose file; those that a component cannot have go to `ignored`.
+pub(super) fn service<'a>(raw: &mut Raw, cursor: &Cursor<'a>, ignored: &mut Vec<&'a str>) {
+    read_keys(raw, cursor, Some(ignored));
+}
+
+fn read_keys<'a>(raw: &mut Raw, cursor: &Cursor<'a>, mut ignored: Option<&mut Vec<&'a str>>) {
     let Some(pairs) = cursor.pairs() else {
         // The whole of it may hold secrets.
         cursor.expected_quietly("a mapping of Compose keys such as `image: nginx`");
@@ -235,9 +244,12 @@ pub(super) fn component(raw: &mut Raw, cursor: &Cursor<'_>) {
             Ok(_) if pair.value.is_null() => {}
             Ok(index) => match &KEYS[index].1 {
                 Read(read) => read(raw, &pair.value),
-                Elsewhere(instead) => {
-                    cursor.faults.fault(&pair.key_place, "a component cannot have this key", *instead);
-                }
+                Elsewhere(instead) => match &mut ignored {
+                    Some(ignored) => ignored.push(pair.key),
+                    None => {
+                        cursor.faults.fault(&pair.key_place, "a component cannot have this key", *instead);
+                    }
+                },
                 Later => cursor.faults.fault(&pair.key_place, NOT_YET, "leave it out"),
                 Never(instead) => {
                     if boolean(&pair.value) == Some(true) {

@@ -148,6 +148,14 @@ impl<'a> Cursor<'a> {
         Cursor { faults, node, document: document.document, path: String::new() }
     }
 
+    /// Another node in the place of this one.
+    pub(super) fn with_node<'b>(&self, node: &'b Node) -> Cursor<'b>
+    where
+        'a: 'b,
+    {
+        Cursor { faults: self.faults, node, document: self.document, path: self.path.clone() }
+    }
+
     /// Where it stands.
     pub(super) fn place(&self) -> Place {
         self.place_of(self.node.id, self.path.clone())

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::compose;
+use super::compose_file;
 use super::cursor::{At, Cursor, Faults, Place};
 use super::fault::{Origin, Report, Warning, nearest, quote, suggest};
 use super::load::Files;
@@ -35,6 +36,8 @@ pub struct Surroundings<'a> {
     pub task: &'a TaskContainer,
     /// Its files.
     pub files: &'a dyn Files,
+    /// The environment of the manager, for the variables of a Compose file.
+    pub environment: &'a dyn Fn(&str) -> Option<String>,
     /// The engine's socket, a path on the host, where the manager reaches the engine by one.
     pub host_socket: Option<&'a str>,
     /// `--volumes`: components get the task container's mounts too.
@@ -63,14 +66,21 @@ pub fn definition(
     files: &dyn Files,
     host_socket: Option<&str>,
 ) -> Result<(Definition, Vec<Warning>), Report> {
-    read(&Surroundings { task, files, host_socket, share_volumes: false, allow_engine_socket: false })
+    read(&Surroundings {
+        task,
+        files,
+        environment: &|_| None,
+        host_socket,
+        share_volumes: false,
+        allow_engine_socket: false,
+    })
 }
 
 /// The definition in the labels of a task container, or everything that is wrong with it.
 pub fn read(around: &Surroundings<'_>) -> Result<(Definition, Vec<Warning>), Report> {
     let faults = Faults::default();
     let whole = faults.document(Origin::Labels, "");
-    let mut components: BTreeMap<&str, Raw> = BTreeMap::new();
+    let mut components: BTreeMap<String, Raw> = BTreeMap::new();
     let (mut init, mut copies, mut file) = (Vec::new(), Vec::new(), None);
     for (key, value) in around.task.labels.iter().filter(|(key, _)| key.starts_with("pod.")) {
         let document = faults.document(Origin::Label(key.clone()), value);
@@ -82,11 +92,11 @@ pub fn read(around: &Surroundings<'_>) -> Result<(Definition, Vec<Warning>), Rep
             ),
             Some(Label::Component(name)) => {
                 check_name(around.task, &faults, &document, name);
-                components.insert(name, read_component(&faults, name.to_owned(), &document));
+                components.insert(name.to_owned(), read_component(&faults, name.to_owned(), &document));
             }
             Some(Label::Init) => init = read_init(&faults, &document),
             Some(Label::Copy(name)) => copies.push((name, document)),
-            Some(Label::ComposeFile) => file = Some(document),
+            Some(Label::ComposeFile) => file = Some((document, value)),
             Some(Label::Manager) if value == "sibling" => {}
             Some(Label::Manager) => {
                 faults.fault(&document, format!("found {}", quote(value)), "valid is `sibling`")
@@ -95,13 +105,13 @@ pub fn read(around: &Surroundings<'_>) -> Result<(Definition, Vec<Warning>), Rep
         }
     }
     match &file {
-        Some(document) => {
-            faults.fault(
-                document,
-                "a Compose file is not supported by this version",
-                "write one label `pod.component.<name>` for each service",
-            );
-            if !components.is_empty() {
+        Some((document, path)) => {
+            if components.is_empty() {
+                for raw in compose_file::components(around, &faults, document, path) {
+                    check_name(around.task, &faults, &raw.place, &raw.name);
+                    components.insert(raw.name.clone(), raw);
+                }
+            } else {
                 faults.fault(
                     document,
                     "found a Compose file beside labels `pod.component.*`",
@@ -126,14 +136,17 @@ pub fn read(around: &Surroundings<'_>) -> Result<(Definition, Vec<Warning>), Rep
             );
         }
     }
+    // Where the file could not be read, nobody knows which components it has.
+    let unknown = file.is_some() && components.is_empty();
     for (name, document) in copies {
         let found = read_copies(&faults, &document);
         let raw = components.get_mut(name).or_else(|| init.iter_mut().find(|raw| raw.name == name));
         match raw {
             Some(raw) => raw.copies = found,
+            None if unknown => {}
             None => {
                 let names: Vec<&str> =
-                    components.keys().copied().chain(init.iter().map(|raw| &*raw.name)).collect();
+                    components.keys().map(String::as_str).chain(init.iter().map(|raw| &*raw.name)).collect();
                 let remedy = match names.is_empty() {
                     true => "valid is the name of a component".into(),
                     false => suggest(name, names.iter().copied()),

@@ -18,9 +18,11 @@ pub mod load;
 pub mod lower;
 
 mod compose;
+mod compose_file;
 mod cursor;
 mod doors;
 mod env_file;
+mod interpolate;
 mod raw;
 mod resources;
 mod secrets;

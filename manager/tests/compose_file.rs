@@ -1,0 +1,174 @@
+//! `pod.compose.file`: what a Compose file means to a pod, and the exact words about what it cannot mean.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+
+use manager::pod::spec::{ComponentSpec, MountSource};
+use manager::pod::task::TaskContainer;
+use manager::source::labels::{Surroundings, read};
+use manager::source::load::{FileFault, FileKind, Files};
+
+/// `/app/compose.yml`, and `.env` and `more.env` beside it.
+struct World<'a>(&'a str);
+
+impl Files for World<'_> {
+    fn kind(&self, path: &str) -> Result<FileKind, FileFault> {
+        self.read(path).map(|_| FileKind::File)
+    }
+
+    fn read(&self, path: &str) -> Result<Vec<u8>, FileFault> {
+        match path {
+            "/app/compose.yml" => Ok(self.0.as_bytes().to_vec()),
+            "/app/.env" => Ok(b"TAG=from-file\nBOTH=file\n".to_vec()),
+            "/app/more.env" => Ok(b"MORE=yes\n".to_vec()),
+            _ => Err(FileFault::Missing),
+        }
+    }
+}
+
+/// The components and the warnings, or the faults, each in words.
+fn run(text: &str, labels: &[(&str, &str)]) -> Result<(Vec<ComponentSpec>, Vec<String>), Vec<String>> {
+    let mut all = BTreeMap::from([("pod.compose.file".to_owned(), "/app/compose.yml".to_owned())]);
+    all.extend(labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+    let task = TaskContainer { name: "task".into(), labels: all, ..TaskContainer::default() };
+    let environment = |name: &str| match name {
+        "BOTH" => Some("environment".to_owned()),
+        "COMPOSE_PROFILES" => Some("one,two".to_owned()),
+        _ => None,
+    };
+    let around = Surroundings {
+        task: &task,
+        files: &World(text),
+        environment: &environment,
+        host_socket: None,
+        share_volumes: false,
+        allow_engine_socket: false,
+    };
+    match read(&around) {
+        Ok((definition, warnings)) => {
+            Ok((definition.components, warnings.iter().map(ToString::to_string).collect()))
+        }
+        Err(report) => Err(report.faults.iter().map(ToString::to_string).collect()),
+    }
+}
+
+const WHOLE: &str = "\
+name: shop
+version: '3.8'
+x-base: &base
+  tty: ${TTY:-true}
+services:
+  base:
+    image: base:${TAG}
+    profiles: [never]
+    command: [a]
+    cap_add: [NET_ADMIN]
+    environment: {A: base, B: base}
+    volumes: [\"data:/data\", \"/srv/a:/a\"]
+  web:
+    extends: {service: base}
+    build: .
+    ports: [\"80:80\"]
+    command: [b, $$HOME]
+    env_file: ./more.env
+    environment: [\"B=$BOTH\"]
+    volumes: [\"/srv/b:/a\"]
+    depends_on: [side]
+  side:
+    <<: *base
+    image: side
+    profiles: [two]
+    networks: [inner]
+networks: {inner: {}}
+volumes: {data: {name: full-name, external: true}}
+secrets: {s: {external: true}}
+configs: {}
+";
+
+#[test]
+fn a_compose_file_runs_as_it_is_and_what_a_pod_cannot_have_is_one_warning() {
+    let (components, warnings) = run(WHOLE, &[]).unwrap();
+    let names: Vec<&str> = components.iter().map(|component| &*component.name).collect();
+    assert_eq!(names, ["side", "web"]);
+    let (side, web) = (&components[0].container, &components[1].container);
+    assert!(side.tty, "a variable may be a switch, and merge keys are read");
+    assert_eq!(web.image, "base:from-file");
+    assert_eq!(web.command, Some(vec!["b".to_owned(), "$HOME".to_owned()]));
+    assert_eq!(web.cap_add, ["NET_ADMIN"]);
+    let environment = format!("{:?}", web.environment);
+    for said in ["base", "environment", "MORE"] {
+        assert!(environment.contains(said), "{said} in {environment}");
+    }
+    let sources: Vec<&str> = web
+        .mounts
+        .iter()
+        .map(|mount| match &mount.source {
+            MountSource::Volume { name: Some(name), .. } => &**name,
+            MountSource::Bind { path, .. } => path,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(sources, ["full-name", "/srv/b"]);
+    assert_eq!(
+        warnings,
+        [
+            "/app/compose.yml: ignored: `web.build`, `web.ports`, `side.networks`; a component cannot have these keys; \
+             those that it needs are the pod's own service's to have"
+        ]
+    );
+}
+
+#[test]
+fn each_fault_of_a_compose_file_has_its_place() {
+    let cases: &[(&str, &[&str])] = &[
+        ("services: {}", &["/app/compose.yml: the file has no service; valid is at least one in `services`"]),
+        (
+            "services:\n  a: {image: '${NO:?say}', imag: b}",
+            &[
+                "/app/compose.yml:2:14: `services.a.image`: the variable `NO` is required: `say`; set it in the manager's environment, or in `.env` beside the file",
+            ],
+        ),
+        (
+            "service: {}\nservices:\n  a:\n    tty: true\n    imag: b",
+            &[
+                "/app/compose.yml:1:1: `service`: this key is unknown; did you mean `services`?",
+                "/app/compose.yml:4:5: `services.a`: `image` is missing; valid is one such as `image: nginx:1.27`",
+                "/app/compose.yml:5:5: `services.a.imag`: this key is unknown; did you mean `image`?",
+            ],
+        ),
+        (
+            "include: [other.yml]\nservices:\n  a: {image: a, extends: {file: b.yml, service: b}}\n  c: {image: c, extends: d}\n  e: {image: e, extends: e}",
+            &[
+                "/app/compose.yml:1:1: `include`: a pod is defined by one file; write the services of the other files into it (`docker compose config` does)",
+                "/app/compose.yml:3:33: `services.a.extends.file`: a pod is defined by one file; write the other service into it, and leave `file` out",
+                "/app/compose.yml:4:26: `services.c.extends`: there is no service `d`; valid are `a`, `c` and `e`",
+                "/app/compose.yml:5:26: `services.e.extends`: the services `e` extend one another in a circle; leave one `extends` out",
+            ],
+        ),
+        (
+            "services:\n  a: {image: a, depends_on: [b]}\n  b: {image: b, profiles: [off]}",
+            &[
+                "/app/compose.yml:2:30: `services.a.depends_on[0]`: none of the profiles of `b` is active; set `COMPOSE_PROFILES`, or leave the dependency out",
+            ],
+        ),
+    ];
+    for (text, expected) in cases {
+        let mut faults = run(text, &[]).unwrap_err();
+        let mut expected: Vec<_> = expected.iter().map(ToString::to_string).collect();
+        faults.sort();
+        expected.sort();
+        assert_eq!(faults, expected, "{text}");
+    }
+}
+
+#[test]
+fn podlike_bug_23_a_relative_bind_is_refused_in_words() {
+    let faults = run("services:\n  a:\n    image: a\n    volumes: ['./rel:/x']", &[]).unwrap_err();
+    assert_eq!(faults.len(), 1);
+    assert!(
+        faults[0]
+            .starts_with("/app/compose.yml:4:15: `services.a.volumes[0]`: found the relative path `./rel`"),
+        "{faults:?}"
+    );
+}
