@@ -219,7 +219,7 @@ fn the_readmes_docker_run_of_podlike_runs_too() {
     // What the README says for who searched Podlike's log.
     for words in [
         "start `proxy` (ready)",
-        " started `proxy`",
+        " started `app`",
         "copying `/var/conf/nginx.conf` to `/etc/default.conf` in `proxy`",
         "component `proxy` ended with status 4",
         "stop `app` (the pod ends)",
