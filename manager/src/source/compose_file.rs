@@ -34,12 +34,7 @@ pub(super) fn components(around: &Surroundings<'_>, faults: &Faults, label: &Pla
         );
         return Vec::new();
     }
-    let text = around
-        .files
-        .read(path)
-        .map_err(|fault| fault.to_string())
-        .and_then(|bytes| String::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_owned()));
-    let text = match text {
+    let text = match text_of(around, path) {
         Ok(text) => text,
         Err(why) => {
             faults.fault(label, format!("{} {why}", quote(path)), "valid is the path of a Compose file");
@@ -61,18 +56,19 @@ pub(super) fn components(around: &Surroundings<'_>, faults: &Faults, label: &Pla
         .read(&Cursor::root(faults, &document, &node))
 }
 
+/// A file of the task container as text, or what is wrong with it.
+fn text_of(around: &Surroundings<'_>, path: &str) -> Result<String, String> {
+    let bytes = around.files.read(path).map_err(|fault| fault.to_string())?;
+    String::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_owned())
+}
+
 /// The variables of `.env` beside the file.
 fn beside(around: &Surroundings<'_>, faults: &Faults, path: &str) -> BTreeMap<String, String> {
     if around.files.kind(path) != Ok(FileKind::File) {
         return BTreeMap::new();
     }
     let document = faults.document(Origin::File(path.to_owned()), "");
-    let text = around
-        .files
-        .read(path)
-        .map_err(|fault| fault.to_string())
-        .and_then(|bytes| String::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_owned()));
-    match text {
+    match text_of(around, path) {
         Ok(text) => {
             let (variables, bad) = env_file::parse(&text);
             for bad in bad {
