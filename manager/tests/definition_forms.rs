@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use manager::pod::spec::{
-    ComponentSpec, Condition, ContainerSpec, CopySpec, Definition, Dependency, FileSpec, HealthCheck, Mount,
-    MountSource,
+    ComponentSpec, Condition, ContainerSpec, CopySpec, Definition, Dependency, FileSpec, HealthCheck, Hook,
+    Mount, MountSource,
 };
 use manager::pod::task::{TaskContainer, TaskMount};
 use manager::pod::tuning::{Blkio, Device, DeviceRequest, PullPolicy, Tuning};
@@ -320,6 +320,39 @@ fn user_and_folder_and_signal_and_times() {
         [("1m30s", Duration::from_secs(90)), ("0s", Duration::ZERO), ("1.5s", Duration::from_millis(1500))]
     {
         assert_eq!(app(&format!("stop_grace_period: {text}")).stop_grace, Some(expected), "{text}");
+    }
+}
+
+#[test]
+fn hooks_in_every_form() {
+    let hook = |command: &[&str]| Hook {
+        command: command.iter().map(|word| (*word).to_owned()).collect(),
+        ..Hook::default()
+    };
+    let whole = Hook {
+        user: Some("1000".into()),
+        working_dir: Some("/srv".into()),
+        environment: vec![("A".into(), Some("1".into())), ("B".into(), None)],
+        ..hook(&["./register", "a b"])
+    };
+    for (text, expected) in [
+        ("[]", vec![]),
+        (
+            "[{command: './register --now'}, {command: [sh, -c, 'a b']}]",
+            vec![hook(&["./register", "--now"]), hook(&["sh", "-c", "a b"])],
+        ),
+        (
+            "[{command: './register \"a b\"', user: 1000, working_dir: /srv/, environment: {A: 1, B: }, privileged: no}]",
+            vec![whole.clone()],
+        ),
+        ("[{command: ./a, user: ~, environment: [], x-mine: 1}]", vec![hook(&["./a"])]),
+        (
+            "[{command: ['./register', a b], user: '1000', working_dir: /srv, environment: [A=1, B]}]",
+            vec![whole],
+        ),
+    ] {
+        assert_eq!(app(&format!("post_start: {text}")).post_start, expected, "{text}");
+        assert_eq!(app(&format!("pre_stop: {text}")).pre_stop, expected, "{text}");
     }
 }
 

@@ -19,7 +19,7 @@ use crate::pod::observed::{ContainerInfo, Event, EventKind, Exit, Health, Status
 use crate::pod::placement::Holder;
 use crate::pod::registry::Credential;
 use crate::pod::spec::{
-    ComponentSpec, ContainerSpec, HealthCheck, LARGEST_SECRET_BYTES, Mount, MountSource, PodSpec,
+    ComponentSpec, ContainerSpec, HealthCheck, Hook, LARGEST_SECRET_BYTES, Mount, MountSource, PodSpec,
 };
 use crate::pod::task::{TaskContainer, TaskMount};
 use crate::pod::tuning::Tuning;
@@ -303,6 +303,18 @@ pub fn cleared(entrypoint: Vec<String>) -> Vec<String> {
 }
 
 /// `NAME=value`, and `NAME` alone for what is to be taken out of the image's.
+/// What the engine is asked for a hook (`POST /containers/ID/exec`).
+pub fn exec_body(hook: &Hook) -> serde_json::Value {
+    serde_json::json!({
+        "AttachStdout": true,
+        "AttachStderr": true,
+        "Cmd": hook.command,
+        "Env": environment(&hook.environment),
+        "User": hook.user.as_deref().unwrap_or_default(),
+        "WorkingDir": hook.working_dir.as_deref().unwrap_or_default(),
+    })
+}
+
 fn environment(variables: &[(String, Option<String>)]) -> Vec<String> {
     variables
         .iter()

@@ -38,10 +38,11 @@ use tokio::time::{Instant, timeout};
 
 use super::convert::{self, EventMessage, ImageReference, PullMessage, PullProgress};
 use super::transport::{TlsError, Transport};
-use super::{CreateRequest, Created, Engine, EngineAddress, EngineError, EngineInfo};
+use super::{CreateRequest, Created, Engine, EngineAddress, EngineError, EngineInfo, Exec};
 use crate::pod::identity::LABEL_POD;
 use crate::pod::observed::{ContainerInfo, Event};
 use crate::pod::registry::Credentials;
+use crate::pod::spec::Hook;
 use crate::pod::task::TaskContainer;
 
 /// The newest API that Tandem was tried with: what bollard's types describe.
@@ -150,6 +151,22 @@ impl DockerEngine {
             Ok(accepted(response).await?.into_body())
         };
         self.within(limit, work).await
+    }
+
+    /// A call of our own whose answer is one JSON value.
+    async fn ask<T, B>(&self, request: Request<B>) -> Result<T, EngineError>
+    where
+        T: DeserializeOwned + Send + 'static,
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let answer = async {
+            let body = self.open(SHORT, request).await?;
+            json_lines(body).boxed().try_next().await
+        };
+        let nothing = || EngineError::Refused("the engine is not understood: it answers with nothing".into());
+        self.within(SHORT, answer).await?.ok_or_else(nothing)
     }
 
     async fn within<T>(
@@ -394,6 +411,32 @@ impl Engine for DockerEngine {
         Ok(chunks(body).boxed())
     }
 
+    async fn exec(&self, id: &str, hook: &Hook) -> Result<Exec, EngineError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Made {
+            id: String,
+        }
+        let path = format!("/containers/{}/exec", encoded(id));
+        let Made { id } = self.ask(json_request(&path, &convert::exec_body(hook))).await?;
+        // As with `attach`, the answer's body is the raw stream.
+        let path = format!("/exec/{}/start", encoded(&id));
+        let body = self.open(SHORT, json_request(&path, &serde_json::json!({}))).await?;
+        Ok(Exec { id, output: chunks(body).boxed() })
+    }
+
+    async fn exec_status(&self, exec: &str) -> Result<Option<i64>, EngineError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Told {
+            running: bool,
+            exit_code: Option<i64>,
+        }
+        let path = format!("/exec/{}/json", encoded(exec));
+        let told: Told = self.ask(empty_request(Method::GET, &path)).await?;
+        Ok(told.exit_code.filter(|_| !told.running))
+    }
+
     async fn start(&self, id: &str) -> Result<(), EngineError> {
         self.call(LONG, |docker| async move { docker.start_container(id, None).await }).await
     }
@@ -427,6 +470,12 @@ fn request<B>(method: Method, path: &str, body: B) -> Request<B> {
 
 fn empty_request(method: Method, path: &str) -> Request<Empty<Bytes>> {
     request(method, path, Empty::new())
+}
+
+fn json_request(path: &str, body: &serde_json::Value) -> Request<String> {
+    let mut request = request(Method::POST, path, body.to_string());
+    request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    request
 }
 
 /// `/v1.41`.

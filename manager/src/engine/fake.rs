@@ -12,9 +12,10 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{CreateRequest, Created, Engine, EngineError, EngineInfo};
+use super::{CreateRequest, Created, Engine, EngineError, EngineInfo, Exec};
 use crate::pod::identity::LABEL_POD;
 use crate::pod::observed::{ContainerInfo, Event, EventKind, Exit, Health, Status};
+use crate::pod::spec::Hook;
 use crate::pod::task::TaskContainer;
 
 /// How containers of one image behave.
@@ -30,6 +31,8 @@ pub(crate) struct Script {
     pub(crate) stops_in: Option<Duration>,
     /// Its start is refused, and leaves this status.
     pub(crate) start_fails: Option<i64>,
+    /// How long each of its hooks runs, and the hook's status.
+    pub(crate) hook: (Duration, i64),
 }
 
 /// What goes wrong with a call.
@@ -67,6 +70,8 @@ pub(crate) enum What {
     Copied(String),
     /// A container's process was started.
     Started(String),
+    /// A hook has run to its end: the container's name, and the hook's command.
+    Hooked(String),
     /// A container's process ended with this status.
     Ended(String, i64),
     /// A container is gone.
@@ -107,6 +112,10 @@ struct Inner {
     hang: BTreeSet<String>,
     slow: BTreeMap<String, Duration>,
     warnings: Vec<String>,
+    /// Hooks that have ended, and how.
+    hooks: BTreeMap<String, i64>,
+    /// The task container's `/dev/shm`.
+    shm: Option<tempfile::TempDir>,
 }
 
 struct Container {
@@ -189,6 +198,12 @@ impl Fake {
     /// This has happened.
     pub(crate) fn has(&self, what: &What) -> bool {
         self.lock().story.iter().any(|moment| moment.what == *what)
+    }
+
+    /// The memory of the task container that outlives a manager.
+    pub(crate) fn shm(&self) -> std::path::PathBuf {
+        let shm = &mut self.lock().shm;
+        shm.get_or_insert_with(|| tempfile::tempdir().expect("a folder")).path().to_owned()
     }
 
     /// Put something into the story.
@@ -489,6 +504,44 @@ impl Engine for Fake {
 
     async fn attach(&self, _id: &str) -> Result<BoxStream<'static, Result<Bytes, EngineError>>, EngineError> {
         Ok(stream::empty().boxed())
+    }
+
+    async fn exec(&self, id: &str, hook: &Hook) -> Result<Exec, EngineError> {
+        let words = hook.command.join(" ");
+        let late = self.call(format!("exec {} {words}", self.name(id))).await?;
+        let (takes, status, mut running) = {
+            let inner = self.lock();
+            let Some(one) = inner.containers.get(id) else {
+                return Err(EngineError::NotFound("No such container".into()));
+            };
+            if !matches!(one.status, Status::Running { .. }) {
+                return Err(EngineError::Conflict(format!("Container {id} is not running")));
+            }
+            let script = inner.scripts.get(&one.request.container.image);
+            let (takes, status) = script.map_or((Duration::ZERO, 0), |script| script.hook);
+            (takes, status, one.running.subscribe())
+        };
+        let exec = format!("exec-{}-{}", self.name(id), self.story().len());
+        let (this, told, ended) = (self.clone(), format!("{} {words}", self.name(id)), exec.clone());
+        let output = stream::once(async move {
+            let killed = tokio::select! {
+                () = sleep(takes) => false,
+                _ = running.wait_for(|running| !running) => true,
+            };
+            if !killed {
+                this.note(What::Hooked(told));
+            }
+            this.lock().hooks.insert(ended, if killed { 137 } else { status });
+            Ok(Bytes::new())
+        });
+        late.map_or(Ok(Exec { id: exec, output: output.boxed() }), Err)
+    }
+
+    async fn exec_status(&self, exec: &str) -> Result<Option<i64>, EngineError> {
+        if let Some(error) = self.call("look at a hook".into()).await? {
+            return Err(error);
+        }
+        Ok(self.lock().hooks.get(exec).copied())
     }
 
     async fn start(&self, id: &str) -> Result<(), EngineError> {

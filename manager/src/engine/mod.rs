@@ -18,7 +18,7 @@ pub use address::{AddressError, DEFAULT_SOCKET, EngineAddress};
 pub use transport::TlsError;
 
 use crate::pod::observed::{ContainerInfo, Event};
-use crate::pod::spec::ContainerSpec;
+use crate::pod::spec::{ContainerSpec, Hook};
 use crate::pod::task::TaskContainer;
 
 /// Where the memory of a vault is mounted in it.
@@ -69,6 +69,11 @@ pub trait Engine: Send + Sync + 'static {
         &self,
         id: &str,
     ) -> impl Future<Output = Result<BoxStream<'static, Result<Bytes, EngineError>>, EngineError>> + Send;
+    /// Start a command in a running container (`POST /containers/ID/exec`, `POST /exec/ID/start`).
+    /// [`EngineError::Conflict`]: the container does not run.
+    fn exec(&self, id: &str, hook: &Hook) -> impl Future<Output = Result<Exec, EngineError>> + Send;
+    /// The exit status of a command, `None` while it runs (`GET /exec/ID/json`).
+    fn exec_status(&self, exec: &str) -> impl Future<Output = Result<Option<i64>, EngineError>> + Send;
     /// Start a container; one that runs is left alone (`POST /containers/ID/start`).
     fn start(&self, id: &str) -> impl Future<Output = Result<(), EngineError>> + Send;
     /// Send the stop signal, after `grace` (whole seconds, rounded up) the kill; returns when it has ended
@@ -124,6 +129,14 @@ pub struct Created {
     pub id: String,
     /// What the engine warned of.
     pub warnings: Vec<String>,
+}
+
+/// A command that was started in a container.
+pub struct Exec {
+    /// Its id.
+    pub id: String,
+    /// What it writes, in Docker's frames; ends when nobody has its output open any more.
+    pub output: BoxStream<'static, Result<Bytes, EngineError>>,
 }
 
 /// Why a call did not do what it should.

@@ -16,6 +16,10 @@ pub enum Action {
     Copy(Target),
     /// Start a created container.
     Start(Target),
+    /// Run a component's `post_start` hooks.
+    PostStart(Target),
+    /// Run a component's `pre_stop` hooks, for at most this time.
+    PreStop(Target, Duration),
     /// Stop a running container: its stop signal, and the kill after this time.
     Stop(Target, Duration),
     /// Kill and remove a container.
@@ -57,6 +61,10 @@ pub enum Verb {
     Copy,
     /// [`Action::Start`].
     Start,
+    /// [`Action::PostStart`].
+    PostStart,
+    /// [`Action::PreStop`].
+    PreStop,
     /// [`Action::Stop`].
     Stop,
     /// [`Action::Remove`].
@@ -88,6 +96,10 @@ pub enum Reason {
     HasCopies,
     /// All that it waits for is so.
     Ready,
+    /// It runs, and has hooks for that.
+    Started,
+    /// A hook failed.
+    HookFailed,
     /// A stop was asked for.
     StopRequested,
     /// A component ended, and with it the pod.
@@ -125,6 +137,8 @@ impl Action {
             Action::Create(target) => (Verb::Create, Some(target)),
             Action::Copy(target) => (Verb::Copy, Some(target)),
             Action::Start(target) => (Verb::Start, Some(target)),
+            Action::PostStart(target) => (Verb::PostStart, Some(target)),
+            Action::PreStop(target, _) => (Verb::PreStop, Some(target)),
             Action::Stop(target, _) => (Verb::Stop, Some(target)),
             Action::Remove(target) => (Verb::Remove, Some(target)),
             Action::Conclude(_) => (Verb::Conclude, None),
@@ -153,6 +167,8 @@ impl fmt::Display for Key {
             Verb::Create => "create",
             Verb::Copy => "copy files into",
             Verb::Start => "start",
+            Verb::PostStart => "run post_start of",
+            Verb::PreStop => "run pre_stop of",
             Verb::Stop => "stop",
             Verb::Remove => "remove",
         };
@@ -175,6 +191,8 @@ impl fmt::Display for Reason {
             Reason::Wanted => "wanted",
             Reason::HasCopies => "pod.copy",
             Reason::Ready => "ready",
+            Reason::Started => "started",
+            Reason::HookFailed => "a hook failed",
             Reason::StopRequested => "a stop was requested",
             Reason::ComponentEnded => "a component ended",
             Reason::InitFailed => "an init component failed",

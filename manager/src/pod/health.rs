@@ -10,7 +10,8 @@ pub enum PodHealth {
     /// Not everything is up yet, or no longer.
     #[default]
     Starting,
-    /// All init components are done, all components run, each that has a health check is healthy.
+    /// All init components are done, all components run and their `post_start` hooks have, each that has a health
+    /// check is healthy.
     Healthy,
     /// A component's health check says unhealthy.
     Unhealthy,
@@ -28,7 +29,7 @@ pub fn pod_health(spec: &PodSpec, observed: &Observed) -> PodHealth {
     for component in &spec.components {
         match status(&component.name) {
             Some(Status::Running { health: Health::Unhealthy }) => return PodHealth::Unhealthy,
-            Some(Status::Running { health: Health::None | Health::Healthy }) => {}
+            Some(Status::Running { health: Health::None | Health::Healthy }) if observed.up(component) => {}
             _ if completed(spec, observed, &component.name) => {}
             _ => health = PodHealth::Starting,
         }

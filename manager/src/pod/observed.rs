@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::action::{Key, Target, Verb};
 use super::identity::{Identity, LABEL_COMPONENT, LABEL_ROLE, LABEL_RUN, Role};
 use super::plan::Conclusion;
-use super::spec::PodSpec;
+use super::spec::{ComponentSpec, PodSpec};
 
 /// Everything known of a pod. Times are counted from the manager's start.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -38,6 +38,8 @@ pub struct Observed {
     pub vanished: BTreeSet<Target>,
     /// Components that had ended before they were removed, `docker container prune` perhaps, and how.
     pub departed: BTreeMap<String, Exit>,
+    /// Ids of containers whose `post_start` hooks have run, also for a manager before this one.
+    pub hooked: BTreeSet<String>,
     /// A creation ended without a clear answer: until the next listing there may be a container more
     /// than is known.
     pub unsure: bool,
@@ -62,6 +64,21 @@ pub struct Member {
     pub stopped: bool,
     /// The kernel killed one of its processes for memory.
     pub oom: bool,
+    /// A `post_start` hook failed.
+    pub hook_failure: Option<HookFailure>,
+    /// When its `pre_stop` hooks were begun: its time for stopping runs from here.
+    pub stopping_since: Option<Duration>,
+    /// Its `pre_stop` hooks are over, whatever came of them.
+    pub pre_stopped: bool,
+}
+
+/// How a `post_start` hook failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookFailure {
+    /// Its exit status.
+    pub status: i64,
+    /// Which one, and what it wrote last, for people.
+    pub words: String,
 }
 
 /// A container as the engine describes it.
@@ -212,6 +229,8 @@ pub enum Observation {
     },
     /// The engine cannot be listed.
     Silent(String),
+    /// The `post_start` hooks of these containers, by id, have run: a manager before this one says so.
+    Hooked(Vec<String>),
 }
 
 /// What an action brought about.
@@ -227,6 +246,12 @@ pub enum Effect {
     Copied,
     /// It was started, and looked like this afterwards.
     Started(ContainerInfo),
+    /// Its `post_start` hooks have run.
+    PostStarted,
+    /// One of its `post_start` hooks failed.
+    HookFailed(HookFailure),
+    /// Its `pre_stop` hooks are over.
+    PreStopped,
     /// It is stopped.
     Stopped,
     /// It is gone.
@@ -246,6 +271,11 @@ impl Observed {
             Observation::Listed(containers) => self.listed(spec, containers),
             Observation::Event(event) => self.event(&event),
             Observation::Begun(key) => {
+                if key.verb == Verb::PreStop
+                    && let Some(member) = self.target_mut(&key)
+                {
+                    member.stopping_since.get_or_insert(now);
+                }
                 self.in_flight.insert(key);
             }
             Observation::Ended(key, result) => {
@@ -260,7 +290,16 @@ impl Observed {
                 self.setback(Key { verb: Verb::List, target: None }, Failure::Unreachable(words), now);
             }
             Observation::Silent(_) => {}
+            Observation::Hooked(ids) => self.hooked.extend(ids),
         }
+    }
+
+    /// The component runs, and its `post_start` hooks have run: others may count on it.
+    pub fn up(&self, component: &ComponentSpec) -> bool {
+        self.members.get(&component.name).is_some_and(|member| {
+            matches!(member.status, Status::Running { .. })
+                && (component.post_start.is_empty() || self.hooked.contains(&member.id))
+        })
     }
 
     /// The container of a target, where it is there.
@@ -423,6 +462,20 @@ impl Observed {
             Effect::Started(container) => {
                 if let Some(member) = self.slot(&container.id) {
                     member.look(container.status);
+                }
+            }
+            Effect::PostStarted => {
+                let id = self.target_mut(key).map(|member| member.id.clone());
+                self.hooked.extend(id);
+            }
+            Effect::HookFailed(failure) => {
+                if let Some(member) = self.target_mut(key) {
+                    member.hook_failure = Some(failure);
+                }
+            }
+            Effect::PreStopped => {
+                if let Some(member) = self.target_mut(key) {
+                    member.pre_stopped = true;
                 }
             }
             Effect::Stopped => {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::action::{Action, Key, Reason, Step, Target, Verb};
 use super::health::{PodHealth, pod_health};
-use super::observed::{Failure, Health, Image, Member, Observed, Setback, Status};
+use super::observed::{Failure, Health, HookFailure, Image, Member, Observed, Setback, Status};
 use super::order::dependents;
 use super::spec::{ComponentSpec, Condition, DEFAULT_STOP_GRACE, PodSpec};
 use super::tuning::PullPolicy;
@@ -29,6 +29,10 @@ const STATUS_KILLED: u8 = 137;
 const UNSETTLED_ATTEMPTS: u32 = 10;
 /// After the time for stopping is over, how long removal is tried before the pod ends all the same.
 pub const CLEANUP_PATIENCE: Duration = Duration::from_secs(30);
+
+/// What `pre_stop` hooks leave of a component's time for stopping, so that it hears its stop signal before it
+/// is killed; half, where the whole is less than twice this.
+const AFTER_HOOKS: Duration = Duration::from_secs(2);
 
 /// What to do next.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -156,6 +160,10 @@ impl Draft<'_> {
                 Reason::ComponentEnded,
             );
         }
+        if let Some((name, failure)) = self.failed_hook() {
+            let because = format!("{}{}", self.chain(name), failure.words);
+            return conclude(passed_on(failure.status).max(1), because, Reason::HookFailed);
+        }
         if let Some(stop) = self.observed.stop {
             return conclude(stop.status, "a stop was requested".into(), Reason::StopRequested);
         }
@@ -229,6 +237,11 @@ impl Draft<'_> {
             Some((one.name.as_str(), exit, false))
         });
         inits.chain(components).min_by_key(|(_, exit, _)| (exit.at_nanos, exit.status == 0))
+    }
+
+    fn failed_hook(&self) -> Option<(&str, &HookFailure)> {
+        let mut members = self.observed.members.iter();
+        members.find_map(|(name, member)| Some((name.as_str(), member.hook_failure.as_ref()?)))
     }
 
     /// A component that waits for the health of one that will not become healthy, that one, the pod's status
@@ -321,6 +334,9 @@ impl Draft<'_> {
             };
         };
         if member.status != Status::Created {
+            if member.runs() && !self.observed.up(component) {
+                self.add(Action::PostStart(target), Reason::Started);
+            }
             return;
         }
         if !component.copies.is_empty() && !member.copied {
@@ -350,14 +366,15 @@ impl Draft<'_> {
 
     fn dependencies_met(&self, component: &ComponentSpec) -> bool {
         component.depends_on.iter().all(|dependency| {
+            let up = self.spec.member(&dependency.on).is_some_and(|on| self.observed.up(on));
             let status = self.observed.members.get(&dependency.on).map(|member| member.status);
             let completed = self.completed(&dependency.on);
             match (dependency.condition, status) {
-                (Condition::Started, Some(Status::Running { .. })) => true,
+                (Condition::Started, Some(Status::Running { .. })) => up,
                 (Condition::Started | Condition::Completed, _) => completed,
                 (Condition::Healthy, Some(Status::Running { health })) => {
                     let never = matches!(health, Health::None | Health::Unhealthy);
-                    health == Health::Healthy || (never && !dependency.required)
+                    up && (health == Health::Healthy || (never && !dependency.required))
                 }
                 (Condition::Healthy, _) => completed && !dependency.required,
             }
@@ -427,8 +444,16 @@ impl Draft<'_> {
         };
         let needed = dependents(&self.spec.components, name).any(|dependent| runs(&dependent.name));
         if !needed && !unsettled {
-            let grace = self.spec.member(name).and_then(|one| one.stop_grace).unwrap_or(DEFAULT_STOP_GRACE);
-            self.add(Action::Stop(target, grace.min(deadline - self.now)), Reason::Ending);
+            let component = self.spec.member(name);
+            let grace = component.and_then(|one| one.stop_grace).unwrap_or(DEFAULT_STOP_GRACE);
+            let end = deadline.min(member.stopping_since.unwrap_or(self.now) + grace);
+            let left = end.saturating_sub(self.now);
+            let hooks = component.is_some_and(|one| !one.pre_stop.is_empty()) && !member.pre_stopped;
+            let action = match hooks {
+                true => Action::PreStop(target, left - AFTER_HOOKS.min(left / 2)),
+                false => Action::Stop(target, left),
+            };
+            self.add(action, Reason::Ending);
         }
     }
 

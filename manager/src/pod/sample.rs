@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use super::identity::Identity;
 use super::placement::{Holder, Namespaces};
-use super::spec::{ComponentSpec, Condition, ContainerSpec, CopySpec, Dependency, FileSpec, PodSpec};
+use super::spec::{ComponentSpec, Condition, ContainerSpec, CopySpec, Dependency, FileSpec, Hook, PodSpec};
 
 /// Id of the task container of [`pod`].
 const POD_ID: &str = "00000000000000000000000000000000000000000000000000000000000000aa";
 
 /// A pod from text like `init-1 init-2 | app db+copy web+secret<app,db:healthy`: init components before the
 /// bar; what a component waits for after `<` (`db:healthy`, `db:done`, and with a `?` where it is not
-/// required); its image is called as it is. The task container is
-/// called `pod`, and the time for stopping is 8 s.
+/// required); `+copy`, `+post`, `+pre` and `+secret`, in this order, give it one such; its image is called as it
+/// is. The task container is called `pod`, and the time for stopping is 8 s.
 pub(crate) fn pod(text: &str) -> PodSpec {
     let (init, components) = text.split_once('|').unwrap_or(("", text));
     let parse = |text: &str| text.split_whitespace().map(component).collect::<Vec<_>>();
@@ -43,6 +43,8 @@ pub(crate) fn sandboxed(text: &str) -> PodSpec {
 fn component(text: &str) -> ComponentSpec {
     let (name, on) = text.split_once('<').unwrap_or((text, ""));
     let (name, secret) = name.strip_suffix("+secret").map_or((name, false), |name| (name, true));
+    let (name, pre) = name.strip_suffix("+pre").map_or((name, false), |name| (name, true));
+    let (name, post) = name.strip_suffix("+post").map_or((name, false), |name| (name, true));
     let (name, copy) = name.strip_suffix("+copy").map_or((name, false), |name| (name, true));
     let depends_on = on.split(',').filter(|on| !on.is_empty()).map(|on| {
         let (on, required) = on.strip_suffix('?').map_or((on, true), |on| (on, false));
@@ -53,6 +55,10 @@ fn component(text: &str) -> ComponentSpec {
         };
         Dependency { on: on.into(), condition, required }
     });
+    let hook = |word: &str, wanted: bool| {
+        let hook = Hook { command: vec![word.into()], ..Hook::default() };
+        wanted.then_some(hook).into_iter().collect::<Vec<_>>()
+    };
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
     ComponentSpec {
         name: name.into(),
@@ -73,5 +79,7 @@ fn component(text: &str) -> ComponentSpec {
             .into_iter()
             .collect(),
         stop_grace: None,
+        post_start: hook("post", post),
+        pre_stop: hook("pre", pre),
     }
 }

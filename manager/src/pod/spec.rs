@@ -54,6 +54,23 @@ pub struct ComponentSpec {
     pub files: Vec<FileSpec>,
     /// Time between its stop signal and the kill (`stop_grace_period`).
     pub stop_grace: Option<Duration>,
+    /// What runs in it right after its start, one after the other; empty for init components.
+    pub post_start: Vec<Hook>,
+    /// What runs in it before its stop signal, one after the other; empty for init components.
+    pub pre_stop: Vec<Hook>,
+}
+
+/// A command that runs beside a component's own, in its container (Compose's `post_start` and `pre_stop`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Hook {
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// User; the component's where not said.
+    pub user: Option<String>,
+    /// Working directory; the component's where not said.
+    pub working_dir: Option<String>,
+    /// Variables beside the component's own; one without a value is removed.
+    pub environment: Vec<(String, Option<String>)>,
 }
 
 /// A component that another one waits for.

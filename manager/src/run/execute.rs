@@ -9,11 +9,13 @@ use tracing::{info, warn};
 
 use super::copy::CopySources;
 use super::follow::Followers;
+use super::hooks::{self, Hooks};
+use super::marks::Marks;
 use crate::engine::{CreateRequest, Engine, EngineError, convert};
 use crate::pod::action::{Action, Target};
 use crate::pod::identity::Role;
 use crate::pod::observed::{Effect, Event, EventKind, Failure, Observation, Status};
-use crate::pod::spec::{ComponentSpec, Mount, PodSpec};
+use crate::pod::spec::{ComponentSpec, Hook, Mount, PodSpec};
 use crate::pod::tuning::PullPolicy;
 
 /// What actions need to be carried out. Each is carried out in a task of its own.
@@ -28,6 +30,8 @@ pub struct Executor<E> {
     pub copies: CopySources,
     /// Who prints the components' output, where it is asked for.
     pub followers: Option<Followers>,
+    /// Whose `post_start` hooks have run.
+    pub marks: Marks,
     /// Asks the watch for a listing.
     pub doubt: Arc<Notify>,
     /// Where news goes that is more than the action's own end.
@@ -52,6 +56,14 @@ impl<E: Engine> Executor<E> {
             (Action::Copy(Target::Member(name)), Some(id)) => self.copy(name, &id).await,
             (Action::Copy(Target::Vault), Some(id)) => self.fill_vault(&id).await,
             (Action::Start(target), Some(id)) => self.start(target, &id).await,
+            (Action::PostStart(target), Some(id)) => self.post_start(target, &id).await,
+            (Action::PreStop(target, limit), Some(id)) => {
+                if let Some(member) = self.member(target) {
+                    let hooks = self.hooks(member, "pre_stop", &member.pre_stop);
+                    hooks::before_stop(&hooks, &*self.engine, &id, *limit).await;
+                }
+                Ok(Effect::PreStopped)
+            }
             (Action::Stop(_, grace), Some(id)) => {
                 self.engine.stop(&id, *grace).await.map(|()| Effect::Stopped)
             }
@@ -193,6 +205,22 @@ impl<E: Engine> Executor<E> {
             return Err(error);
         }
         Ok(Effect::Started(self.engine.inspect(id).await?))
+    }
+
+    async fn post_start(&self, target: &Target, id: &str) -> Result<Effect, EngineError> {
+        let Some(member) = self.member(target) else { return Ok(Effect::PostStarted) };
+        let hooks = self.hooks(member, "post_start", &member.post_start);
+        Ok(match hooks.run(&*self.engine, id).await? {
+            Some(failure) => Effect::HookFailed(failure),
+            None => {
+                self.marks.add(id);
+                Effect::PostStarted
+            }
+        })
+    }
+
+    fn hooks<'a>(&'a self, member: &'a ComponentSpec, key: &'static str, hooks: &'a [Hook]) -> Hooks<'a> {
+        Hooks { component: &member.name, key, hooks, followers: self.followers.as_ref() }
     }
 
     fn member(&self, target: &Target) -> Option<&ComponentSpec> {

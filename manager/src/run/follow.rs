@@ -5,6 +5,8 @@ use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
@@ -67,6 +69,13 @@ impl Followers {
         // The task has not run yet: there is one thread, and nothing was awaited since.
         self.with_open(|open| open.insert(place, Some(task.abort_handle())));
         Ok(())
+    }
+
+    /// Put out what a command in a component writes, as the component's, until it ends.
+    pub async fn pass_on(&self, stream: BoxStream<'static, Result<Bytes, EngineError>>, component: &str) {
+        if let Err(error) = logs::pump(stream, component, false, &self.output).await {
+            warn!("the output of a hook of `{component}` broke off: {error}");
+        }
     }
 
     /// Stop following a container that was not started after all: its stream would stay open.

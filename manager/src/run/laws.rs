@@ -37,6 +37,10 @@ struct Part {
     healthy: u8,
     copies: bool,
     secrets: bool,
+    post: bool,
+    pre: bool,
+    /// How long each of its hooks takes, milliseconds.
+    hook: u64,
     health: Option<u64>,
     /// Ends by itself after so many milliseconds, where others wait for that.
     finishes: Option<u64>,
@@ -51,33 +55,38 @@ fn part() -> impl Strategy<Value = Part> {
     let millis = |most: u64| proptest::option::of(0..most);
     let stops = prop_oneof![4 => (0..1500_u64).prop_map(Some), 1 => Just(None)];
     let kept = (proptest::bool::weighted(0.2), proptest::bool::weighted(0.15));
+    let hooks = (proptest::bool::weighted(0.25), proptest::bool::weighted(0.25), 0..2500_u64);
     let flags = (any::<u8>(), any::<u8>(), kept, proptest::bool::weighted(0.8));
     let slow = prop_oneof![2 => Just(1), 1 => 1..300_u64];
     let finishes = prop_oneof![3 => Just(None), 1 => (0..2000_u64).prop_map(Some)];
-    (flags, (millis(3000), finishes), stops, proptest::option::of(1..4_u64), slow.clone(), slow).prop_map(
-        |(
-            (on, healthy, (copies, secrets), has_image),
-            (health, finishes),
-            stops_in,
-            grace,
-            slow_start,
-            slow_create,
-        )| {
-            Part {
-                on,
-                healthy,
-                copies,
-                secrets,
-                health,
-                finishes,
+    (flags, (millis(3000), finishes, hooks), stops, proptest::option::of(1..4_u64), slow.clone(), slow)
+        .prop_map(
+            |(
+                (on, healthy, (copies, secrets), has_image),
+                (health, finishes, (post, pre, hook)),
                 stops_in,
                 grace,
-                has_image,
                 slow_start,
                 slow_create,
-            }
-        },
-    )
+            )| {
+                Part {
+                    on,
+                    healthy,
+                    copies,
+                    secrets,
+                    post,
+                    pre,
+                    hook,
+                    health,
+                    finishes,
+                    stops_in,
+                    grace,
+                    has_image,
+                    slow_start,
+                    slow_create,
+                }
+            },
+        )
 }
 
 /// Pods of up to this many components, each with a name that says nothing of its place in the order.
@@ -89,8 +98,10 @@ fn plot(most: usize) -> impl Strategy<Value = Plot> {
     (parts, names, inits, holder, any::<bool>()).prop_map(
         |(parts, names, inits, (pid, ipc, slow_sandbox), pull_always)| {
             let words = parts.iter().zip(names).map(|(part, name)| {
-                let copy = if part.copies { "+copy" } else { "" };
-                format!("{name}{copy}{}", if part.secrets { "+secret" } else { "" })
+                let with = |part: bool, text: &'static str| if part { text } else { "" };
+                let (copy, secret) = (with(part.copies, "+copy"), with(part.secrets, "+secret"));
+                let (post, pre) = (with(part.post, "+post"), with(part.pre, "+pre"));
+                format!("{name}{copy}{post}{pre}{secret}")
             });
             let init: Vec<String> = (1..=inits.len()).map(|number| format!("init-{number}")).collect();
             let mut spec = pod(&format!("{} | {}", init.join(" "), words.collect::<Vec<_>>().join(" ")));
@@ -127,6 +138,7 @@ fn plot(most: usize) -> impl Strategy<Value = Plot> {
                             .filter(|_| parts[place + 1..].iter().any(|later| later.on >> place & 1 == 1))
                             .map(Duration::from_millis),
                         stops_in: part.stops_in.map(Duration::from_millis),
+                        hook: (Duration::from_millis(part.hook), 0),
                         ..Script::default()
                     },
                 ));

@@ -7,7 +7,9 @@ pub mod discover;
 pub mod execute;
 pub mod follow;
 pub mod harden;
+pub mod hooks;
 pub mod logs;
+pub mod marks;
 pub mod output;
 pub mod pod;
 pub mod serve_health;
@@ -30,6 +32,7 @@ use crate::pod::plan::{Outcome, Plan, line, plan};
 use crate::pod::spec::PodSpec;
 use execute::{Executor, SandboxOrder};
 use follow::Followers;
+use marks::Marks;
 use serve_health::Pause;
 
 /// How long the last output may take to come out when the pod is over.
@@ -40,7 +43,7 @@ const AFTER_STOP: Duration = Duration::from_millis(2500);
 /// So long at least: what is in a pipe already comes out.
 const LEAST_OUTPUT: Duration = Duration::from_millis(100);
 
-/// Why a pull or a copy failed that the pod's end made needless.
+/// Why a pull, a copy or a hook failed that the pod's end made needless.
 const BROKEN_OFF: &str = "broken off";
 
 /// What the loop needs beside the engine.
@@ -53,6 +56,8 @@ pub struct Surroundings {
     pub copies: copy::CopySources,
     /// Who prints the components' output, where it is asked for.
     pub followers: Option<Followers>,
+    /// Whose hooks have run.
+    pub marks: Marks,
 }
 
 /// One pod being run.
@@ -77,10 +82,12 @@ impl<E: Engine> Runner<E> {
             sandbox: around.sandbox,
             copies: around.copies,
             followers: around.followers,
+            marks: around.marks,
             doubt: Arc::new(Notify::new()),
             news: news.clone(),
         };
-        Runner {
+        let earlier = executor.marks.earlier.clone();
+        let mut runner = Runner {
             executor: Arc::new(executor),
             pause: around.pause,
             observed: Observed::default(),
@@ -88,7 +95,9 @@ impl<E: Engine> Runner<E> {
             news,
             inbox,
             began: Instant::now(),
-        }
+        };
+        runner.apply(Observation::Hooked(earlier));
+        runner
     }
 
     /// Where news from outside goes: a request to stop.
@@ -159,7 +168,7 @@ impl<E: Engine> Runner<E> {
                     followers.ending();
                 }
                 self.apply(Observation::Ended(key, Ok(Effect::Concluded(conclusion))));
-                // A stop does not wait for a registry, nor for a large copy.
+                // A stop does not wait for a registry, nor for a large copy or a hook.
                 for (key, handle) in std::mem::take(&mut self.breakable) {
                     handle.abort();
                     self.apply(Observation::Ended(key, Err(Failure::Unsettled(BROKEN_OFF.into()))));
@@ -178,7 +187,7 @@ impl<E: Engine> Runner<E> {
                 let result = executor.execute(&step.action, id).await;
                 let _ = news.send(Observation::Ended(done, result));
             });
-            if matches!(key.verb, Verb::Pull(_) | Verb::Copy) {
+            if matches!(key.verb, Verb::Pull(_) | Verb::Copy | Verb::PostStart) {
                 self.breakable.insert(key, task.abort_handle());
             }
         }

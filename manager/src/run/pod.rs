@@ -16,6 +16,7 @@ use tracing::{debug, error, info, warn};
 use super::copy::CopySources;
 use super::execute::SandboxOrder;
 use super::follow::Followers;
+use super::marks::{self, Marks};
 use super::output::Output;
 use super::serve_health::Pause;
 use super::{LEAST_OUTPUT, Runner, Surroundings, discover, harden};
@@ -194,6 +195,7 @@ async fn begin(args: &RunArgs, output: &Output) -> Result<(Runner<DockerEngine>,
             (nothing, CopySources::default())
         }
     };
+    let marks = marks_of(&spec);
     let standing = harden::give_up(socket.as_deref())
         .map_err(|error| Refusal { status: STATUS_REFUSED, words: error.to_string() })?;
     match standing.still_root {
@@ -221,9 +223,24 @@ async fn begin(args: &RunArgs, output: &Output) -> Result<(Runner<DockerEngine>,
         sandbox: SandboxOrder { image: task.image_id.clone(), lifeline: handed.lifeline },
         copies,
         followers: args.logs.then(|| Followers::new(output.clone())),
+        marks,
     };
     let engine = Arc::new(engine.with_credentials(credentials));
     Ok((Runner::new(engine, spec, around), ending))
+}
+
+/// Whose `post_start` hooks a manager before this one has run.
+fn marks_of(spec: &PodSpec) -> Marks {
+    let none = spec.components.iter().all(|component| component.post_start.is_empty());
+    // There, components can write too.
+    let shared = spec.namespaces.ipc == Some(Holder::Task);
+    if none || shared {
+        return Marks::default();
+    }
+    Marks::open(Path::new(marks::FOLDER), &spec.identity.pod).unwrap_or_else(|error| {
+        debug!("no marks of hooks can be kept in {}: {error}", marks::FOLDER);
+        Marks::default()
+    })
 }
 
 /// What is prepared, and the credentials of registries; a fault in those is one more reason against the pod.

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::execute::SandboxOrder;
+use super::marks::Marks;
 use super::serve_health::Pause;
 use super::{Runner, Surroundings, copy};
 use crate::engine::fake::{Fake, Moment, What};
@@ -45,6 +46,7 @@ impl Manager {
             sandbox: SandboxOrder { image: PAUSE_IMAGE.into(), lifeline: "lifeline".into() },
             copies: copy::CopySources::open(spec).expect("the sources are there"),
             followers: None,
+            marks: Marks::open(&engine.shm(), &spec.identity.pod).expect("the folder is there"),
         };
         let runner = Runner::new(Arc::new(engine.clone()), spec.clone(), around);
         Manager { engine: engine.clone(), news: runner.news(), task: tokio::spawn(runner.run()) }
@@ -150,6 +152,10 @@ pub(super) fn check_laws(spec: &PodSpec, story: &[Moment], foreign: &[&str]) {
         };
         let past = &story[..place];
         let done = |name: &str| past.iter().any(|earlier| earlier.what == What::Ended(name.to_owned(), 0));
+        let ran = |name: &str, hook: &str| {
+            let hooked = What::Hooked(format!("{} {hook}", container(name)));
+            past.iter().any(|earlier| earlier.what == hooked)
+        };
         let late = deadline.is_some_and(|deadline| moment.at >= deadline);
         match &moment.what {
             What::Called(call) => {
@@ -185,6 +191,10 @@ pub(super) fn check_laws(spec: &PodSpec, story: &[Moment], foreign: &[&str]) {
                     let up = runs(&container(&dependent.name));
                     law(!up || late || !runs(name), "a component outlives those that depend on it");
                 }
+                let asked = format!("exec {name} pre");
+                let asked = past.iter().any(|earlier| earlier.what == What::Called(asked.clone()));
+                let hooks = member.is_some_and(|member| !member.pre_stop.is_empty());
+                law(asked || !hooks || late || verb != "stop", "`pre_stop` comes before the stop signal");
                 if verb == "remove" {
                     let holder = name == sandbox || name == vault;
                     law(late || !runs(name) || holder, "nothing is killed before its time");
@@ -219,6 +229,14 @@ pub(super) fn check_laws(spec: &PodSpec, story: &[Moment], foreign: &[&str]) {
                     };
                     law(ready, "a component starts after what it depends on");
                 }
+                for dependency in &member.depends_on {
+                    let on = spec.member(&dependency.on);
+                    let hooked = on.is_none_or(|on| on.post_start.is_empty()) || ran(&dependency.on, "post");
+                    law(
+                        hooked || done(&container(&dependency.on)),
+                        "a component starts after the hooks of what it depends on",
+                    );
+                }
                 let copied = past.iter().any(|earlier| earlier.what == What::Copied(name.clone()));
                 law(copied || member.copies.is_empty(), "copies are made before the start");
             }
@@ -234,9 +252,17 @@ pub(super) fn check_laws(spec: &PodSpec, story: &[Moment], foreign: &[&str]) {
                         || matches!(status, Some(Status::Running { health: Health::None | Health::Healthy }))
                 });
                 law(well, "healthy: every component runs and is healthy");
+                let mut hooks = spec.components.iter().filter(|one| !one.post_start.is_empty());
+                let hooked = hooks.all(|one| ran(&one.name, "post") || done(&container(&one.name)));
+                law(hooked, "healthy: every `post_start` has run");
             }
             What::Told(words) if words.starts_with("exit ") => deadline = Some(moment.at + spec.stop_timeout),
-            What::Created(_) | What::Copied(_) | What::Ended(..) | What::Removed(_) | What::Told(_) => {}
+            What::Created(_)
+            | What::Copied(_)
+            | What::Hooked(_)
+            | What::Ended(..)
+            | What::Removed(_)
+            | What::Told(_) => {}
         }
     }
 }

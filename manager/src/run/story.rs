@@ -476,6 +476,92 @@ async fn a_component_with_a_grace_of_its_own_leaves_time_to_those_after_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn hooks_run_after_the_start_and_before_the_stop_and_others_wait_for_them() {
+    let spec = sandboxed("app<db db+post+pre");
+    let engine = engine_for(&spec);
+    engine.script("db", Script { hook: (2 * SECOND, 0), ..obeys() });
+    let manager = Manager::start(&engine, &spec);
+    manager.told("healthy").await;
+    manager.stop();
+    assert_eq!(manager.end().await.status, 0);
+    let story = engine.story();
+    let order = [
+        What::Started("pod.podlike.db".into()),
+        What::Hooked("pod.podlike.db post".into()),
+        What::Started("pod.podlike.app".into()),
+        told("healthy"),
+        told("exit 0"),
+        What::Ended("pod.podlike.app".into(), 143),
+        What::Hooked("pod.podlike.db pre".into()),
+        What::Ended("pod.podlike.db".into(), 143),
+    ];
+    let places: Vec<usize> = order.iter().map(|what| at(&story, what)).collect();
+    assert!(places.is_sorted(), "{places:?}\n{}", script(&story));
+    all_gone(&engine, &spec);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_that_fails_ends_the_pod_with_its_status_and_pre_stop_all_the_same() {
+    let spec = sandboxed("app<db db+post+pre");
+    let engine = engine_for(&spec);
+    engine.script("db", Script { hook: (SECOND, 3), ..obeys() });
+    assert_eq!(Manager::start(&engine, &spec).end().await.status, 3);
+    assert!(!engine.has(&What::Started("pod.podlike.app".into())));
+    // It fails too, and holds nothing up.
+    assert!(engine.has(&What::Hooked("pod.podlike.db pre".into())));
+    assert!(engine.has(&What::Ended("pod.podlike.db".into(), 143)));
+    all_gone(&engine, &spec);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_component_that_ends_while_its_hook_runs_ends_the_pod_with_its_own_status() {
+    let spec = sandboxed("db+post");
+    let engine = engine_for(&spec);
+    let ends = Script { runs_for: Some(SECOND), status: 7, ..obeys() };
+    engine.script("db", Script { hook: (5 * SECOND, 0), ..ends });
+    assert_eq!(Manager::start(&engine, &spec).end().await.status, 7);
+    all_gone(&engine, &spec);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_does_not_wait_for_post_start_and_bounds_pre_stop() {
+    let spec = sandboxed("db+post+pre");
+    let engine = engine_for(&spec);
+    engine.script("db", Script { hook: (100 * SECOND, 0), ..obeys() });
+    let manager = Manager::start(&engine, &spec);
+    sleep(SECOND).await;
+    let asked = Instant::now();
+    manager.stop();
+    let outcome = manager.end().await;
+    assert_eq!((outcome.status, outcome.left), (0, vec![]));
+    let took = asked.elapsed();
+    assert!(took >= 6 * SECOND && took < 6 * SECOND + MOMENT, "all but 2 s of 8 s: {took:?}");
+    assert!(engine.has(&What::Ended("pod.podlike.db".into(), 143)), "it heard its signal");
+    all_gone(&engine, &spec);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_next_manager_runs_a_hook_again_only_where_it_was_not_through() {
+    for (dies_after, times) in [(SECOND, 2), (10 * SECOND, 1)] {
+        let spec = sandboxed("db+post");
+        let engine = engine_for(&spec);
+        engine.script("db", Script { hook: (3 * SECOND, 0), ..obeys() });
+        let first = engine.connect(0, false);
+        let manager = Manager::start(&first, &spec);
+        sleep(dies_after).await;
+        manager.kill();
+        let next = engine.connect(0, false);
+        let manager = Manager::start(&next, &spec);
+        sleep(10 * SECOND).await;
+        manager.stop();
+        assert_eq!(manager.end().await.status, 0);
+        let asked = engine.calls().into_iter().filter(|call| call == "exec pod.podlike.db post").count();
+        assert_eq!(asked, times, "\n{}", script(&engine.story()));
+        all_gone(&engine, &spec);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lost_answer_to_any_call_whether_the_engine_acted_or_not_changes_nothing_in_the_end() {
     let calls = [
         "events",
@@ -491,7 +577,10 @@ async fn a_lost_answer_to_any_call_whether_the_engine_acted_or_not_changes_nothi
         "copy pod.podlike.app /",
         "start pod.podlike.app",
         "inspect pod.podlike.app",
+        "exec pod.podlike.app post",
+        "look at a hook",
         "create pod.podlike.web",
+        "exec pod.podlike.app pre",
         "stop pod.podlike.web 8000ms",
         "remove pod.podlike.web",
         "remove pod.podlike.init-1",
@@ -500,7 +589,7 @@ async fn a_lost_answer_to_any_call_whether_the_engine_acted_or_not_changes_nothi
     for call in calls {
         for acts in [true, false] {
             for times in [1, 2] {
-                let spec = sandboxed("init-1 | app+copy web<app");
+                let spec = sandboxed("init-1 | app+copy+post+pre web<app");
                 let engine = Fake::with_images(&[PAUSE_IMAGE, "init-1", "app"]);
                 engine.script("init-1", Script { runs_for: Some(SECOND), ..obeys() });
                 engine.fault(call, times, unreachable(), acts);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::cursor::{At, Cursor, Pair, Place};
 use super::fault::{nearest, quote, suggest};
+use super::hooks;
 use super::raw::{EnvFile, Raw};
 use super::resources;
 use super::secrets;
@@ -36,13 +37,11 @@ enum Key {
     Read(fn(&mut Raw, &Cursor<'_>)),
     /// A pod cannot have it: where to say it instead.
     Elsewhere(&'static str),
-    /// It comes with a later version.
-    Later,
     /// A switch that must stay off: why, and what to do.
     Never(&'static str),
 }
 
-use Key::{Elsewhere, Later, Never, Read};
+use Key::{Elsewhere, Never, Read};
 
 const TASK_NETWORK: &str =
     "components share the network of the task container: set it on the pod's own service";
@@ -105,7 +104,12 @@ const KEYS: &[(&str, Key)] = &[
     ("env_file", Read(env_file)),
     ("environment", Read(environment)),
     ("expose", Elsewhere("leave it out: components reach each other on `localhost`")),
-    ("extends", Later),
+    (
+        "extends",
+        Elsewhere(
+            "write the keys out: only in a Compose file (`pod.compose.file`) a service can extend another",
+        ),
+    ),
     ("external_links", Elsewhere(NAME_RESOLUTION)),
     ("extra_hosts", Elsewhere(NAME_RESOLUTION)),
     ("gpus", Read(resources::gpus)),
@@ -157,8 +161,8 @@ const KEYS: &[(&str, Key)] = &[
     ("pids_limit", Read(|raw, cursor| raw.container.pids_limit = pids(cursor))),
     ("platform", Read(|raw, cursor| raw.container.tuning.platform = resources::platform(cursor))),
     ("ports", Elsewhere("publish ports on the pod's own service: components share its network")),
-    ("post_start", Later),
-    ("pre_stop", Later),
+    ("post_start", Read(|raw, cursor| raw.post_start = hooks::hooks(cursor))),
+    ("pre_stop", Read(|raw, cursor| raw.pre_stop = hooks::hooks(cursor))),
     (
         "privileged",
         Never("name what it needs in `cap_add`: a privileged component reaches the engine and owns the node"),
@@ -215,7 +219,6 @@ const KEYS: &[(&str, Key)] = &[
     ("working_dir", Read(working_dir)),
 ];
 
-const NOT_YET: &str = "not supported by this version";
 const SHARED_VOLUMES: &str =
     "name the volume in `volumes`, or share those of the task container with `--volumes`";
 
@@ -250,7 +253,6 @@ fn read_keys<'a>(raw: &mut Raw, cursor: &Cursor<'a>, mut ignored: Option<&mut Ve
                         cursor.faults.fault(&pair.key_place, "a component cannot have this key", *instead);
                     }
                 },
-                Later => cursor.faults.fault(&pair.key_place, NOT_YET, "leave it out"),
                 Never(instead) => {
                     if boolean(&pair.value) == Some(true) {
                         pair.value.fault("a component cannot have this", *instead);
@@ -293,7 +295,7 @@ fn image(raw: &mut Raw, cursor: &Cursor<'_>) {
 }
 
 /// A command: a string in words as a shell would split it, or a list of words.
-fn words(cursor: &Cursor<'_>) -> Option<Vec<String>> {
+pub(super) fn words(cursor: &Cursor<'_>) -> Option<Vec<String>> {
     if let Some(items) = cursor.items() {
         let word = |item: &Cursor<'_>| {
             let word = item.scalar();

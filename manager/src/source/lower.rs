@@ -48,6 +48,13 @@ pub(super) fn definition(
     let shared =
         if around.share_volumes { shared_mounts(around.task, around.host_socket) } else { Vec::new() };
     for raw in &init {
+        for hook in raw.post_start.first().into_iter().chain(raw.pre_stop.first()) {
+            faults.fault(
+                &hook.place,
+                "an init component cannot have hooks",
+                "write the command into a component, or into one more init component",
+            );
+        }
         if let Some(dependency) = raw.depends_on.first() {
             // Podlike ignored it likewise.
             faults.warn(
@@ -200,6 +207,8 @@ fn component(
         copies: raw.copies.into_iter().map(|copy| copy.value).collect(),
         files,
         stop_grace: raw.stop_grace,
+        post_start: raw.post_start.into_iter().map(|hook| hook.value).collect(),
+        pre_stop: raw.pre_stop.into_iter().map(|hook| hook.value).collect(),
         container,
     }
 }

@@ -22,6 +22,7 @@ mod compose_file;
 mod cursor;
 mod doors;
 mod env_file;
+mod hooks;
 mod interpolate;
 mod raw;
 mod resources;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::cursor::{At, Place};
 use super::resources::Deployed;
 use super::secrets::RawFile;
-use crate::pod::spec::{ContainerSpec, CopySpec, Dependency, Mount};
+use crate::pod::spec::{ContainerSpec, CopySpec, Dependency, Hook, Mount};
 
 /// A file of variables.
 #[derive(Debug, Clone)]
@@ -39,6 +39,8 @@ pub(super) struct Raw {
     /// `secrets` and `configs`.
     pub(super) files: Vec<At<RawFile>>,
     pub(super) stop_grace: Option<Duration>,
+    pub(super) post_start: Vec<At<Hook>>,
+    pub(super) pre_stop: Vec<At<Hook>>,
 }
 
 impl Raw {
@@ -57,6 +59,8 @@ impl Raw {
             copies: Vec::new(),
             files: Vec::new(),
             stop_grace: None,
+            post_start: Vec::new(),
+            pre_stop: Vec::new(),
         }
     }
 }

@@ -9,6 +9,7 @@ mod ending;
 mod engine;
 mod examples;
 mod health;
+mod hooks;
 mod images;
 mod keys;
 mod logs;

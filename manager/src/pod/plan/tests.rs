@@ -67,6 +67,14 @@ impl Observed {
         self.with(|this| _ = this.in_flight.insert(key(verb, name)))
     }
 
+    fn hooked(self, name: &str) -> Self {
+        self.with(|this| _ = this.hooked.insert(format!("id-{name}")))
+    }
+
+    fn known(self, name: &str, change: impl FnOnce(&mut Member)) -> Self {
+        self.with(|this| change(this.members.get_mut(name).expect("it is there")))
+    }
+
     fn pulling(self, image: &str) -> Self {
         self.with(|this| _ = this.in_flight.insert(Key { verb: Verb::Pull(image.into()), target: None }))
     }
@@ -108,6 +116,7 @@ fn told(plan: &Plan) -> String {
             format!("end with {}: {} ({})", conclusion.status, conclusion.because, step.reason)
         }
         Action::Stop(target, grace) => format!("stop {target} in {grace:?} ({})", step.reason),
+        Action::PreStop(_, limit) => format!("{} in {limit:?} ({})", step.action.key(), step.reason),
         _ => step.to_string(),
     }));
     parts.extend(plan.wake_at.map(|at| format!("wake at {at:?}")));
@@ -382,6 +391,160 @@ fn copies_are_made_before_the_start() {
             "starting; copy files into `app` (pod.copy); start `db` (ready)",
         ),
         ("a running one is left alone", pod("app+copy"), seen("app=running"), 0, "healthy"),
+    ]);
+}
+
+#[test]
+fn post_start_hooks_run_before_a_component_counts_as_started() {
+    let failed = |member: &mut Member| {
+        let words = "`post_start[0]` of `db` ended with status 3: no".to_owned();
+        member.hook_failure = Some(HookFailure { status: 3, words });
+    };
+    check([
+        (
+            "once it runs",
+            pod("app<db db+post"),
+            seen("app=created db=running"),
+            0,
+            "starting; run post_start of `db` (started)",
+        ),
+        (
+            "not twice at a time",
+            pod("app<db db+post"),
+            seen("app=created db=running").doing(Verb::PostStart, "db"),
+            0,
+            "starting",
+        ),
+        (
+            "then who waits for it starts",
+            pod("app<db db+post"),
+            seen("app=created db=running").hooked("db"),
+            0,
+            "starting; start `app` (ready)",
+        ),
+        (
+            "also who waits for its health",
+            pod("app<db:healthy db+post"),
+            seen("app=created db=healthy").doing(Verb::PostStart, "db"),
+            0,
+            "starting",
+        ),
+        (
+            "and who does not require it",
+            pod("app<db:healthy? db+post"),
+            seen("app=created db=unhealthy").doing(Verb::PostStart, "db"),
+            0,
+            "unhealthy",
+        ),
+        (
+            "not healthy before",
+            pod("db+post"),
+            seen("db=healthy").doing(Verb::PostStart, "db"),
+            0,
+            "starting",
+        ),
+        ("healthy then", pod("db+post"), seen("db=healthy").hooked("db"), 0, "healthy"),
+        (
+            "another container's are not its own",
+            pod("db+post"),
+            seen("db=running").hooked("old"),
+            0,
+            "starting; run post_start of `db` (started)",
+        ),
+        (
+            "who waits for its end does not wait for them",
+            pod("app<db:done db+post"),
+            seen("app=created db=exited(0)"),
+            0,
+            "starting; start `app` (ready)",
+        ),
+        (
+            "one that fails ends the pod with its status and names who waits",
+            pod("app<db db+post"),
+            seen("app=created db=running").known("db", failed),
+            0,
+            "stopping; end with 3: `app` waits for `db`; `post_start[0]` of `db` ended with status 3: no (a hook failed)",
+        ),
+        (
+            "the component's own end counts more",
+            pod("db+post"),
+            seen("db=exited(7)").known("db", failed),
+            0,
+            "stopping; end with 7: component `db` ended with status 7 (a component ended)",
+        ),
+        (
+            "what the engine refuses ends the pod",
+            pod("db+post"),
+            seen("db=running").failed(Verb::PostStart, "db", refused("no"), 1, 0, 0),
+            0,
+            "stopping; end with 125: cannot run post_start of `db`: no (it cannot run as defined)",
+        ),
+    ]);
+}
+
+#[test]
+fn pre_stop_hooks_run_before_the_stop_signal_within_the_components_time() {
+    let graced = |grace: u64| {
+        let mut spec = pod("app+pre");
+        spec.components[0].stop_grace = Some(secs(grace));
+        spec
+    };
+    let over = |since: u64| {
+        move |member: &mut Member| {
+            member.stopping_since = Some(secs(since));
+            member.pre_stopped = true;
+        }
+    };
+    check([
+        (
+            "they leave 2 s for the stop itself",
+            pod("app+pre"),
+            seen("app=running").ending(0, 100),
+            100,
+            "stopping; run pre_stop of `app` in 6s (the pod ends); wake at 108s",
+        ),
+        (
+            "or half of what is short",
+            graced(3),
+            seen("app=running").ending(0, 100),
+            100,
+            "stopping; run pre_stop of `app` in 1.5s (the pod ends); wake at 108s",
+        ),
+        (
+            "no signal while they run",
+            pod("app+pre"),
+            seen("app=running").doing(Verb::PreStop, "app").ending(0, 100),
+            101,
+            "stopping; wake at 108s",
+        ),
+        (
+            "then the signal, with what is left of its own time",
+            graced(5),
+            seen("app=running").ending(0, 100).known("app", over(101)),
+            102,
+            "stopping; stop `app` in 4s (the pod ends); wake at 108s",
+        ),
+        (
+            "those that depend on it first",
+            pod("app+pre<db db+pre"),
+            seen("app=running db=running").doing(Verb::PreStop, "app").ending(0, 100),
+            101,
+            "stopping; wake at 108s",
+        ),
+        (
+            "none in one that has ended",
+            pod("app+pre"),
+            seen("app=exited(1)").ending(1, 100),
+            100,
+            "stopping; remove `app` (the pod ends, it has ended); wake at 108s",
+        ),
+        (
+            "at the deadline all is over",
+            pod("app+pre"),
+            seen("app=running").doing(Verb::PreStop, "app").ending(0, 100),
+            108,
+            "stopping; remove `app` (out of time); wake at 138s",
+        ),
     ]);
 }
 
