@@ -24,11 +24,11 @@ use bollard::query_parameters::{
     CreateContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
     StopContainerOptionsBuilder,
 };
-use bollard::{BollardRequest, ClientVersion, Docker};
+use bollard::{BollardRequest, ClientVersion, Docker, body_full, body_try_stream};
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
-use http_body_util::{BodyExt, Empty, Limited, StreamBody};
-use hyper::body::{Body, Frame, Incoming};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::http::uri::PathAndQuery;
 use hyper::{Method, Request, Response};
@@ -138,12 +138,7 @@ impl DockerEngine {
     }
 
     /// A call of our own: sent at once; resolves with the body of the answer.
-    async fn open<B>(&self, limit: Duration, request: Request<B>) -> Result<Incoming, EngineError>
-    where
-        B: Body + Send + 'static,
-        B::Data: Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+    async fn open(&self, limit: Duration, request: BollardRequest) -> Result<Incoming, EngineError> {
         let work = async {
             let docker = self.api().await?;
             let request = versioned(request, &prefix(&docker.client_version())).map_err(translate)?;
@@ -154,19 +149,13 @@ impl DockerEngine {
     }
 
     /// A call of our own whose answer is one JSON value.
-    async fn ask<T, B>(&self, request: Request<B>) -> Result<T, EngineError>
-    where
-        T: DeserializeOwned + Send + 'static,
-        B: Body + Send + 'static,
-        B::Data: Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+    async fn ask<T: DeserializeOwned>(&self, request: BollardRequest) -> Result<T, EngineError> {
         let answer = async {
             let body = self.open(SHORT, request).await?;
-            json_lines(body).boxed().try_next().await
+            let whole = Limited::new(body, LINE_LIMIT).collect().await;
+            whole.map(|whole| whole.to_bytes()).map_err(|error| EngineError::Unreachable(error.to_string()))
         };
-        let nothing = || EngineError::Refused("the engine is not understood: it answers with nothing".into());
-        self.within(SHORT, answer).await?.ok_or_else(nothing)
+        serde_json::from_slice(&self.within(SHORT, answer).await?).map_err(not_understood)
     }
 
     async fn within<T>(
@@ -388,12 +377,12 @@ impl Engine for DockerEngine {
         let broken = Arc::new(Mutex::new(None));
         let note = Arc::clone(&broken);
         let parts = archive.map(move |part| {
-            part.map(Frame::data).inspect_err(|error| {
+            part.inspect_err(|error| {
                 let words = error.to_string();
                 *note.lock().unwrap_or_else(PoisonError::into_inner) = Some(words);
             })
         });
-        let mut request = request(Method::PUT, &path, StreamBody::new(parts));
+        let mut request = addressed(Method::PUT, &path, Request::new(body_try_stream(parts)));
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-tar"));
         let sent = self.open(COPY, request).await.map(drop);
         match broken.lock().unwrap_or_else(PoisonError::into_inner).take() {
@@ -461,19 +450,18 @@ impl Engine for DockerEngine {
 }
 
 /// A request to the engine, without the version of the API in its path.
-fn request<B>(method: Method, path: &str, body: B) -> Request<B> {
-    let mut request = Request::new(body);
+fn addressed(method: Method, path: &str, mut request: BollardRequest) -> BollardRequest {
     *request.method_mut() = method;
     *request.uri_mut() = path.parse().expect("invariant: fixed text and `encoded` parts make a path");
     request
 }
 
-fn empty_request(method: Method, path: &str) -> Request<Empty<Bytes>> {
-    request(method, path, Empty::new())
+fn empty_request(method: Method, path: &str) -> BollardRequest {
+    addressed(method, path, Request::new(body_full(Bytes::new())))
 }
 
-fn json_request(path: &str, body: &serde_json::Value) -> Request<String> {
-    let mut request = request(Method::POST, path, body.to_string());
+fn json_request(path: &str, body: &serde_json::Value) -> BollardRequest {
+    let mut request = addressed(Method::POST, path, Request::new(body_full(body.to_string().into())));
     request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     request
 }
@@ -573,6 +561,10 @@ fn translate(error: BollardError) -> EngineError {
     }
 }
 
+fn not_understood(error: serde_json::Error) -> EngineError {
+    EngineError::Refused(format!("the engine is not understood: {error}"))
+}
+
 fn unreachable(error: impl std::error::Error) -> EngineError {
     EngineError::Unreachable(causes(&error))
 }
@@ -603,8 +595,7 @@ fn json_lines<T: DeserializeOwned + Send + 'static>(
     let lines = Lines { body, buffer: BytesMut::new(), searched: 0, ended: false };
     stream::try_unfold(lines, |mut lines| async {
         let Some(line) = lines.next().await? else { return Ok(None) };
-        let value = serde_json::from_slice(&line)
-            .map_err(|error| EngineError::Refused(format!("the engine is not understood: {error}")))?;
+        let value = serde_json::from_slice(&line).map_err(not_understood)?;
         Ok(Some((value, lines)))
     })
 }
@@ -914,7 +905,7 @@ mod tests {
             ("/volumes/x", "/v1.41/volumes/x"),
             ("/v1.53/info", "/v1.53/info"),
         ] {
-            let request = versioned(request(Method::GET, path, ()), "/v1.41").expect("a path");
+            let request = versioned(empty_request(Method::GET, path), "/v1.41").expect("a path");
             assert_eq!(request.uri(), want, "{path}");
         }
     }

@@ -12,7 +12,6 @@
 //! two requests leaves open whether a `create` was done. Dropping a request or its answer closes its
 //! connection, which tells the engine to give up, too: that is how a pull ends at once on TERM.
 
-use std::error::Error;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
@@ -20,10 +19,11 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use hyper::body::{Body, Incoming};
+use bollard::BollardRequest;
+use hyper::Response;
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::header::{HOST, HeaderValue};
-use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use nix::sys::socket::{setsockopt, sockopt};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -93,6 +93,11 @@ pub(super) struct Transport {
     tls: Option<(TlsConnector, ServerName<'static>)>,
 }
 
+/// Whatever bytes go over to the engine.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
 impl Transport {
     /// Prepares connections; with TLS all files are read now, later there may be no right to.
     pub(super) fn new(address: &EngineAddress) -> Result<Self, TlsError> {
@@ -115,28 +120,18 @@ impl Transport {
 
     /// Sends a request and resolves with the head of the answer. The connection lives until the body of
     /// the answer has been read or dropped.
-    pub(super) async fn send<B>(&self, request: Request<B>) -> Result<Response<Incoming>, TransportError>
-    where
-        B: Body + Send + 'static,
-        B::Data: Send,
-        B::Error: Into<Box<dyn Error + Send + Sync>>,
-    {
-        match &self.address {
-            EngineAddress::Unix(path) => {
-                let stream = self.connect(UnixStream::connect(path)).await?;
-                self.exchange(stream, request).await
-            }
-            EngineAddress::Tcp { host, port } => {
-                let stream = self.connect(dial(host, *port)).await?;
-                self.exchange(stream, request).await
-            }
+    pub(super) async fn send(&self, request: BollardRequest) -> Result<Response<Incoming>, TransportError> {
+        // One type of stream and of body, so that hyper's machine is there once: each copy is 40 kB of code.
+        let stream: Box<dyn Stream> = match &self.address {
+            EngineAddress::Unix(path) => Box::new(self.connect(UnixStream::connect(path)).await?),
+            EngineAddress::Tcp { host, port } => Box::new(self.connect(dial(host, *port)).await?),
             EngineAddress::Tls { host, port, .. } => {
                 let (connector, name) = self.tls.as_ref().expect("invariant: set for a TLS address in `new`");
                 let handshake = async { connector.connect(name.clone(), dial(host, *port).await?).await };
-                let stream = self.connect(handshake).await?;
-                self.exchange(stream, request).await
+                Box::new(self.connect(handshake).await?)
             }
-        }
+        };
+        self.exchange(stream, request).await
     }
 
     async fn connect<S>(&self, connecting: impl Future<Output = io::Result<S>>) -> Result<S, TransportError> {
@@ -147,17 +142,11 @@ impl Transport {
         result.map_err(|source| TransportError::Connect { address: self.address.to_string(), source })
     }
 
-    async fn exchange<S, B>(
+    async fn exchange(
         &self,
-        stream: S,
-        mut request: Request<B>,
-    ) -> Result<Response<Incoming>, TransportError>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        B: Body + Send + 'static,
-        B::Data: Send,
-        B::Error: Into<Box<dyn Error + Send + Sync>>,
-    {
+        stream: Box<dyn Stream>,
+        mut request: BollardRequest,
+    ) -> Result<Response<Incoming>, TransportError> {
         let failed = |source| TransportError::Http { address: self.address.to_string(), source };
         request.headers_mut().insert(HOST, self.host.clone());
         let (mut sender, connection) = http1::Builder::new()
@@ -236,7 +225,8 @@ fn file_fault(path: &Path, fault: impl ToString) -> TlsError {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use http_body_util::{BodyExt, Empty};
+    use http_body_util::BodyExt;
+    use hyper::Request;
     use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
     use std::fs;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -318,8 +308,10 @@ mod tests {
 
     async fn ask(address: &EngineAddress) -> Result<Bytes, String> {
         let transport = Transport::new(address).map_err(|error| error.to_string())?;
-        let answer =
-            transport.send(Request::new(Empty::<Bytes>::new())).await.map_err(|error| error.to_string())?;
+        let answer = transport
+            .send(Request::new(bollard::body_full(Bytes::new())))
+            .await
+            .map_err(|error| error.to_string())?;
         let body = answer.into_body().collect().await.map_err(|error| error.to_string())?;
         Ok(body.to_bytes())
     }
@@ -337,7 +329,8 @@ mod tests {
         // From here on the manager may not read them any more.
         folder.close().expect("removed");
         for _ in 0..2 {
-            let answer = transport.send(Request::new(Empty::<Bytes>::new())).await.expect("an answer");
+            let answer =
+                transport.send(Request::new(bollard::body_full(Bytes::new()))).await.expect("an answer");
             assert_eq!(answer.into_body().collect().await.expect("a body").to_bytes(), "OK");
         }
     }
