@@ -5,10 +5,11 @@
 //! seems to.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 /// Pods for Docker Swarm: runs the components of a pod beside its task container.
 #[derive(Debug, Parser)]
@@ -24,6 +25,8 @@ pub struct Cli {
 pub enum Command {
     /// Run the pod that the labels of this container define (the default).
     Run(RunArgs),
+    /// Check the definition of a pod: every fault (exit status 64), or what would run (exit status 0).
+    Check(CheckArgs),
     /// Exit status 0 when the pod is healthy, 1 when it is not.
     Healthcheck,
     /// Print the version.
@@ -38,6 +41,24 @@ pub struct RunArgs {
           default_value = "false", default_missing_value = "true", value_parser = BoolishValueParser::new(),
           action = ArgAction::Set)]
     pub logs: bool,
+    /// What the pod is to be.
+    #[command(flatten)]
+    pub pod: PodArgs,
+    /// How the manager writes its own log lines.
+    #[arg(long, env = "TANDEM_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+    /// Which of its own log lines the manager writes: `error`, `warn`, `info`, `debug`, `trace`, or one a
+    /// module (`info,manager::engine=debug`).
+    #[arg(long, env = "TANDEM_LOG", value_name = "LEVEL", default_value = "info")]
+    pub log: String,
+    /// Where the engine is.
+    #[command(flatten)]
+    pub engine: EngineArgs,
+}
+
+/// Flags that change what a pod is.
+#[derive(Debug, Args)]
+pub struct PodArgs {
     /// Pull every image before it is used.
     #[arg(long, env = "TANDEM_PULL", value_name = "BOOL", num_args = 0..=1, require_equals = true,
           default_value = "false", default_missing_value = "true", value_parser = BoolishValueParser::new(),
@@ -66,13 +87,11 @@ pub struct RunArgs {
     #[arg(long, env = "TANDEM_STOP_TIMEOUT", value_name = "DURATION", default_value = "6s",
           value_parser = duration)]
     pub stop_timeout: Duration,
-    /// How the manager writes its own log lines.
-    #[arg(long, env = "TANDEM_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
-    pub log_format: LogFormat,
-    /// Which of its own log lines the manager writes: `error`, `warn`, `info`, `debug`, `trace`, or one a
-    /// module (`info,manager::engine=debug`).
-    #[arg(long, env = "TANDEM_LOG", value_name = "LEVEL", default_value = "info")]
-    pub log: String,
+}
+
+/// Where the engine is.
+#[derive(Debug, Args)]
+pub struct EngineArgs {
     /// The engine: `unix:///var/run/docker.sock`, or `tcp://host:port` with TLS.
     #[arg(long, env = "DOCKER_HOST", value_name = "URL", default_value = "unix:///var/run/docker.sock")]
     pub docker_host: String,
@@ -89,6 +108,40 @@ pub struct RunArgs {
         hide_default_value = true
     )]
     pub docker_cert_path: String,
+}
+
+/// Flags of `manager check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Where the definition is.
+    #[command(flatten)]
+    pub definition: DefinitionArgs,
+    /// Where the engine is, for `--container`.
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    /// Flags of the manager, as `command` has them; of a stack's service or a container they are known.
+    #[arg(last = true, value_name = "FLAGS")]
+    pub flags: Vec<String>,
+}
+
+/// What is checked: one of these.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct DefinitionArgs {
+    /// The labels of a task container: a YAML mapping, a list of `name=value`, or what `docker inspect --format
+    /// '{{json .Config.Labels}}'` prints; `-` is standard input.
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
+    /// A stack file, and the service in it whose labels define the pod. Its `command` and `environment` count as
+    /// they would in the Swarm.
+    #[arg(long, num_args = 2, value_names = ["FILE", "SERVICE"])]
+    pub stack: Vec<String>,
+    /// A Compose file as `pod.compose.file` names one: its services are the components.
+    #[arg(long, value_name = "FILE")]
+    pub compose: Option<PathBuf>,
+    /// A container that is there: asks the engine.
+    #[arg(long, value_name = "NAME")]
+    pub container: Option<String>,
 }
 
 /// Where the shared PID and IPC namespaces live.
@@ -114,6 +167,43 @@ pub enum LogFormat {
 /// Read the command line. `Err` is what clap has to say: help and version too.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     Cli::try_parse_from(normalized(args))
+}
+
+/// The flags of a manager that is somewhere else: the command of its container, and the environment, which counts
+/// where the command is silent.
+///
+/// # Errors
+/// What is wrong with them, for people.
+pub fn run_args(command: &[String], environment: &[String]) -> Result<RunArgs, String> {
+    let given = normalized(["manager".to_owned()].iter().chain(command).map(OsString::from));
+    // No flag of this process's own environment may come in between.
+    let grammar = Cli::command().mut_subcommand("run", |run| run.mut_args(|arg| arg.env(None)));
+    let mut words = given.clone();
+    let flags = Cli::command();
+    for arg in flags.find_subcommand("run").into_iter().flat_map(clap::Command::get_arguments) {
+        let (Some(variable), Some(long)) = (arg.get_env().and_then(|name| name.to_str()), arg.get_long())
+        else {
+            continue;
+        };
+        let value =
+            environment.iter().rev().find_map(|entry| entry.strip_prefix(variable)?.strip_prefix('='));
+        let flag = format!("--{long}");
+        let said = given.iter().filter_map(|word| word.to_str()).any(|word| {
+            word.strip_prefix(&flag).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+        });
+        if let Some(value) = value.filter(|_| !said && given.get(1).is_some_and(|word| word == "run")) {
+            words.insert(2, format!("{flag}={value}").into());
+        }
+    }
+    let parsed = grammar.try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches));
+    match parsed {
+        Ok(Cli { command: Command::Run(args) }) => Ok(args),
+        Ok(_) => Err("it runs no pod".to_owned()),
+        Err(error) => {
+            let text = error.to_string();
+            Err(text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned())
+        }
+    }
 }
 
 /// Podlike's spellings made today's: a dash added, `run` put in.
@@ -162,17 +252,17 @@ mod tests {
     fn without_arguments_it_runs_with_pids_and_ipc_shared() {
         let args = run(&[]);
         assert_eq!(
-            (args.pids, args.ipc, args.volumes, args.logs, args.pull),
+            (args.pod.pids, args.pod.ipc, args.pod.volumes, args.logs, args.pod.pull),
             (true, true, false, false, false)
         );
-        assert_eq!((args.placement, args.stop_timeout), (Placement::Auto, Duration::from_secs(6)));
+        assert_eq!((args.pod.placement, args.pod.stop_timeout), (Placement::Auto, Duration::from_secs(6)));
     }
 
     #[test]
     fn podlikes_spellings_mean_the_same() {
         let args = run(&["-logs", "-pids=false", "-ipc=0", "-volumes", "-pull=true"]);
         assert_eq!(
-            (args.pids, args.ipc, args.volumes, args.logs, args.pull),
+            (args.pod.pids, args.pod.ipc, args.pod.volumes, args.logs, args.pod.pull),
             (false, false, true, true, true)
         );
     }
@@ -181,7 +271,7 @@ mod tests {
     fn the_subcommand_may_be_named() {
         let args = run(&["run", "--logs", "--pause", "task", "--stop-timeout=1m30s"]);
         assert!(args.logs);
-        assert_eq!((args.placement, args.stop_timeout), (Placement::Task, Duration::from_secs(90)));
+        assert_eq!((args.pod.placement, args.pod.stop_timeout), (Placement::Task, Duration::from_secs(90)));
     }
 
     #[test]

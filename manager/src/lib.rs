@@ -19,13 +19,15 @@
 //! | [`pod`] | pure | the core: what a pod is, what is true of it, what to do next. `std` and itself only |
 //! | [`source`] | pure, but `load` | what the user wrote, to a [`pod::spec::Definition`] |
 //! | [`engine`] | I/O | the only door to Docker; `bollard` is named nowhere else |
+//! | [`check`] | I/O | `manager check`: a definition for people, before anything runs |
 //! | [`run`] | I/O | tasks, time, signals, privileges |
 //!
-//! Arrows point inward: `run -> {pod, engine, source}`, `engine -> pod`, `source -> pod`; never back. A
+//! Arrows point inward: `check -> run`, `run -> {pod, engine, source}`, `engine -> pod`, `source -> pod`; never back. A
 //! file that touches files, the environment or the clock says so in its first line (`clippy.toml`).
 
 #![forbid(unsafe_code)]
 
+pub mod check;
 pub mod cli;
 pub mod engine;
 pub mod exit;

@@ -3,10 +3,10 @@
 
 use std::process::ExitCode;
 
-use manager::cli::{self, Command, LogFormat, RunArgs};
+use manager::cli::{self, CheckArgs, Command, LogFormat, RunArgs};
 use manager::pod::plan::STATUS_USAGE;
 use manager::run::{harden, output::Output, pod};
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 
 fn main() -> ExitCode {
@@ -23,6 +23,7 @@ fn main() -> ExitCode {
     };
     match cli.command {
         Command::Run(args) => run(args),
+        Command::Check(args) => check(args),
         Command::Healthcheck => healthcheck(),
         Command::Version => {
             println!("manager {}", env!("CARGO_PKG_VERSION"));
@@ -37,13 +38,9 @@ fn run(args: RunArgs) -> ExitCode {
         eprintln!("manager: {words}");
         return ExitCode::from(STATUS_USAGE);
     }
-    // One thread: the work is waiting, and privileges are given up by the thread.
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("manager: cannot start: {error}");
-            return ExitCode::FAILURE;
-        }
+        Err(status) => return status,
     };
     let status = runtime.block_on(pod::run(args, output));
     // A writer that nobody reads must not keep the pod from ending.
@@ -51,10 +48,36 @@ fn run(args: RunArgs) -> ExitCode {
     ExitCode::from(status)
 }
 
+/// One thread: the work is waiting, and privileges are given up by the thread.
+fn runtime() -> Result<tokio::runtime::Runtime, ExitCode> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+        eprintln!("manager: cannot start: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+fn check(args: CheckArgs) -> ExitCode {
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(status) => return status,
+    };
+    let verdict = runtime.block_on(manager::check::check(args));
+    for words in verdict.words {
+        eprintln!("{words}");
+    }
+    print!("{}", verdict.plan);
+    ExitCode::from(verdict.status)
+}
+
 fn log(args: &RunArgs, output: &Output) -> Result<(), String> {
-    let levels: Targets = args.log.parse().map_err(|error| {
-        format!("`--log` (`TANDEM_LOG`) is `{}`: {error}; valid is e.g. `info`", args.log)
-    })?;
+    // A word that is no level would be taken for a module, and everything else be silent.
+    let stray = args.log.split(',').find(|part| !part.contains('=') && part.parse::<LevelFilter>().is_err());
+    let levels = match stray {
+        Some(_) => Err("it is neither a level nor `module=level`".to_owned()),
+        None => args.log.parse::<Targets>().map_err(|error| error.to_string()),
+    };
+    let levels = levels
+        .map_err(|why| format!("`--log` (`TANDEM_LOG`) is `{}`: {why}; valid is e.g. `info`", args.log))?;
     let lines = tracing_subscriber::fmt::layer().with_writer(output.clone()).with_ansi(false);
     let registry = tracing_subscriber::registry().with(levels);
     match args.log_format {

@@ -465,6 +465,8 @@ pub fn task_container(inspect: ContainerInspectResponse) -> TaskContainer {
         started_at: inspect.state.and_then(|state| state.started_at).unwrap_or_default(),
         image_id: inspect.image.unwrap_or_default(),
         labels: labels(&config),
+        command: config.cmd.unwrap_or_default(),
+        environment: config.env.unwrap_or_default(),
         mounts: inspect.mounts.unwrap_or_default().into_iter().map(task_mount).collect(),
         ipc_mode: host.ipc_mode.unwrap_or_default(),
         network_mode: host.network_mode.unwrap_or_default(),

@@ -15,6 +15,10 @@ pub struct TaskContainer {
     pub image_id: String,
     /// All its labels.
     pub labels: BTreeMap<String, String>,
+    /// `Config.Cmd`: the manager's flags.
+    pub command: Vec<String>,
+    /// `Config.Env`, as `NAME=value`.
+    pub environment: Vec<String>,
     /// What is mounted into it.
     pub mounts: Vec<TaskMount>,
     /// `HostConfig.IpcMode`: `private`, `shareable`, ...

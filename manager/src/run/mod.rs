@@ -13,6 +13,7 @@ pub mod marks;
 pub mod output;
 pub mod pod;
 pub mod serve_health;
+pub mod specify;
 pub mod watch;
 
 use std::collections::BTreeMap;

@@ -19,16 +19,16 @@ use super::follow::Followers;
 use super::marks::{self, Marks};
 use super::output::Output;
 use super::serve_health::Pause;
+use super::specify::{self, Reading, host_path, pod_of};
 use super::{LEAST_OUTPUT, Runner, Surroundings, discover, harden};
-use crate::cli::{Placement, RunArgs};
+use crate::cli::RunArgs;
 use crate::engine::docker::DockerEngine;
 use crate::engine::{Engine, EngineAddress, EngineError, EngineInfo};
-use crate::pod::identity::Identity;
 use crate::pod::observed::Observation;
-use crate::pod::placement::{Holder, Namespaces, Programs, Wish, place};
+use crate::pod::placement::{Holder, Namespaces, Programs};
 use crate::pod::plan::{ENGINE_PATIENCE, STATUS_REFUSED, STATUS_UNAVAILABLE, STATUS_USAGE};
 use crate::pod::registry::Credentials;
-use crate::pod::spec::{Condition, Definition, MountSource, PodSpec};
+use crate::pod::spec::{Definition, PodSpec};
 use crate::pod::task::TaskContainer;
 use crate::source::{self, load::Disk};
 
@@ -40,9 +40,11 @@ const LAST_LOOK: Duration = Duration::from_secs(3);
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
 /// Why a pod was not begun.
-struct Refusal {
-    status: u8,
-    words: String,
+pub struct Refusal {
+    /// The exit status that says so.
+    pub status: u8,
+    /// Why, for people.
+    pub words: String,
 }
 
 /// What `pause` handed to its child.
@@ -74,7 +76,7 @@ pub async fn run(args: RunArgs, output: Output) -> u8 {
                 info!("asked to stop before the pod began");
                 asked = true;
                 // An earlier manager, or an earlier run, may have left something to clean up.
-                timeout(args.stop_timeout.min(LAST_LOOK), begin).await.ok()
+                timeout(args.pod.stop_timeout.min(LAST_LOOK), begin).await.ok()
             }
             begun = &mut begin => Some(begun),
         }
@@ -166,9 +168,9 @@ async fn begin(args: &RunArgs, output: &Output) -> Result<(Runner<DockerEngine>,
     pause.publish(crate::pod::health::PodHealth::Starting);
 
     let address = EngineAddress::parse(
-        Some(&args.docker_host),
-        Some(&args.docker_tls_verify),
-        Some(&args.docker_cert_path),
+        Some(&args.engine.docker_host),
+        Some(&args.engine.docker_tls_verify),
+        Some(&args.engine.docker_cert_path),
     )
     .map_err(|error| usage(error.to_string()))?;
     let socket = socket_of(&address)?;
@@ -191,7 +193,7 @@ async fn begin(args: &RunArgs, output: &Output) -> Result<(Runner<DockerEngine>,
             }
             error!("{}", refusal.words);
             ending.get_or_insert(refusal.status);
-            let nothing = pod_of(args, &task, Definition::default(), Namespaces::default());
+            let nothing = pod_of(&args.pod, &task, Definition::default(), Namespaces::default());
             (nothing, CopySources::default())
         }
     };
@@ -212,12 +214,6 @@ async fn begin(args: &RunArgs, output: &Output) -> Result<(Runner<DockerEngine>,
     }
     let names: Vec<&str> = spec.members().map(|member| member.name.as_str()).collect();
     info!("the pod of `{}`: {}", task.name, names.join(", "));
-    if spec.vault() && spec.namespaces.pid.is_some() && spec.components.len() > 1 {
-        warn!(
-            "components share PIDs: those that run as the same user, or as root, can read each other's secrets through \
-             `/proc`; give them different users, or use `--pids=false`"
-        );
-    }
     let around = Surroundings {
         pause,
         sandbox: SandboxOrder { image: task.image_id.clone(), lifeline: handed.lifeline },
@@ -260,7 +256,7 @@ fn with_credentials<T>(prepared: Result<T, Refusal>) -> (Result<T, Refusal>, Cre
     }
 }
 
-/// The pod that is wanted, and everything that it copies, open.
+/// The pod that is wanted, with every reason against it in one report, and everything that it copies, open.
 async fn prepare(
     args: &RunArgs,
     task: &TaskContainer,
@@ -269,137 +265,30 @@ async fn prepare(
     address: &EngineAddress,
     socket: Option<&Path>,
 ) -> Result<(PodSpec, CopySources), Refusal> {
-    let spec = specify(args, task, info, engine, address, socket).await?;
-    let copies = CopySources::open(&spec).map_err(|errors| {
-        let words: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        Refusal { status: STATUS_USAGE, words: words.join("\n") }
-    })?;
-    Ok((spec, copies))
-}
-
-/// The pod that is wanted, with every reason against it in one report.
-async fn specify(
-    args: &RunArgs,
-    task: &TaskContainer,
-    info: &EngineInfo,
-    engine: &DockerEngine,
-    address: &EngineAddress,
-    socket: Option<&Path>,
-) -> Result<PodSpec, Refusal> {
-    let mut faults: Vec<String> = Vec::new();
     let host_socket = socket.map(|path| host_path(task, path));
     let around = source::labels::Surroundings {
         task,
         files: &Disk,
         environment: &|name| std::env::var(name).ok(),
         host_socket: host_socket.as_deref(),
-        share_volumes: args.volumes,
+        share_volumes: args.pod.volumes,
         allow_engine_socket: false,
     };
-    let definition = match source::labels::read(&around) {
-        Ok((definition, warnings)) => {
-            for warning in warnings {
-                warn!("{warning}");
-            }
-            definition
-        }
-        Err(report) => {
-            faults.push(report.to_string());
-            Definition::default()
-        }
-    };
-    let wish = Wish {
-        holder: match args.placement {
-            Placement::Auto => None,
-            Placement::Sandbox => Some(Holder::Sandbox),
-            Placement::Task => Some(Holder::Task),
-        },
-        pids: args.pids,
-        ipc: args.ipc,
-    };
     let programs = Programs { unreadable: harden::programs_unreadable() };
-    let shm_sizes = definition.components.iter().chain(&definition.init);
-    let shm_sizes = shm_sizes.filter_map(|member| member.container.shm_size_bytes);
-    let added = definition.components.iter().chain(&definition.init);
-    let added = added.flat_map(|member| member.container.cap_add.iter().map(|cap| (&*member.name, &**cap)));
-    let mut namespaces = match place(wish, task, programs, shm_sizes, added) {
-        Ok(namespaces) => namespaces,
-        Err(reasons) => {
-            faults.extend(reasons.iter().map(ToString::to_string));
-            Namespaces::default()
-        }
-    };
-    namespaces.cgroup_parent = discover::cgroup_parent(info, &discover::own_cgroups(), task);
-    let spec = pod_of(args, task, definition, namespaces);
-    faults.extend(volumes_to_engine(&spec, task, engine, address, host_socket.as_deref()).await?);
-    faults.extend(waits_in_vain(&spec, engine).await);
-    if faults.is_empty() {
-        return Ok(spec);
+    let Reading { mut spec, warnings, mut faults } = specify::read(&args.pod, &around, programs);
+    for warning in warnings {
+        warn!("{warning}");
     }
-    Err(Refusal { status: STATUS_USAGE, words: faults.join("\n") })
-}
-
-fn pod_of(args: &RunArgs, task: &TaskContainer, definition: Definition, namespaces: Namespaces) -> PodSpec {
-    PodSpec {
-        identity: Identity {
-            pod: task.id.clone(),
-            name: task.name.clone(),
-            run: task.started_at.clone(),
-            origin: Identity::origin_of(&task.labels),
-        },
-        namespaces,
-        init: definition.init,
-        components: definition.components,
-        pull_always: args.pull,
-        stop_timeout: args.stop_timeout,
+    spec.namespaces.cgroup_parent = discover::cgroup_parent(info, &discover::own_cgroups(), task);
+    faults.extend(specify::ask_engine(&spec, task, engine, address, host_socket.as_deref()).await?);
+    if !faults.is_empty() {
+        return Err(Refusal { status: STATUS_USAGE, words: faults.join("\n") });
     }
-}
-
-/// Volumes, not mounted in the task container, that stand for a path of the host with the socket in it.
-async fn volumes_to_engine(
-    spec: &PodSpec,
-    task: &TaskContainer,
-    engine: &DockerEngine,
-    address: &EngineAddress,
-    host_socket: Option<&str>,
-) -> Result<Vec<String>, Refusal> {
-    let mut faults = Vec::new();
-    for member in spec.members() {
-        for mount in &member.container.mounts {
-            let MountSource::Volume { name: Some(name), .. } = &mount.source else { continue };
-            let device = patiently(address, || engine.volume_device(name)).await?;
-            // One that is not there yet will be made, and holds nothing.
-            let Some(device) = device else { continue };
-            if let Some(why) = source::lower::leads_to_engine(task, host_socket, &device) {
-                faults.push(format!(
-                    "`{}`: the volume `{name}` stands for `{device}` of the host, which {why}: no component may have it",
-                    member.name
-                ));
-            }
-        }
-    }
-    Ok(faults)
-}
-
-/// Components that wait for the health of one that has no health check, as far as the images that the
-/// engine has tell.
-async fn waits_in_vain(spec: &PodSpec, engine: &DockerEngine) -> Vec<String> {
-    let mut faults = Vec::new();
-    for component in &spec.components {
-        for dependency in &component.depends_on {
-            let Some(on) = spec.member(&dependency.on) else { continue };
-            let healthy = dependency.condition == Condition::Healthy && dependency.required;
-            let unsaid = healthy && on.container.healthcheck.is_none();
-            if unsaid && let Ok(Some(false)) = engine.image_has_healthcheck(&on.container.image).await {
-                faults.push(format!(
-                    "`pod.component.{}`: `depends_on.{}.condition` is `service_healthy`, but neither `{}` nor its image \
-                     `{}` has a health check: give it a `healthcheck`, or wait for `service_started`",
-                    component.name, on.name, on.name, on.container.image
-                ));
-            }
-        }
-    }
-    faults
+    let copies = CopySources::open(&spec).map_err(|errors| {
+        let words: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        Refusal { status: STATUS_USAGE, words: words.join("\n") }
+    })?;
+    Ok((spec, copies))
 }
 
 /// What `pause` handed over.
@@ -442,18 +331,11 @@ fn socket_of(address: &EngineAddress) -> Result<Option<PathBuf>, Refusal> {
     }
 }
 
-/// Where a path of the task container is on the host, as its mounts tell.
-fn host_path(task: &TaskContainer, path: &Path) -> String {
-    let covering = task.mounts.iter().filter_map(|mount| {
-        let rest = path.strip_prefix(&mount.target).ok()?;
-        Some((mount.target.len(), Path::new(&mount.source).join(rest)))
-    });
-    let host = covering.max_by_key(|(length, _)| *length).map_or_else(|| path.to_owned(), |(_, host)| host);
-    host.to_string_lossy().trim_end_matches('/').to_owned()
-}
-
 /// Ask until the engine answers, within limits.
-async fn patiently<T, F>(address: &EngineAddress, mut ask: impl FnMut() -> F) -> Result<T, Refusal>
+///
+/// # Errors
+/// Where it does not within [`ENGINE_PATIENCE`], or does not serve.
+pub async fn patiently<T, F>(address: &EngineAddress, mut ask: impl FnMut() -> F) -> Result<T, Refusal>
 where
     F: Future<Output = Result<T, EngineError>>,
 {

@@ -11,7 +11,7 @@ use super::env_file;
 use super::fault::{Origin, quote, suggest};
 use super::interpolate::interpolate;
 use super::labels::Surroundings;
-use super::load::FileKind;
+use super::load::{FileFault, FileKind};
 use super::raw::Raw;
 use super::yaml::{Entry, Kind, Node};
 use crate::pod::spec::MountSource;
@@ -20,7 +20,7 @@ use crate::pod::spec::MountSource;
 const TOP: &[&str] =
     &["configs", "include", "models", "name", "networks", "secrets", "services", "version", "volumes"];
 /// What a file may grow to by its variables.
-const MOST_BYTES: usize = 4 << 20;
+pub(super) const MOST_BYTES: usize = 4 << 20;
 /// How many services may extend one another in a row.
 const MOST_EXTENDED: usize = 32;
 
@@ -37,7 +37,11 @@ pub(super) fn components(around: &Surroundings<'_>, faults: &Faults, label: &Pla
     let text = match text_of(around, path) {
         Ok(text) => text,
         Err(why) => {
-            faults.fault(label, format!("{} {why}", quote(path)), "valid is the path of a Compose file");
+            let valid = match around.files.kind(path) {
+                Err(FileFault::Elsewhere) => "check the file itself with `manager check --compose`",
+                _ => "valid is the path of a Compose file",
+            };
+            faults.fault(label, format!("{} {why}", quote(path)), valid);
             return Vec::new();
         }
     };
@@ -85,7 +89,7 @@ fn beside(around: &Surroundings<'_>, faults: &Faults, path: &str) -> BTreeMap<St
 
 /// The same tree with the variables of its strings in place; keys stay as they are, as in Compose. `left` is how
 /// many bytes more there may be, nothing after a fault.
-fn interpolated(
+pub(super) fn interpolated(
     cursor: &Cursor<'_>,
     lookup: &dyn Fn(&str) -> Option<String>,
     left: &Cell<Option<usize>>,

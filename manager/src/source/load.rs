@@ -30,6 +30,9 @@ pub enum FileFault {
     /// It is a folder, a socket, a device.
     #[error("is not a regular file")]
     NotAFile,
+    /// It is in a task container that is not at hand: nothing can be said against it.
+    #[error("is not at hand")]
+    Elsewhere,
     /// The system's own words.
     #[error("cannot be read: {0}")]
     Unreadable(String),

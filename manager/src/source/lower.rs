@@ -291,6 +291,7 @@ fn file_entries(
     let content = match around.files.read(path) {
         Ok(content) => content,
         Err(FileFault::Missing) if !required => return Vec::new(),
+        Err(FileFault::Elsewhere) => return Vec::new(),
         Err(fault) => {
             let remedy = "valid is the path of a file in the task container";
             faults.fault(place, format!("{} {fault}", quote(path)), remedy);
@@ -354,7 +355,7 @@ fn check_copy(around: &Surroundings<'_>, faults: &Faults, container: &ContainerS
             "valid is an absolute path of the task container",
         ),
         Some(_) => match around.files.kind(source) {
-            Ok(FileKind::File | FileKind::Folder) => {}
+            Ok(FileKind::File | FileKind::Folder) | Err(FileFault::Elsewhere) => {}
             Ok(FileKind::Other) => faults.fault(
                 place,
                 format!("{} is neither a file nor a folder", quote(source)),

@@ -16,6 +16,7 @@ pub mod fault;
 pub mod labels;
 pub mod load;
 pub mod lower;
+pub mod stack;
 
 mod compose;
 mod compose_file;

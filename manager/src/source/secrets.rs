@@ -157,7 +157,7 @@ pub(super) fn file(
     let word = raw.kind.word();
     let source = declared(raw.kind, &raw.source).or_else(|| raw.kind.path(&raw.source))?;
     match files.kind(&source) {
-        Ok(FileKind::File) => {}
+        Ok(FileKind::File) | Err(FileFault::Elsewhere) => {}
         Ok(FileKind::Folder | FileKind::Other) => {
             let remedy = format!("valid is a {word} of the task container");
             faults.fault(place, format!("{} is not a regular file", quote(&source)), remedy);

@@ -1,6 +1,7 @@
 //! The rules of a pod, by theme. A test's name is the rule it proves.
 
 mod budget;
+mod check;
 mod compose_file;
 mod copy;
 mod definition;

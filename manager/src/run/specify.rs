@@ -1,0 +1,159 @@
+//! What pod is wanted, and every reason against it: from the definition and the flags, and then from the engine.
+
+use std::path::Path;
+
+use super::pod::{Refusal, patiently};
+use crate::cli::{Placement, PodArgs};
+use crate::engine::docker::DockerEngine;
+use crate::engine::{Engine, EngineAddress};
+use crate::pod::identity::Identity;
+use crate::pod::placement::{Holder, Namespaces, Programs, Wish, place};
+use crate::pod::spec::{Condition, Definition, MountSource, PodSpec};
+use crate::pod::task::TaskContainer;
+use crate::source::{self, labels::Surroundings};
+
+/// What was read.
+pub struct Reading {
+    /// The pod, as far as there is no fault.
+    pub spec: PodSpec,
+    /// What works, but perhaps not as the user expects.
+    pub warnings: Vec<String>,
+    /// Every reason against it, each for people.
+    pub faults: Vec<String>,
+}
+
+/// The pod of a task container, as far as it can be told without the engine.
+pub fn read(args: &PodArgs, around: &Surroundings<'_>, programs: Programs) -> Reading {
+    let (mut warnings, mut faults) = (Vec::new(), Vec::new());
+    let definition = match source::labels::read(around) {
+        Ok((definition, found)) => {
+            warnings.extend(found.iter().map(ToString::to_string));
+            definition
+        }
+        Err(report) => {
+            faults.push(report.to_string());
+            Definition::default()
+        }
+    };
+    let wish = Wish {
+        holder: match args.placement {
+            Placement::Auto => None,
+            Placement::Sandbox => Some(Holder::Sandbox),
+            Placement::Task => Some(Holder::Task),
+        },
+        pids: args.pids,
+        ipc: args.ipc,
+    };
+    let members = || definition.components.iter().chain(&definition.init);
+    let shm_sizes = members().filter_map(|member| member.container.shm_size_bytes);
+    let added = members()
+        .flat_map(|member| member.container.cap_add.iter().map(|cap| (member.name.as_str(), cap.as_str())));
+    let namespaces = match place(wish, around.task, programs, shm_sizes, added) {
+        Ok(namespaces) => namespaces,
+        Err(reasons) => {
+            faults.extend(reasons.iter().map(ToString::to_string));
+            Namespaces::default()
+        }
+    };
+    let spec = pod_of(args, around.task, definition, namespaces);
+    if spec.vault() && spec.namespaces.pid.is_some() && spec.components.len() > 1 {
+        warnings.push(
+            "components share PIDs: those that run as the same user, or as root, can read each other's secrets through \
+             `/proc`; give them different users, or use `--pids=false`"
+                .to_owned(),
+        );
+    }
+    Reading { spec, warnings, faults }
+}
+
+/// The pod of this task container with this definition.
+pub fn pod_of(
+    args: &PodArgs,
+    task: &TaskContainer,
+    definition: Definition,
+    namespaces: Namespaces,
+) -> PodSpec {
+    PodSpec {
+        identity: Identity {
+            pod: task.id.clone(),
+            name: task.name.clone(),
+            run: task.started_at.clone(),
+            origin: Identity::origin_of(&task.labels),
+        },
+        namespaces,
+        init: definition.init,
+        components: definition.components,
+        pull_always: args.pull,
+        stop_timeout: args.stop_timeout,
+    }
+}
+
+/// What only the engine can tell against a pod.
+pub async fn ask_engine(
+    spec: &PodSpec,
+    task: &TaskContainer,
+    engine: &DockerEngine,
+    address: &EngineAddress,
+    host_socket: Option<&str>,
+) -> Result<Vec<String>, Refusal> {
+    let mut faults = volumes_to_engine(spec, task, engine, address, host_socket).await?;
+    faults.extend(waits_in_vain(spec, engine).await);
+    Ok(faults)
+}
+
+/// Volumes, not mounted in the task container, that stand for a path of the host with the socket in it.
+async fn volumes_to_engine(
+    spec: &PodSpec,
+    task: &TaskContainer,
+    engine: &DockerEngine,
+    address: &EngineAddress,
+    host_socket: Option<&str>,
+) -> Result<Vec<String>, Refusal> {
+    let mut faults = Vec::new();
+    for member in spec.members() {
+        for mount in &member.container.mounts {
+            let MountSource::Volume { name: Some(name), .. } = &mount.source else { continue };
+            let device = patiently(address, || engine.volume_device(name)).await?;
+            // One that is not there yet will be made, and holds nothing.
+            let Some(device) = device else { continue };
+            if let Some(why) = source::lower::leads_to_engine(task, host_socket, &device) {
+                faults.push(format!(
+                    "`{}`: the volume `{name}` stands for `{device}` of the host, which {why}: no component may have it",
+                    member.name
+                ));
+            }
+        }
+    }
+    Ok(faults)
+}
+
+/// Components that wait for the health of one that has no health check, as far as the images that the
+/// engine has tell.
+async fn waits_in_vain(spec: &PodSpec, engine: &DockerEngine) -> Vec<String> {
+    let mut faults = Vec::new();
+    for component in &spec.components {
+        for dependency in &component.depends_on {
+            let Some(on) = spec.member(&dependency.on) else { continue };
+            let healthy = dependency.condition == Condition::Healthy && dependency.required;
+            let unsaid = healthy && on.container.healthcheck.is_none();
+            if unsaid && let Ok(Some(false)) = engine.image_has_healthcheck(&on.container.image).await {
+                faults.push(format!(
+                    "`pod.component.{}`: `depends_on.{}.condition` is `service_healthy`, but neither `{}` nor its image \
+                     `{}` has a health check: give it a `healthcheck`, or wait for `service_started`",
+                    component.name, on.name, on.name, on.container.image
+                ));
+            }
+        }
+    }
+    faults
+}
+
+/// Where a path of the task container is on the host, as its mounts tell.
+pub fn host_path(task: &TaskContainer, path: &Path) -> String {
+    let covering = task.mounts.iter().filter_map(|mount| {
+        let rest = path.strip_prefix(&mount.target).ok()?;
+        Some((mount.target.len(), Path::new(&mount.source).join(rest)))
+    });
+    let host = covering.max_by_key(|(length, _)| *length).map_or_else(|| path.to_owned(), |(_, host)| host);
+    host.to_string_lossy().trim_end_matches('/').to_owned()
+}
