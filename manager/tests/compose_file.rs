@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use manager::pod::spec::{ComponentSpec, MountSource};
+use manager::pod::spec::{ComponentSpec, FileSource, FileSpec, MountSource};
 use manager::pod::task::TaskContainer;
 use manager::source::labels::{Surroundings, read};
 use manager::source::load::{FileFault, FileKind, Files};
@@ -22,6 +22,9 @@ impl Files for World<'_> {
             "/app/compose.yml" => Ok(self.0.as_bytes().to_vec()),
             "/app/.env" => Ok(b"TAG=from-file\nBOTH=file\n".to_vec()),
             "/app/more.env" => Ok(b"MORE=yes\n".to_vec()),
+            "/app/key.pem" | "/srv/key.pem" | "/run/secrets/shop_db" | "/run/secrets/own" | "/app.conf" => {
+                Ok(b"text".to_vec())
+            }
             _ => Err(FileFault::Missing),
         }
     }
@@ -122,6 +125,30 @@ fn a_compose_file_runs_as_it_is_and_what_a_pod_cannot_have_is_one_warning() {
 #[test]
 fn each_fault_of_a_compose_file_has_its_place() {
     let cases: &[(&str, &[&str])] = &[
+        (
+            "secrets:\n  a: {file: none}\n  b: {environment: NONE}\n  c: {external: true}\n  d: {file: a, environment: b}\nservices:\n  \
+             a: {image: a, secrets: [a, b, c]}",
+            &[
+                "/app/compose.yml:5:16: `secrets.d.environment`: found `environment` beside `file`; valid is one of them",
+                "/app/compose.yml:7:27: `services.a.secrets[0]`: `/app/none` does not exist in the task container; the file must be in the task container: give it to the pod's own service as a secret, a config or a volume",
+                "/app/compose.yml:7:30: `services.a.secrets[1]`: the secret `b` is the variable `NONE`, which is not set; set it in the manager's `environment`, or in `.env` beside the file",
+                "/app/compose.yml:7:33: `services.a.secrets[2]`: the task container has no secret `c`; there is none in `/run/secrets`: give it to the pod's own service (`secrets`)",
+            ],
+        ),
+        (
+            "secrets:\n  a: {content: hunter2}\n  b: {file: []}\n  c: text\n  d: {environment: 7, external: true}\n  e: {external: perhaps}\n  \
+             f: {external: true, name: ../x}\nconfigs:\n  g: {content: [hunter2]}\n  h: {fil: a}\nservices: {a: {image: a}}",
+            &[
+                "/app/compose.yml:10:7: `configs.h.fil`: this key is unknown; did you mean `file`?",
+                "/app/compose.yml:2:7: `secrets.a.content`: a secret has no `content`, as in Compose; valid are `file` and `environment`",
+                "/app/compose.yml:3:13: `secrets.b.file`: found a list; valid is the path of a file in the task container",
+                "/app/compose.yml:4:6: `secrets.c`: found a string; valid is a mapping such as `{file: ./name}`",
+                "/app/compose.yml:5:6: `secrets.d`: found `external` beside `environment`; valid is one of them",
+                "/app/compose.yml:6:17: `secrets.e.external`: found `perhaps`; valid is `true` or `false`",
+                "/app/compose.yml:7:29: `secrets.f.name`: found `../x`; valid is the name of a secret",
+                "/app/compose.yml:9:16: `configs.g.content`: found a list; valid is the text of the config",
+            ],
+        ),
         ("services: {}", &["/app/compose.yml: the file has no service; valid is at least one in `services`"]),
         (
             "services:\n  a: {image: '${NO:?say}', imag: b}",
@@ -171,4 +198,65 @@ fn podlike_bug_23_a_relative_bind_is_refused_in_words() {
             .starts_with("/app/compose.yml:4:15: `services.a.volumes[0]`: found the relative path `./rel`"),
         "{faults:?}"
     );
+}
+
+#[test]
+fn declared_secrets_and_configs_are_files_variables_text_or_those_of_the_task_container() {
+    let path = |path: &str| FileSource::Path(path.into());
+    let text = |text: &str| FileSource::Content(text.into());
+    let cases = [
+        ("secrets: {s: {file: ./key.pem}}", "secrets: [s]", path("/app/key.pem"), "/run/secrets/s"),
+        (
+            "secrets: {s: {file: key.pem, name: ours, labels: {a: b}}}",
+            "secrets: [s]",
+            path("/app/key.pem"),
+            "/run/secrets/s",
+        ),
+        (
+            "secrets: {s: {file: /srv/key.pem}}",
+            "secrets: [{source: s, target: k}]",
+            path("/srv/key.pem"),
+            "/run/secrets/k",
+        ),
+        ("secrets: {s: {environment: BOTH}}", "secrets: [s]", text("environment"), "/run/secrets/s"),
+        ("secrets: {s: {environment: TAG}}", "secrets: [s]", text("from-file"), "/run/secrets/s"),
+        (
+            "secrets: {s: {external: true, name: shop_db}}",
+            "secrets: [s]",
+            path("/run/secrets/shop_db"),
+            "/run/secrets/s",
+        ),
+        (
+            "secrets: {s: {external: {name: shop_db}}}",
+            "secrets: [s]",
+            path("/run/secrets/shop_db"),
+            "/run/secrets/s",
+        ),
+        ("secrets: {own: {external: true}}", "secrets: [own]", path("/run/secrets/own"), "/run/secrets/own"),
+        ("secrets: {own: }", "secrets: [own]", path("/run/secrets/own"), "/run/secrets/own"),
+        ("secrets: {other: {file: none}}", "secrets: [own]", path("/run/secrets/own"), "/run/secrets/own"),
+        ("configs: {c: {content: \"port=${PORT:-80}\"}}", "configs: [c]", text("port=80"), "/c"),
+        (
+            "configs: {c: {environment: BOTH}}",
+            "configs: [{source: c, target: /etc/c}]",
+            text("environment"),
+            "/etc/c",
+        ),
+        ("configs: {c: {file: ./key.pem}}", "configs: [c]", path("/app/key.pem"), "/c"),
+        ("configs: {c: {external: true, name: app.conf}}", "configs: [c]", path("/app.conf"), "/c"),
+    ];
+    for (top, keys, source, target) in cases {
+        let file = format!("{top}\nservices:\n  a:\n    image: a\n    {keys}\n");
+        let (components, warnings) = run(&file, &[]).unwrap_or_else(|faults| panic!("{file}\n{faults:#?}"));
+        let want = FileSpec { source, target: target.into(), uid: 0, gid: 0, mode: 0o444 };
+        assert_eq!((components[0].files.as_slice(), warnings.as_slice()), (&[want][..], &[][..]), "{file}");
+    }
+    // What nobody asks for may be missing.
+    let file = "secrets: {a: {file: none}, b: {environment: NONE}}\nservices: {a: {image: a}}";
+    assert_eq!(run(file, &[]).unwrap().0[0].files, []);
+}
+
+#[test]
+fn what_is_secret_is_not_shown_by_accident() {
+    assert_eq!(format!("{:?}", FileSource::Content("hunter2".into())), "Content(7 bytes)");
 }

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use manager::pod::spec::{
-    ComponentSpec, Condition, ContainerSpec, CopySpec, Definition, Dependency, FileSpec, HealthCheck, Hook,
-    Mount, MountSource,
+    ComponentSpec, Condition, ContainerSpec, CopySpec, Definition, Dependency, FileSource, FileSpec,
+    HealthCheck, Hook, Mount, MountSource,
 };
 use manager::pod::task::{TaskContainer, TaskMount};
 use manager::pod::tuning::{Blkio, Device, DeviceRequest, PullPolicy, Tuning};
@@ -674,7 +674,7 @@ fn an_operator_may_allow_the_socket() {
 #[test]
 fn secrets_and_configs_are_files_of_the_task_container_as_swarm_would_give_them() {
     let file = |source: &str, target: &str| FileSpec {
-        source: source.into(),
+        source: FileSource::Path(source.into()),
         target: target.into(),
         uid: 0,
         gid: 0,

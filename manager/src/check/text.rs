@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::pod::placement::Holder;
-use crate::pod::spec::{ComponentSpec, Condition, HealthCheck, MountSource, PodSpec};
+use crate::pod::spec::{ComponentSpec, Condition, FileSource, HealthCheck, MountSource, PodSpec};
 use crate::pod::tuning::PullPolicy;
 
 /// The pod; `asked` are files of the task container that nobody could look at.
@@ -97,7 +97,11 @@ fn about(member: &ComponentSpec, init: bool) -> Vec<String> {
     }
     for file in &member.files {
         let (mode, uid, gid) = (file.mode, file.uid, file.gid);
-        lines.push(format!("{} at {}, {mode:04o} {uid}:{gid}", file.source, file.target));
+        let source = match &file.source {
+            FileSource::Path(path) => path,
+            FileSource::Content(_) => "what the definition says",
+        };
+        lines.push(format!("{source} at {}, {mode:04o} {uid}:{gid}", file.target));
     }
     for mount in &container.mounts {
         let what = match &mount.source {

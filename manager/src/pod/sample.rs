@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::identity::Identity;
 use super::placement::{Holder, Namespaces};
-use super::spec::{ComponentSpec, Condition, ContainerSpec, CopySpec, Dependency, FileSpec, Hook, PodSpec};
+use super::spec::{
+    ComponentSpec, Condition, ContainerSpec, CopySpec, Dependency, FileSource, FileSpec, Hook, PodSpec,
+};
 
 /// Id of the task container of [`pod`].
 const POD_ID: &str = "00000000000000000000000000000000000000000000000000000000000000aa";
@@ -70,7 +72,7 @@ fn component(text: &str) -> ComponentSpec {
             .collect(),
         files: secret
             .then(|| FileSpec {
-                source: source.into(),
+                source: FileSource::Path(source.into()),
                 target: "/run/secrets/one".into(),
                 uid: 0,
                 gid: 0,

@@ -1,6 +1,7 @@
 //! A pod as the user asked for it, validated: whoever holds a [`PodSpec`] need not check it again.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use super::identity::Identity;
@@ -105,12 +106,11 @@ pub struct CopySpec {
     pub target: String,
 }
 
-/// A secret or config of a component: a file of the task container that the component sees read-only, from
-/// memory (`secrets`, `configs`).
+/// A secret or config of a component, which the component sees read-only, from memory (`secrets`, `configs`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileSpec {
-    /// Absolute path in the task container.
-    pub source: String,
+    /// What is in it.
+    pub source: FileSource,
     /// Absolute path in the component.
     pub target: String,
     /// Owner.
@@ -119,6 +119,25 @@ pub struct FileSpec {
     pub gid: u32,
     /// Permissions, e.g. `0o444`.
     pub mode: u32,
+}
+
+/// Where the content of a secret or config is.
+#[derive(Clone, PartialEq, Eq)]
+pub enum FileSource {
+    /// A file of the task container, by its absolute path.
+    Path(String),
+    /// In the definition itself: a variable, or the text in a Compose file.
+    Content(String),
+}
+
+/// The path; never the content.
+impl fmt::Debug for FileSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FileSource::Path(path) => write!(f, "Path({path:?})"),
+            FileSource::Content(content) => write!(f, "Content({} bytes)", content.len()),
+        }
+    }
 }
 
 /// What the engine is asked to run, in Docker's terms.

@@ -19,7 +19,7 @@ use futures_util::stream::{self, BoxStream};
 use tokio::sync::mpsc;
 
 use crate::engine::VAULT_FOLDER;
-use crate::pod::spec::{CopySpec, FileSpec, LARGEST_SECRET_BYTES, Mount, PodSpec};
+use crate::pod::spec::{CopySpec, FileSource, FileSpec, LARGEST_SECRET_BYTES, Mount, PodSpec};
 
 /// Most files and folders that one source may have: each open file costs a descriptor.
 const MOST_ENTRIES: usize = 10_000;
@@ -89,10 +89,10 @@ pub struct CopySources {
     secrets: BTreeMap<String, Arc<Secret>>,
 }
 
-/// A file for the vault.
-struct Secret {
-    file: File,
-    bytes: u64,
+/// What becomes a file in the vault.
+enum Secret {
+    File { file: File, path: String, bytes: u64 },
+    Content(String),
 }
 
 /// A tar archive on its way.
@@ -139,6 +139,7 @@ impl CopySources {
         let mut secrets = BTreeMap::new();
         for member in spec.members() {
             for FileSpec { source, .. } in &member.files {
+                let FileSource::Path(source) = source else { continue };
                 match open_secret(&member.name, source) {
                     Ok(secret) => {
                         secrets.insert(source.clone(), Arc::new(secret));
@@ -159,9 +160,15 @@ impl CopySources {
         let mut files = Vec::new();
         for member in spec.members() {
             for (number, file) in member.files.iter().enumerate() {
-                let secret = self.secrets.get(&file.source);
-                let secret = secret.ok_or_else(|| CopyError::Unknown(file.source.clone()))?;
-                files.push((format!("{}/{number}", member.name), file.clone(), Arc::clone(secret)));
+                let secret = match &file.source {
+                    FileSource::Path(path) => {
+                        let secret =
+                            self.secrets.get(path).ok_or_else(|| CopyError::Unknown(path.clone()))?;
+                        Arc::clone(secret)
+                    }
+                    FileSource::Content(content) => Arc::new(Secret::Content(content.clone())),
+                };
+                files.push((format!("{}/{number}", member.name), file.clone(), secret));
             }
         }
         Ok(archive(VAULT_FOLDER.to_owned(), move |to| write_vault(&files, to)))
@@ -267,7 +274,7 @@ fn open_secret(component: &str, source: &str) -> Result<Secret, CopyError> {
     if bytes > LARGEST_SECRET_BYTES {
         return Err(CopyError::TooLarge { component: component.to_owned(), path: source.to_owned() });
     }
-    Ok(Secret { file, bytes })
+    Ok(Secret::File { file, path: source.to_owned(), bytes })
 }
 
 fn write_vault(files: &[(String, FileSpec, Arc<Secret>)], to: Pieces) -> io::Result<()> {
@@ -289,10 +296,21 @@ fn write_vault(files: &[(String, FileSpec, Arc<Secret>)], to: Pieces) -> io::Res
         header.set_uid(spec.uid.into());
         header.set_gid(spec.gid.into());
         header.set_mtime(0);
-        header.set_size(secret.bytes);
-        let shrunk = || io::Error::other(format!("`{}` became shorter while it was read", spec.source));
-        let content = ReadAt { file: &secret.file, at: 0, end: secret.bytes, shrunk: &shrunk };
-        archive.append_data(&mut header, name, content)?;
+        match &**secret {
+            Secret::File { file, path, bytes } => {
+                header.set_size(*bytes);
+                let shrunk = || io::Error::other(format!("`{path}` became shorter while it was read"));
+                archive.append_data(
+                    &mut header,
+                    name,
+                    ReadAt { file, at: 0, end: *bytes, shrunk: &shrunk },
+                )?;
+            }
+            Secret::Content(content) => {
+                header.set_size(content.len() as u64);
+                archive.append_data(&mut header, name, content.as_bytes())?;
+            }
+        }
     }
     archive.into_inner()?.end()
 }
@@ -558,7 +576,13 @@ mod tests {
     }
 
     fn secret(source: &Path, mode: u32, uid: u32, gid: u32) -> FileSpec {
-        FileSpec { source: source.display().to_string(), target: "/run/secrets/x".into(), uid, gid, mode }
+        FileSpec {
+            source: FileSource::Path(source.display().to_string()),
+            target: "/run/secrets/x".into(),
+            uid,
+            gid,
+            mode,
+        }
     }
 
     #[tokio::test]
@@ -568,7 +592,8 @@ mod tests {
         fs::write(&one, "first").expect("written");
         fs::write(&two, "").expect("written");
         let mut spec = pod(Vec::new());
-        spec.components[0].files = vec![secret(&one, 0o444, 0, 0), secret(&two, 0o400, 1000, 2000)];
+        let written = FileSpec { source: FileSource::Content("said".into()), ..secret(&one, 0o400, 3, 4) };
+        spec.components[0].files = vec![secret(&one, 0o444, 0, 0), secret(&two, 0o400, 1000, 2000), written];
         let init = ComponentSpec { name: "init-1".into(), ..ComponentSpec::default() };
         spec.init = vec![ComponentSpec { files: vec![secret(&one, 0o440, 7, 0)], ..init }];
         let sources = CopySources::open(&spec).unwrap_or_else(|errors| panic!("{errors:?}"));
@@ -593,6 +618,7 @@ mod tests {
                 ("app", 0o700, (0, 0), ""),
                 ("app/0", 0o444, (0, 0), "first"),
                 ("app/1", 0o400, (1000, 2000), ""),
+                ("app/2", 0o400, (3, 4), "said"),
             ];
             let want = want.map(|(path, mode, owner, text)| (path.to_owned(), mode, owner, text.to_owned()));
             assert_eq!(found, want);

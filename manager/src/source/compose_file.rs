@@ -13,10 +13,11 @@ use super::interpolate::interpolate;
 use super::labels::Surroundings;
 use super::load::{FileFault, FileKind};
 use super::raw::Raw;
+use super::secrets;
 use super::yaml::{Entry, Kind, Node};
 use crate::pod::spec::MountSource;
 
-/// The keys of a Compose file. Of these, `services` and `volumes` mean something to a pod.
+/// The keys of a Compose file. Of these, `services`, `volumes`, `secrets` and `configs` mean something to a pod.
 const TOP: &[&str] =
     &["configs", "include", "models", "name", "networks", "secrets", "services", "version", "volumes"];
 /// What a file may grow to by its variables.
@@ -56,7 +57,8 @@ pub(super) fn components(around: &Surroundings<'_>, faults: &Faults, label: &Pla
     if left.get().is_none() {
         return Vec::new();
     }
-    File { faults, document: &document, folder, profiles: lookup("COMPOSE_PROFILES").unwrap_or_default() }
+    let profiles = lookup("COMPOSE_PROFILES").unwrap_or_default();
+    File { faults, document: &document, folder, profiles, lookup: &lookup }
         .read(&Cursor::root(faults, &document, &node))
 }
 
@@ -135,12 +137,14 @@ struct File<'a> {
     document: &'a Place,
     folder: &'a str,
     profiles: String,
+    lookup: &'a dyn Fn(&str) -> Option<String>,
 }
 
 impl File<'_> {
     fn read(&self, root: &Cursor<'_>) -> Vec<Raw> {
         let Some(pairs) = root.known_pairs(TOP, "a Compose file with `services`") else { return Vec::new() };
         let (mut services, mut names) = (None, BTreeMap::new());
+        let (mut secrets, mut configs) = Default::default();
         for pair in &pairs {
             match pair.key {
                 "include" => self.faults.fault(
@@ -150,6 +154,12 @@ impl File<'_> {
                 ),
                 "services" => services = pair.value.pairs().or_else(|| not_a_mapping(&pair.value)),
                 "volumes" => names = engine_names(&pair.value),
+                "secrets" if pair.value.pairs().is_some() => {
+                    secrets = secrets::declared(&pair.value, secrets::Kind::Secret, self.folder, self.lookup);
+                }
+                "configs" if pair.value.pairs().is_some() => {
+                    configs = secrets::declared(&pair.value, secrets::Kind::Config, self.folder, self.lookup);
+                }
                 "configs" | "networks" | "secrets" | "models" if pair.value.pairs().is_none() => {
                     let _: Option<()> = not_a_mapping(&pair.value);
                 }
@@ -176,6 +186,7 @@ impl File<'_> {
             let mut keys = Vec::new();
             compose::service(&mut raw, &service.value.with_node(&node), &mut keys);
             ignored.extend(keys.iter().map(|key| format!("`{}.{key}`", service.key)));
+            raw.files.iter_mut().for_each(|file| file.value.declare(&secrets, &configs));
             let files = raw.env_files.iter_mut().map(|file| &mut file.value.path);
             let files = files.chain(raw.label_files.iter_mut().map(|file| &mut file.value));
             for path in files.filter(|path| !path.starts_with('/')) {

@@ -177,7 +177,7 @@ fn component(
     }
     let mut files = Vec::new();
     for written in &raw.files {
-        let Some(file) = secrets::file(around.files, faults, &|_, _| None, written) else { continue };
+        let Some(file) = secrets::file(around.files, faults, written) else { continue };
         if claim(&file.target, &written.place)
             && placed(faults, &container, &files, &file.target, &written.place)
         {

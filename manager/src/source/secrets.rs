@@ -2,12 +2,14 @@
 //!
 //! Swarm gives secrets and configs to the task container only, as files: a component gets some of those.
 
-use super::cursor::{At, Cursor, Faults};
+use std::collections::BTreeMap;
+
+use super::cursor::{At, Cursor, Faults, Pair};
 use super::fault::{nearest, quote, quote_all};
 use super::load::{FileFault, FileKind, Files};
 use super::raw::Raw;
-use super::values::{mode, text, tidy_path, within};
-use crate::pod::spec::FileSpec;
+use super::values::{boolean, mode, text, tidy_path, within};
+use crate::pod::spec::{FileSource, FileSpec, LARGEST_SECRET_BYTES};
 
 /// Where Swarm puts secrets.
 const SECRETS: &str = "/run/secrets";
@@ -26,15 +28,28 @@ pub(super) enum Kind {
 pub(super) struct RawFile {
     kind: Kind,
     source: String,
+    origin: Option<Origin>,
     target: Option<String>,
     uid: u32,
     gid: u32,
     mode: u32,
 }
 
-/// Tells the file of the task container that stands for a name which the definition itself declares (the
-/// `secrets` and `configs` of a Compose file); labels declare none.
-pub(super) type Declared<'a> = &'a dyn Fn(Kind, &str) -> Option<String>;
+/// Where the content of a secret or config is, as the definition declares it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The task container has it, by this name.
+    Given(String),
+    /// The file at this path of the task container.
+    File(String),
+    /// Said in the definition.
+    Content(FileSource),
+    /// It would be the value of this variable, which is not set.
+    Unset(String),
+}
+
+/// What the top-level `secrets` or `configs` of a Compose file declare, by name; labels declare none.
+pub(super) type Declared = BTreeMap<String, Origin>;
 
 impl Kind {
     fn word(self) -> &'static str {
@@ -86,11 +101,19 @@ fn list(raw: &mut Raw, cursor: &Cursor<'_>, kind: Kind) {
 
 fn entry(cursor: &Cursor<'_>, kind: Kind) -> Option<RawFile> {
     const KEYS: &[&str] = &["source", "target", "uid", "gid", "mode"];
-    let short = RawFile { kind, source: String::new(), target: None, uid: 0, gid: 0, mode: DEFAULT_MODE };
+    let short = RawFile {
+        kind,
+        source: String::new(),
+        origin: None,
+        target: None,
+        uid: 0,
+        gid: 0,
+        mode: DEFAULT_MODE,
+    };
     let word = kind.word();
     let valid = format!("the name of a {word}, or a mapping such as `{{source: name, target: /path}}`");
     if cursor.pairs().is_none() {
-        let source = name(cursor, kind, &valid)?;
+        let source = called(cursor, kind, &valid)?;
         return Some(RawFile { source, ..short });
     }
     // Every part is read before any is missed, so that all of them are judged.
@@ -101,7 +124,7 @@ fn entry(cursor: &Cursor<'_>, kind: Kind) -> Option<RawFile> {
         let read = match pair.key {
             "source" => {
                 said = true;
-                name(value, kind, &format!("the name of a {word}")).map(|source| file.source = source)
+                called(value, kind, &format!("the name of a {word}")).map(|source| file.source = source)
             }
             "target" => target(value, kind).map(|target| file.target = Some(target)),
             "uid" => id(value).map(|uid| file.uid = uid),
@@ -116,7 +139,7 @@ fn entry(cursor: &Cursor<'_>, kind: Kind) -> Option<RawFile> {
     (sound && said).then_some(file)
 }
 
-fn name(cursor: &Cursor<'_>, kind: Kind, valid: &str) -> Option<String> {
+fn called(cursor: &Cursor<'_>, kind: Kind, valid: &str) -> Option<String> {
     let written = text(cursor, valid)?;
     if kind.path(&written).is_none() {
         cursor.expected(valid);
@@ -146,16 +169,151 @@ fn id(cursor: &Cursor<'_>) -> Option<u32> {
     id
 }
 
-/// What the component gets, where the task container has it.
-pub(super) fn file(
-    files: &dyn Files,
-    faults: &Faults,
-    declared: Declared<'_>,
-    written: &At<RawFile>,
-) -> Option<FileSpec> {
+impl RawFile {
+    /// Take what a Compose file declares for this name.
+    pub(super) fn declare(&mut self, secrets: &Declared, configs: &Declared) {
+        let declared = match self.kind {
+            Kind::Secret => secrets,
+            Kind::Config => configs,
+        };
+        self.origin = declared.get(&self.source).cloned();
+    }
+}
+
+/// Reads the top-level `secrets` or `configs` of a Compose file in this folder.
+pub(super) fn declared(
+    cursor: &Cursor<'_>,
+    kind: Kind,
+    folder: &str,
+    lookup: &dyn Fn(&str) -> Option<String>,
+) -> Declared {
+    let pairs = cursor.pairs().unwrap_or_default();
+    let declare = |pair: &Pair<'_>| Some((pair.key.to_owned(), origin(pair, kind, folder, lookup)?));
+    pairs.iter().filter(|pair| !pair.key.starts_with("x-")).filter_map(declare).collect()
+}
+
+fn origin(
+    declared: &Pair<'_>,
+    kind: Kind,
+    folder: &str,
+    lookup: &dyn Fn(&str) -> Option<String>,
+) -> Option<Origin> {
+    const KEYS: &[&str] = &[
+        "content",
+        "driver",
+        "driver_opts",
+        "environment",
+        "external",
+        "file",
+        "labels",
+        "name",
+        "template_driver",
+    ];
+    let given = Origin::Given(declared.key.to_owned());
+    // The task container's own, as Swarm gives it.
+    if declared.value.is_null() {
+        return Some(given);
+    }
+    let valid = format!("the name of a {}", kind.word());
+    let (mut name, mut external, mut said) = (None, false, Vec::new());
+    let form = "a mapping such as `{file: ./name}`";
+    if declared.value.pairs().is_none() {
+        declared.value.expected_quietly(form);
+        return None;
+    }
+    for pair in declared.value.known_pairs(KEYS, form)? {
+        let value = &pair.value;
+        let origin = match pair.key {
+            "file" => text(value, "the path of a file in the task container").map(|path| {
+                let relative = path.strip_prefix("./").unwrap_or(&path);
+                Origin::File(if path.starts_with('/') { path } else { format!("{folder}/{relative}") })
+            }),
+            "environment" => text(value, "the name of a variable")
+                .map(|name| lookup(&name).map_or(Origin::Unset(name), content)),
+            "content" if kind == Kind::Secret => {
+                let problem = "a secret has no `content`, as in Compose";
+                declared.value.faults.fault(&pair.key_place, problem, "valid are `file` and `environment`");
+                continue;
+            }
+            "content" => match value.scalar() {
+                Some(text) => Some(content(text)),
+                None => {
+                    value.expected_quietly("the text of the config");
+                    None
+                }
+            },
+            "external" => {
+                // An older form has the name below it.
+                external = match value.pairs() {
+                    Some(pairs) => {
+                        let named = pairs.iter().find(|pair| pair.key == "name" && !pair.value.is_null());
+                        name = named.and_then(|pair| called(&pair.value, kind, &valid));
+                        true
+                    }
+                    None => boolean(value)?,
+                };
+                continue;
+            }
+            "name" => {
+                name = called(value, kind, &valid);
+                continue;
+            }
+            "labels" => continue,
+            _ => {
+                value.warn("has no effect", "no object of the engine is made for it");
+                continue;
+            }
+        };
+        if let Some((before, _)) = said.first() {
+            let problem = format!("found `{}` beside `{before}`", pair.key);
+            declared.value.faults.fault(&pair.key_place, problem, "valid is one of them");
+        }
+        said.push((pair.key, origin?));
+    }
+    if external && let Some((before, _)) = said.first() {
+        declared.value.fault(format!("found `external` beside `{before}`"), "valid is one of them");
+    }
+    match said.into_iter().next() {
+        Some((_, origin)) => Some(origin),
+        None => Some(name.filter(|_| external).map_or(given, Origin::Given)),
+    }
+}
+
+fn content(text: String) -> Origin {
+    Origin::Content(FileSource::Content(text))
+}
+
+/// What the component gets, where the task container or the definition has it.
+pub(super) fn file(files: &dyn Files, faults: &Faults, written: &At<RawFile>) -> Option<FileSpec> {
     let At { value: raw, place } = written;
     let word = raw.kind.word();
-    let source = declared(raw.kind, &raw.source).or_else(|| raw.kind.path(&raw.source))?;
+    let spec = |source| {
+        let target = raw.target.clone().or_else(|| default_target(raw))?;
+        Some(FileSpec { source, target, uid: raw.uid, gid: raw.gid, mode: raw.mode })
+    };
+    let source = match &raw.origin {
+        None => raw.kind.path(&raw.source)?,
+        Some(Origin::Given(name)) => raw.kind.path(name)?,
+        Some(Origin::File(path)) => path.clone(),
+        Some(Origin::Content(FileSource::Content(text))) if text.len() as u64 > LARGEST_SECRET_BYTES => {
+            let problem = format!("the {word} {} is larger than 1 MiB", quote(&raw.source));
+            faults.fault(place, problem, "mount it, or use `pod.copy`");
+            return None;
+        }
+        Some(Origin::Content(content)) => return spec(content.clone()),
+        Some(Origin::Unset(variable)) => {
+            faults.fault(
+                place,
+                format!(
+                    "the {word} {} is the variable {}, which is not set",
+                    quote(&raw.source),
+                    quote(variable)
+                ),
+                "set it in the manager's `environment`, or in `.env` beside the file",
+            );
+            return None;
+        }
+    };
     match files.kind(&source) {
         Ok(FileKind::File) | Err(FileFault::Elsewhere) => {}
         Ok(FileKind::Folder | FileKind::Other) => {
@@ -164,12 +322,25 @@ pub(super) fn file(
             return None;
         }
         Err(FileFault::Missing) => {
-            let named = !raw.source.starts_with('/');
-            let problem = match named {
-                true => format!("the task container has no {word} {}", quote(&raw.source)),
-                false => format!("{} {}", quote(&source), FileFault::Missing),
+            let named = match &raw.origin {
+                None if raw.source.starts_with('/') => None,
+                Some(Origin::Given(name)) => Some(name),
+                None => Some(&raw.source),
+                Some(_) => None,
             };
-            faults.fault(place, problem, missing(files, raw));
+            let problem = match named {
+                Some(name) => format!("the task container has no {word} {}", quote(name)),
+                None => format!("{} {}", quote(&source), FileFault::Missing),
+            };
+            let remedy = match &raw.origin {
+                Some(Origin::File(_)) => {
+                    "the file must be in the task container: give it to the pod's own service as a secret, a config or a \
+                     volume"
+                        .to_owned()
+                }
+                _ => missing(files, raw),
+            };
+            faults.fault(place, problem, remedy);
             return None;
         }
         Err(fault) => {
@@ -178,13 +349,7 @@ pub(super) fn file(
             return None;
         }
     }
-    Some(FileSpec {
-        target: raw.target.clone().or_else(|| default_target(raw))?,
-        source,
-        uid: raw.uid,
-        gid: raw.gid,
-        mode: raw.mode,
-    })
+    spec(FileSource::Path(source))
 }
 
 /// As Swarm has it; what is written as a path is called by the file's name, or stays where it is.

@@ -61,3 +61,50 @@ fn a_compose_file_runs_as_it_is() {
     pod.wait_said("ignored: `web.build`, `web.ports`, `web.networks`");
     pod.stop_clean();
 }
+
+#[test]
+fn secrets_and_configs_that_a_compose_file_declares_reach_its_services_from_memory() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");
+    let file = format!(
+        "services:
+  app:
+    image: {}
+    command: sleep 100000
+    user: '1000'
+    stop_signal: SIGKILL
+    secrets: [key, {{source: token, target: /etc/token, uid: '1000', mode: 0400}}, shop]
+    configs: [{{source: conf, target: /etc/app.conf}}]
+secrets:
+  key: {{file: ./key.pem}}
+  token: {{environment: TOKEN}}
+  shop: {{external: true, name: shop_secret}}
+configs:
+  conf: {{content: 'port=${{PORT:-80}}'}}
+",
+        test_image()
+    );
+    write("compose.yml", &file);
+    write("key.pem", "the key");
+    write("shop", "the shop's");
+    write(".env", "TOKEN=from the file\n");
+    let mount = format!("{}:/etc/shop:ro", folder.path().display());
+    let shop = format!("{}:/run/secrets/shop_secret:ro", folder.path().join("shop").display());
+    let pod = Pod::plan("declared")
+        .options(&["-v", &mount, "-v", &shop])
+        .label("pod.compose.file", "/etc/shop/compose.yml")
+        .start();
+    pod.wait_healthy();
+    assert_eq!(pod.exec("app", "cat /run/secrets/key"), "the key");
+    assert_eq!(pod.exec("app", "cat /etc/token; stat -c ' %a %u %g' /etc/token"), "from the file 400 1000 0");
+    assert_eq!(pod.exec("app", "cat /run/secrets/shop"), "the shop's");
+    assert_eq!(pod.exec("app", "cat /etc/app.conf"), "port=80");
+    assert_eq!(
+        pod.exec("app", "grep -cE ' (/run/secrets/.*|/etc/token|/etc/app.conf) tmpfs ro,' /proc/mounts"),
+        "4",
+        "read-only, from memory"
+    );
+    let (out, err) = pod.logs();
+    assert!(!format!("{out}{err}").contains("from the file"), "{err}");
+    pod.stop_clean();
+}
