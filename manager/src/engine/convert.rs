@@ -7,9 +7,9 @@ use base64::Engine as _;
 use bollard::models::{
     ContainerConfig, ContainerCreateBody, ContainerInspectResponse, ContainerState, ContainerStateStatusEnum,
     DeviceMapping, DeviceRequest, HealthConfig, HealthStatusEnum, HostConfig, HostConfigLogConfig,
-    ImageInspect, MountBindOptions, MountBindOptionsPropagationEnum, MountPoint, MountTmpfsOptions,
-    MountType, MountVolumeOptions, MountVolumeOptionsDriverConfig, ResourcesBlkioWeightDevice,
-    ResourcesUlimits, SystemInfo, ThrottleDevice, Volume,
+    MountBindOptions, MountBindOptionsPropagationEnum, MountPoint, MountTmpfsOptions, MountType,
+    MountVolumeOptions, MountVolumeOptionsDriverConfig, ResourcesBlkioWeightDevice, ResourcesUlimits,
+    ThrottleDevice,
 };
 use serde::Deserialize;
 
@@ -145,13 +145,64 @@ fn vault_volume(bytes: u64) -> bollard::models::Mount {
 /// The path of the host that a volume of the local driver binds (`-o o=bind -o device=/path`). The engine
 /// resolves one that is not absolute from its own working directory, which is `/` wherever it is a service.
 pub fn device(volume: &Volume) -> Option<String> {
-    let device = volume.options.get("device")?;
+    let options = volume.options.as_ref()?;
+    let device = options.get("device")?;
     if device.starts_with('/') {
         return Some(device.clone());
     }
-    let options = volume.options.get("o").map(String::as_str).unwrap_or_default();
+    let options = options.get("o").map(String::as_str).unwrap_or_default();
     let binds = options.split(',').any(|option| matches!(option.trim(), "bind" | "rbind"));
     binds.then(|| format!("/{device}"))
+}
+
+/// What counts of `GET /info`; bollard's type has all hundred fields of it, and the code to read each.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Info {
+    /// Engine version.
+    pub server_version: String,
+    /// `cgroupfs` or `systemd`.
+    pub cgroup_driver: String,
+    /// `1` or `2`.
+    pub cgroup_version: String,
+    /// The engine's clock.
+    pub system_time: String,
+}
+
+/// What counts of `GET /images/NAME/json`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Image {
+    /// What its containers run.
+    pub config: Option<ImageConfig>,
+}
+
+/// What the containers of an image run.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ImageConfig {
+    /// Program.
+    pub entrypoint: Option<Vec<String>>,
+    /// Its own health check.
+    pub healthcheck: Option<ImageCheck>,
+}
+
+/// The health check of an image.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ImageCheck {
+    /// `["CMD", ...]`, `["NONE"]`.
+    pub test: Option<Vec<String>>,
+}
+
+/// What counts of `GET /volumes/NAME`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Volume {
+    /// Options of its driver.
+    pub options: Option<BTreeMap<String, String>>,
+    /// Its labels.
+    pub labels: Option<BTreeMap<String, String>>,
 }
 
 /// The body of `POST /containers/create`.
@@ -419,17 +470,17 @@ pub fn whole_seconds(duration: Duration) -> i64 {
 }
 
 /// What `GET /info` tells.
-pub fn engine_info(info: SystemInfo) -> EngineInfo {
+pub fn engine_info(info: Info) -> EngineInfo {
     EngineInfo {
-        version: info.server_version.unwrap_or_default(),
-        cgroup_driver: info.cgroup_driver.map(|driver| driver.to_string()).unwrap_or_default(),
+        version: info.server_version,
+        cgroup_driver: info.cgroup_driver,
         // Engines before cgroup v2 do not say.
-        cgroup_version: info.cgroup_version.and_then(|version| version.to_string().parse().ok()).unwrap_or(1),
+        cgroup_version: info.cgroup_version.parse().unwrap_or(1),
     }
 }
 
 /// Does the image have a health check of its own?
-pub fn has_healthcheck(image: ImageInspect) -> bool {
+pub fn has_healthcheck(image: Image) -> bool {
     let test = image.config.and_then(|config| config.healthcheck).and_then(|check| check.test);
     test.is_some_and(|test| test.first().is_some_and(|first| !first.is_empty() && first != "NONE"))
 }

@@ -176,10 +176,22 @@ impl DockerEngine {
         self.call(SHORT, |docker| async move { docker.inspect_container(id, None).await }).await
     }
 
+    async fn system(&self) -> Result<convert::Info, EngineError> {
+        self.ask(empty_request(Method::GET, "/info")).await
+    }
+
+    async fn inspect_image(&self, image: &str) -> Result<convert::Image, EngineError> {
+        ImageReference::parse(image)?;
+        self.ask(empty_request(Method::GET, &format!("/images/{}/json", encoded(image)))).await
+    }
+
+    async fn inspect_volume(&self, name: &str) -> Result<convert::Volume, EngineError> {
+        self.ask(empty_request(Method::GET, &format!("/volumes/{}", encoded(name)))).await
+    }
+
     /// What the image would run, for a container that clears the command only.
     async fn image_entrypoint(&self, image: &str) -> Result<Vec<String>, EngineError> {
-        ImageReference::parse(image)?;
-        let image = self.call(SHORT, |docker| async move { docker.inspect_image(image).await }).await?;
+        let image = self.inspect_image(image).await?;
         let entrypoint = image.config.and_then(|config| config.entrypoint).unwrap_or_default();
         // With none at all there is nothing to run, and `[""]` makes the engine say so.
         Ok(convert::cleared(entrypoint))
@@ -188,19 +200,17 @@ impl DockerEngine {
 
 impl Engine for DockerEngine {
     async fn info(&self) -> Result<EngineInfo, EngineError> {
-        let info = self.call(SHORT, |docker| async move { docker.info().await }).await?;
-        Ok(convert::engine_info(info))
+        self.system().await.map(convert::engine_info)
     }
 
     async fn inspect_task(&self, id: &str) -> Result<TaskContainer, EngineError> {
         let mut task = convert::task_container(self.inspect_raw(id).await?);
         for mount in &mut task.mounts {
             let Some(name) = mount.volume.as_deref() else { continue };
-            let volume = self.call(SHORT, |docker| async move { docker.inspect_volume(name).await }).await;
-            match volume {
+            match self.inspect_volume(name).await {
                 Ok(volume) => {
                     mount.device = convert::device(&volume);
-                    mount.labels = volume.labels.into_iter().collect();
+                    mount.labels = volume.labels.unwrap_or_default();
                 }
                 // Removed by force while it is mounted, or its plug-in has lost it: mounted it is still.
                 Err(EngineError::NotFound(_)) => {}
@@ -242,8 +252,7 @@ impl Engine for DockerEngine {
         // The engine sends the head of the answer and subscribes to the events only then (20.10 to 28:
         // `getEvents`), so that one between the two would be lost. Asked for `since` a moment before by its
         // own clock, it looks back and subscribes in one step.
-        let info = self.call(SHORT, |docker| async move { docker.info().await }).await?;
-        let since = info.system_time.as_deref().and_then(convert::nanos).unwrap_or_default();
+        let since = convert::nanos(&self.system().await?.system_time).unwrap_or_default();
         let filters = serde_json::json!({
             "type": ["container"],
             "label": [format!("{LABEL_POD}={pod}")],
@@ -272,8 +281,7 @@ impl Engine for DockerEngine {
     }
 
     async fn image_has_healthcheck(&self, image: &str) -> Result<Option<bool>, EngineError> {
-        ImageReference::parse(image)?;
-        match self.call(SHORT, |docker| async move { docker.inspect_image(image).await }).await {
+        match self.inspect_image(image).await {
             Ok(image) => Ok(Some(convert::has_healthcheck(image))),
             Err(EngineError::NotFound(_)) => Ok(None),
             Err(error) => Err(error),
@@ -281,7 +289,7 @@ impl Engine for DockerEngine {
     }
 
     async fn volume_device(&self, name: &str) -> Result<Option<String>, EngineError> {
-        match self.call(SHORT, |docker| async move { docker.inspect_volume(name).await }).await {
+        match self.inspect_volume(name).await {
             Ok(volume) => Ok(convert::device(&volume)),
             Err(EngineError::NotFound(_)) => Ok(None),
             Err(error) => Err(error),
