@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use manager::pod::spec::{
     ComponentSpec, Condition, ContainerSpec, CopySpec, Definition, Dependency, FileSource, FileSpec,
-    HealthCheck, Hook, Mount, MountSource,
+    HealthCheck, Hook, Mount, MountSource, Recursion,
 };
 use manager::pod::task::{TaskContainer, TaskMount};
 use manager::pod::tuning::{Blkio, Device, DeviceRequest, PullPolicy, Tuning};
@@ -445,17 +445,24 @@ fn health_checks_in_every_form() {
 }
 
 fn bind(path: &str, create: bool, propagation: Option<&str>) -> MountSource {
-    MountSource::Bind { path: path.into(), create, propagation: propagation.map(str::to_owned) }
+    let propagation = propagation.map(str::to_owned);
+    MountSource::Bind { path: path.into(), create, propagation, recursive: Recursion::Enabled }
 }
 
 fn named(name: &str) -> MountSource {
-    MountSource::Volume { name: Some(name.into()), no_copy: false }
+    MountSource::volume(Some(name.into()))
 }
 
 #[test]
 fn volumes_short_and_long() {
-    let anonymous = MountSource::Volume { name: None, no_copy: false };
-    let uncopied = MountSource::Volume { name: Some("other".into()), no_copy: true };
+    let anonymous = MountSource::volume(None);
+    let uncopied = MountSource::Volume { name: Some("other".into()), no_copy: true, subpath: None };
+    let below = |propagation: Option<&str>, recursive| MountSource::Bind {
+        path: "/h".into(),
+        create: false,
+        propagation: propagation.map(str::to_owned),
+        recursive,
+    };
     let memory = |size_bytes, mode| MountSource::Tmpfs { size_bytes, mode };
     for (text, read_only, source) in [
         ("/t", false, anonymous.clone()),
@@ -478,6 +485,27 @@ fn volumes_short_and_long() {
             "{type: bind, source: /h, target: /t, bind: {propagation: rshared, create_host_path: true}}",
             false,
             bind("/h", true, Some("rshared")),
+        ),
+        (
+            "{type: volume, source: other, target: /t, volume: {subpath: ./a//b/}}",
+            false,
+            MountSource::Volume { name: Some("other".into()), no_copy: false, subpath: Some("a/b".into()) },
+        ),
+        ("{type: bind, source: /h, target: /t, bind: {recursive: enabled}}", false, bind("/h", false, None)),
+        (
+            "{type: bind, source: /h, target: /t, bind: {recursive: disabled}}",
+            false,
+            below(None, Recursion::Disabled),
+        ),
+        (
+            "{type: bind, source: /h, target: /t, read_only: true, bind: {recursive: writable}}",
+            true,
+            below(None, Recursion::Writable),
+        ),
+        (
+            "{type: bind, source: /h, target: /t, mode: ro, bind: {recursive: readonly}}",
+            true,
+            below(Some("rprivate"), Recursion::ReadOnly),
         ),
         ("{type: tmpfs, target: /t}", false, memory(None, None)),
         (
@@ -616,7 +644,10 @@ fn shared_mounts_are_all_of_the_task_container_s_but_the_socket() {
             ("/read-only", true)
         ]
     );
-    assert_eq!(shared[0].source, MountSource::Volume { name: Some("exact".into()), no_copy: true });
+    assert_eq!(
+        shared[0].source,
+        MountSource::Volume { name: Some("exact".into()), no_copy: true, subpath: None }
+    );
     assert_eq!(shared[5].source, bind("/srv/site", false, None));
 
     let around = Surroundings {

@@ -421,10 +421,10 @@ async fn the_task_container_comes_with_the_labels_of_its_volumes() {
     let mut request = pod.request("task", &["sleep", "1000"]);
     let mount = |target: &str, source| Mount { target: target.into(), read_only: false, source };
     request.container.mounts = vec![
-        mount("/data", MountSource::Volume { name: Some(volume.clone()), no_copy: false }),
+        mount("/data", MountSource::volume(Some(volume.clone()))),
         // An anonymous volume has no labels at all: `null` in the engine's answer.
-        mount("/anonymous", MountSource::Volume { name: None, no_copy: false }),
-        mount("/etc/host", MountSource::Bind { path: "/etc".into(), create: true, propagation: None }),
+        mount("/anonymous", MountSource::volume(None)),
+        mount("/etc/host", MountSource::bind("/etc")),
     ];
     request.container.cap_drop = vec!["net_raw".into()];
     request.container.cap_add = vec!["CAP_SYS_TIME".into()];

@@ -143,12 +143,12 @@ async fn judge(subject: Subject, flags: &[String]) -> Result<Verdict, Refusal> {
         share_volumes: args.pod.volumes,
         allow_engine_socket: false,
     };
-    let Reading { spec, warnings: found, mut faults } =
-        read(&args.pod, &around, Programs { unreadable: true });
-    warnings.extend(found);
+    let mut reading = read(&args.pod, &around, Programs { unreadable: true });
     if let Some((engine, address)) = &engine {
-        faults.extend(ask_engine(&spec, &task, engine, address, Some(&host_socket)).await?);
+        ask_engine(&mut reading, &task, engine, address, Some(&host_socket)).await?;
     }
+    let Reading { spec, warnings: found, faults } = reading;
+    warnings.extend(found);
     let words = warnings.into_iter().map(|warning| format!("warning: {warning}"));
     if faults.is_empty() {
         let plan = text::of(&title, &spec, &files.asked.into_inner());

@@ -20,6 +20,7 @@ use crate::pod::placement::Holder;
 use crate::pod::registry::Credential;
 use crate::pod::spec::{
     ComponentSpec, ContainerSpec, HealthCheck, Hook, LARGEST_SECRET_BYTES, Mount, MountSource, PodSpec,
+    Recursion,
 };
 use crate::pod::task::{TaskContainer, TaskMount};
 use crate::pod::tuning::Tuning;
@@ -120,8 +121,7 @@ pub fn vault_request(pod: &PodSpec, image_id: &str) -> CreateRequest {
 /// A secret or config of a component: bound from the vault's memory, which lies at this path of the host.
 pub fn vault_mount(vault_path: &str, component: &str, number: usize, target: &str) -> Mount {
     let path = format!("{vault_path}/{component}/{number}");
-    let source = MountSource::Bind { path, create: false, propagation: None };
-    Mount { target: target.to_owned(), read_only: true, source }
+    Mount { target: target.to_owned(), read_only: true, source: MountSource::bind(path) }
 }
 
 fn vault_volume(bytes: u64) -> bollard::models::Mount {
@@ -353,7 +353,6 @@ pub fn cleared(entrypoint: Vec<String>) -> Vec<String> {
     if entrypoint.is_empty() { vec![String::new()] } else { entrypoint }
 }
 
-/// `NAME=value`, and `NAME` alone for what is to be taken out of the image's.
 /// What the engine is asked for a hook (`POST /containers/ID/exec`).
 pub fn exec_body(hook: &Hook) -> serde_json::Value {
     serde_json::json!({
@@ -366,6 +365,7 @@ pub fn exec_body(hook: &Hook) -> serde_json::Value {
     })
 }
 
+/// `NAME=value`, and `NAME` alone for what is to be taken out of the image's.
 fn environment(variables: &[(String, Option<String>)]) -> Vec<String> {
     variables
         .iter()
@@ -377,12 +377,12 @@ fn environment(variables: &[(String, Option<String>)]) -> Vec<String> {
 }
 
 /// Binds that make their folder on the host go the old way, `path:target:options`: the `Mounts` form has
-/// no such wish before API 1.43. Where a path has a colon only the new form can say it.
+/// no such wish before API 1.43. Where a path has a colon, or mounts below it count, only the new form can say it.
 fn binds_and_mounts(mounts: &[Mount]) -> (Option<Vec<String>>, Option<Vec<bollard::models::Mount>>) {
     let (mut binds, mut others) = (Vec::new(), Vec::new());
     for mount in mounts {
         match &mount.source {
-            MountSource::Bind { path, create: true, propagation }
+            MountSource::Bind { path, create: true, propagation, recursive: Recursion::Enabled }
                 if !path.contains(':') && !mount.target.contains(':') =>
             {
                 let mut options = vec![if mount.read_only { "ro" } else { "rw" }];
@@ -402,19 +402,27 @@ fn engine_mount(mount: &Mount) -> bollard::models::Mount {
         ..Default::default()
     };
     match &mount.source {
-        MountSource::Bind { path, propagation, .. } => {
+        MountSource::Bind { path, create, propagation, recursive } => {
             out.typ = Some(MountType::BIND);
             out.source = Some(path.clone());
-            out.bind_options = propagation
-                .as_deref()
-                .and_then(propagation_mode)
-                .map(|propagation| MountBindOptions { propagation: Some(propagation), ..Default::default() });
+            let options = MountBindOptions {
+                propagation: propagation.as_deref().and_then(propagation_mode),
+                create_mountpoint: create.then_some(true),
+                non_recursive: (*recursive == Recursion::Disabled).then_some(true),
+                read_only_non_recursive: (*recursive == Recursion::Writable).then_some(true),
+                read_only_force_recursive: (*recursive == Recursion::ReadOnly).then_some(true),
+            };
+            out.bind_options = (options != MountBindOptions::default()).then_some(options);
         }
-        MountSource::Volume { name, no_copy } => {
+        MountSource::Volume { name, no_copy, subpath } => {
             out.typ = Some(MountType::VOLUME);
             out.source.clone_from(name);
-            out.volume_options =
-                no_copy.then(|| MountVolumeOptions { no_copy: Some(true), ..Default::default() });
+            let options = MountVolumeOptions {
+                no_copy: no_copy.then_some(true),
+                subpath: subpath.clone(),
+                ..Default::default()
+            };
+            out.volume_options = (options != MountVolumeOptions::default()).then_some(options);
         }
         MountSource::Tmpfs { size_bytes, mode } => {
             out.typ = Some(MountType::TMPFS);
@@ -1132,6 +1140,14 @@ mod tests {
             path: path.into(),
             create,
             propagation: propagation.map(str::to_owned),
+            recursive: Recursion::Enabled,
+        };
+        let below =
+            |create, recursive| MountSource::Bind { path: "/h".into(), create, propagation: None, recursive };
+        let options = |options| {
+            let mount = json!({ "Type": "bind", "Source": "/h", "Target": "/t", "ReadOnly": true,
+                                "BindOptions": options });
+            json!({ "Mounts": [mount] })
         };
         let cases = [
             (false, bind("/h", true, None), json!({ "Binds": ["/h:/t:rw"] })),
@@ -1145,17 +1161,26 @@ mod tests {
             (
                 false,
                 bind("/a:b", true, None),
-                json!({ "Mounts": [{ "Type": "bind", "Source": "/a:b", "Target": "/t" }] }),
+                json!({ "Mounts": [{ "Type": "bind", "Source": "/a:b", "Target": "/t",
+                                     "BindOptions": { "CreateMountpoint": true } }] }),
             ),
+            (true, below(false, Recursion::Disabled), options(json!({ "NonRecursive": true }))),
+            (
+                true,
+                below(true, Recursion::Disabled),
+                options(json!({ "NonRecursive": true, "CreateMountpoint": true })),
+            ),
+            (true, below(false, Recursion::Writable), options(json!({ "ReadOnlyNonRecursive": true }))),
+            (true, below(false, Recursion::ReadOnly), options(json!({ "ReadOnlyForceRecursive": true }))),
             (
                 false,
-                MountSource::Volume { name: Some("v".into()), no_copy: true },
+                MountSource::Volume { name: Some("v".into()), no_copy: true, subpath: Some("a/b".into()) },
                 json!({ "Mounts": [{ "Type": "volume", "Source": "v", "Target": "/t",
-                                     "VolumeOptions": { "NoCopy": true } }] }),
+                                     "VolumeOptions": { "NoCopy": true, "Subpath": "a/b" } }] }),
             ),
             (
                 true,
-                MountSource::Volume { name: None, no_copy: false },
+                MountSource::volume(None),
                 json!({ "Mounts": [{ "Type": "volume", "Target": "/t", "ReadOnly": true }] }),
             ),
             (

@@ -40,6 +40,7 @@ use super::convert::{self, EventMessage, ImageReference, PullMessage, PullProgre
 use super::transport::{TlsError, Transport};
 use super::{CreateRequest, Created, Engine, EngineAddress, EngineError, EngineInfo, Exec};
 use crate::pod::identity::LABEL_POD;
+use crate::pod::needs::ApiVersion;
 use crate::pod::observed::{ContainerInfo, Event};
 use crate::pod::registry::Credentials;
 use crate::pod::spec::Hook;
@@ -94,7 +95,16 @@ impl DockerEngine {
         Self { credentials: Arc::new(credentials), ..self }
     }
 
-    /// The version of the API that is spoken: the engine's, or [`NEWEST_API`] where the engine's is newer.
+    /// The version of the API that is spoken with it.
+    ///
+    /// # Errors
+    /// Where the engine does not answer, or is too old.
+    pub async fn api_version(&self) -> Result<ApiVersion, EngineError> {
+        let version = self.within(SHORT, self.api()).await?.client_version();
+        Ok((version.major_version, version.minor_version))
+    }
+
+    /// A client of the version of the API that is spoken: the engine's, or [`NEWEST_API`] where the engine's is newer.
     async fn api(&self) -> Result<Docker, EngineError> {
         if let Some(docker) = self.negotiated().as_ref() {
             return Ok(docker.clone());
@@ -719,6 +729,8 @@ mod tests {
             let (engine, server) = canned(vec![ping(engines), answer("200 OK", info), endless("raw")]);
             let info = engine.info().await.expect("an answer");
             let want = EngineInfo { version: "9".into(), cgroup_driver: "systemd".into(), cgroup_version: 2 };
+            let minor = spoken.trim_start_matches("1.").parse().expect("a number");
+            assert_eq!(engine.api_version().await, Ok((1, minor)));
             assert_eq!(info, want);
             let output: Vec<_> = engine.attach("id").await.expect("attached").collect().await;
             assert_eq!(output.into_iter().collect::<Result<Vec<_>, _>>().expect("bytes").concat(), b"raw");

@@ -213,6 +213,8 @@ pub enum MountSource {
         create: bool,
         /// `rprivate`, `rshared`, ...; the engine's default where not said.
         propagation: Option<String>,
+        /// What becomes of the mounts below the path.
+        recursive: Recursion,
     },
     /// A volume.
     Volume {
@@ -220,6 +222,8 @@ pub enum MountSource {
         name: Option<String>,
         /// Do not fill an empty volume with what the image has at the target.
         no_copy: bool,
+        /// The folder or file of it that is mounted, relative; all of it where not said.
+        subpath: Option<String>,
     },
     /// Memory.
     Tmpfs {
@@ -228,6 +232,32 @@ pub enum MountSource {
         /// Permissions of its root folder, e.g. `0o1777`.
         mode: Option<u32>,
     },
+}
+
+impl MountSource {
+    /// A path of the host, as the long form mounts it when nothing more is said.
+    pub fn bind(path: impl Into<String>) -> Self {
+        Self::Bind { path: path.into(), create: false, propagation: None, recursive: Recursion::default() }
+    }
+
+    /// A volume, as it is mounted when nothing more is said.
+    pub fn volume(name: Option<String>) -> Self {
+        Self::Volume { name, no_copy: false, subpath: None }
+    }
+}
+
+/// What becomes of the mounts below a path of the host (Compose's `bind.recursive`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Recursion {
+    /// They are there too; read-only like the path itself where the kernel can do it.
+    #[default]
+    Enabled,
+    /// They are not there.
+    Disabled,
+    /// They are there, and writable below a path that is read-only.
+    Writable,
+    /// They are there and read-only, or the component does not start.
+    ReadOnly,
 }
 
 /// A health check in Docker's terms.

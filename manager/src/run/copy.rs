@@ -503,7 +503,7 @@ mod tests {
         let mount = |target: &str| Mount {
             target: target.into(),
             read_only: false,
-            source: MountSource::Volume { name: None, no_copy: false },
+            source: MountSource::volume(None),
         };
         let mounts = [mount("/data"), mount("/data/deep/"), mount("/datum")];
         let cases = [
@@ -523,11 +523,7 @@ mod tests {
         let source = tempfile::tempdir().expect("a folder");
         let file = source.path().join("a.conf");
         fs::write(&file, "hello").expect("written");
-        let mount = Mount {
-            target: "/data".into(),
-            read_only: false,
-            source: MountSource::Volume { name: None, no_copy: false },
-        };
+        let mount = Mount { target: "/data".into(), read_only: false, source: MountSource::volume(None) };
         let copy = copy(&file, "/data/sub/b.conf");
         let sources =
             CopySources::open(&pod(vec![copy.clone()])).unwrap_or_else(|errors| panic!("{errors:?}"));

@@ -275,12 +275,13 @@ async fn prepare(
         allow_engine_socket: false,
     };
     let programs = Programs { unreadable: harden::programs_unreadable() };
-    let Reading { mut spec, warnings, mut faults } = specify::read(&args.pod, &around, programs);
+    let mut reading = specify::read(&args.pod, &around, programs);
+    specify::ask_engine(&mut reading, task, engine, address, host_socket.as_deref()).await?;
+    let Reading { mut spec, warnings, faults } = reading;
     for warning in warnings {
         warn!("{warning}");
     }
     spec.namespaces.cgroup_parent = discover::cgroup_parent(info, &discover::own_cgroups(), task);
-    faults.extend(specify::ask_engine(&spec, task, engine, address, host_socket.as_deref()).await?);
     if !faults.is_empty() {
         return Err(Refusal { status: STATUS_USAGE, words: faults.join("\n") });
     }

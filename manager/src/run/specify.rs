@@ -7,6 +7,7 @@ use crate::cli::{Placement, PodArgs};
 use crate::engine::docker::DockerEngine;
 use crate::engine::{Engine, EngineAddress};
 use crate::pod::identity::Identity;
+use crate::pod::needs::{TooOld, too_old};
 use crate::pod::placement::{Holder, Namespaces, Programs, Wish, place};
 use crate::pod::spec::{Condition, Definition, MountSource, PodSpec};
 use crate::pod::task::TaskContainer;
@@ -88,17 +89,25 @@ pub fn pod_of(
     }
 }
 
-/// What only the engine can tell against a pod.
+/// Add what only the engine can tell against a pod.
+///
+/// # Errors
+/// Where it does not tell.
 pub async fn ask_engine(
-    spec: &PodSpec,
+    reading: &mut Reading,
     task: &TaskContainer,
     engine: &DockerEngine,
     address: &EngineAddress,
     host_socket: Option<&str>,
-) -> Result<Vec<String>, Refusal> {
-    let mut faults = volumes_to_engine(spec, task, engine, address, host_socket).await?;
+) -> Result<(), Refusal> {
+    let Reading { spec, warnings, faults } = reading;
+    let TooOld { faults: unknown, warnings: ignored } =
+        too_old(spec.members(), patiently(address, || engine.api_version()).await?);
+    faults.extend(unknown);
+    warnings.extend(ignored);
+    faults.extend(volumes_to_engine(spec, task, engine, address, host_socket).await?);
     faults.extend(waits_in_vain(spec, engine).await);
-    Ok(faults)
+    Ok(())
 }
 
 /// Volumes, not mounted in the task container, that stand for a path of the host with the socket in it.

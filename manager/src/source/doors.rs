@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     fn bind(path: &str) -> MountSource {
-        MountSource::Bind { path: path.into(), create: true, propagation: None }
+        MountSource::bind(path)
     }
 
     fn task(mounts: &[(&str, &str, &str)]) -> TaskContainer {
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn a_volume_that_stands_for_a_folder_with_a_door_is_one() {
         let mut task = task(&[("v", "/var/lib/docker/volumes/v/_data", "/hostrun")]);
-        let named = MountSource::Volume { name: Some("v".into()), no_copy: false };
+        let named = MountSource::volume(Some("v".into()));
         assert_eq!(Doors::of(&task, None).behind(&named), None);
         task.mounts[0].device = Some("/var/run".into());
         let doors = Doors::of(&task, None);
@@ -177,7 +177,7 @@ mod tests {
             &task(&[("sock", "/var/lib/docker/volumes/sock/_data", "/engine")]),
             Some("/var/lib/docker/volumes/sock/_data/d.sock"),
         );
-        let volume = |name: &str| MountSource::Volume { name: Some(name.into()), no_copy: false };
+        let volume = |name: &str| MountSource::volume(Some(name.into()));
         assert_eq!(doors.behind(&volume("sock")), Some("holds the engine's socket"));
         assert_eq!(doors.behind(&volume("other")), None);
         let below = bind("/var/lib/docker/volumes");

@@ -81,9 +81,11 @@ pub fn shared_mounts(task: &TaskContainer, host_socket: Option<&str>) -> Vec<Mou
         .filter(|mount| !doors.held_by(mount))
         .filter_map(|mount| {
             let source = match mount.kind.as_str() {
-                "bind" => MountSource::Bind { path: mount.source.clone(), create: false, propagation: None },
+                "bind" => MountSource::bind(mount.source.clone()),
                 // What the volume holds was settled when the task container got it.
-                "volume" => MountSource::Volume { name: Some(mount.volume.clone()?), no_copy: true },
+                "volume" => {
+                    MountSource::Volume { name: Some(mount.volume.clone()?), no_copy: true, subpath: None }
+                }
                 _ => return None,
             };
             Some(Mount { target: tidy_path(&mount.target)?, read_only: !mount.writable, source })

@@ -1,9 +1,9 @@
 //! `volumes` and `tmpfs` as they are written, short and long.
 
-use super::cursor::Cursor;
+use super::cursor::{Cursor, Place};
 use super::fault::{quote, quote_all};
 use super::values::{boolean, mode, size, text, tidy_path};
-use crate::pod::spec::{Mount, MountSource};
+use crate::pod::spec::{Mount, MountSource, Recursion};
 
 const PROPAGATION: &[&str] = &["private", "rprivate", "shared", "rshared", "slave", "rslave"];
 
@@ -87,8 +87,7 @@ fn short(cursor: &Cursor<'_>, text: &str) -> Option<Mount> {
     let parts: Vec<&str> = text.split(':').collect();
     match parts[..] {
         [path] => {
-            let anonymous = MountSource::Volume { name: None, no_copy: false };
-            Some(Mount { target: target(cursor, path)?, read_only: false, source: anonymous })
+            Some(Mount { target: target(cursor, path)?, read_only: false, source: MountSource::volume(None) })
         }
         [from, to] => short_mount(cursor, from, to, ""),
         [from, to, mode] => short_mount(cursor, from, to, mode),
@@ -222,10 +221,17 @@ fn long(cursor: &Cursor<'_>) -> Option<Mount> {
             from.expected("a volume's name for `type: volume`");
             return None;
         }
-        ("volume", None) => MountSource::Volume { name: None, no_copy: false },
+        ("volume", None) => MountSource::volume(None),
         ("tmpfs", None) => MountSource::Tmpfs { size_bytes: None, mode: None },
         ("tmpfs", Some((from, _))) => {
             from.fault("found a `source` for `type: tmpfs`", "valid is a tmpfs without one");
+            return None;
+        }
+        ("image", _) => {
+            cursor.fault(
+                "found the type `image`",
+                "a pod has none: fill a volume from the image with an init component",
+            );
             return None;
         }
         (other, _) => {
@@ -235,17 +241,19 @@ fn long(cursor: &Cursor<'_>) -> Option<Mount> {
         }
     };
     let mut mount = Mount { target, read_only, source };
+    let mut recursion = None;
     for (place, options) in [bind, volume, tmpfs].into_iter().flatten() {
         match (options, &mut mount.source) {
             (None, _) => return None,
-            (Some(Options::Bind(said, make)), MountSource::Bind { create, propagation, .. }) => {
-                *create = make;
-                *propagation = said;
+            (Some(Options::Bind(said)), MountSource::Bind { create, propagation, .. }) => {
+                (*create, *propagation) = (said.create, said.propagation);
+                recursion = said.recursive;
             }
-            (Some(Options::Volume(said)), MountSource::Volume { no_copy, .. }) => *no_copy = said,
+            (Some(Options::Volume(said, part)), MountSource::Volume { no_copy, subpath, .. }) => {
+                (*no_copy, *subpath) = (said, part);
+            }
             (Some(Options::Tmpfs(bytes, said)), MountSource::Tmpfs { size_bytes, mode }) => {
-                *size_bytes = bytes;
-                *mode = said;
+                (*size_bytes, *mode) = (bytes, said);
             }
             (Some(options), _) => {
                 let name = options.name();
@@ -265,14 +273,50 @@ fn long(cursor: &Cursor<'_>) -> Option<Mount> {
         };
         mode_words(&words, &text, &mut mount)?;
     }
+    match recursion {
+        Some((place, recursion)) => recursed(cursor, &place, recursion, mount),
+        None => Some(mount),
+    }
+}
+
+/// The mount with this wish for the mounts below it, where the engine would take it.
+fn recursed(cursor: &Cursor<'_>, place: &Place, wish: Recursion, mut mount: Mount) -> Option<Mount> {
+    let MountSource::Bind { recursive, propagation, .. } = &mut mount.source else { return Some(mount) };
+    *recursive = wish;
+    let word = match wish {
+        Recursion::Writable => "writable",
+        Recursion::ReadOnly => "readonly",
+        Recursion::Enabled | Recursion::Disabled => return Some(mount),
+    };
+    if !mount.read_only {
+        let problem = format!("found `{word}` for a path that is not mounted read-only");
+        cursor.faults.fault(place, problem, "valid with `read_only: true`");
+        return None;
+    }
+    if wish == Recursion::ReadOnly {
+        let word = propagation.get_or_insert_with(|| "rprivate".to_owned());
+        if word != "rprivate" {
+            let problem = format!("found `readonly` with the propagation `{word}`");
+            cursor.faults.fault(place, problem, "valid is `rprivate`, or no propagation");
+            return None;
+        }
+    }
     Some(mount)
 }
 
 /// The keys of a long form that only one type has.
 enum Options {
-    Bind(Option<String>, bool),
-    Volume(bool),
+    Bind(BindOptions),
+    /// No copy, and the part of it.
+    Volume(bool, Option<String>),
     Tmpfs(Option<i64>, Option<u32>),
+}
+
+#[derive(Default)]
+struct BindOptions {
+    propagation: Option<String>,
+    create: bool,
+    recursive: Option<(Place, Recursion)>,
 }
 
 impl Options {
@@ -286,34 +330,65 @@ impl Options {
 }
 
 fn bind_options(cursor: &Cursor<'_>) -> Option<Options> {
-    let (mut propagation, mut create) = (None, false);
-    let known = &["propagation", "create_host_path", "selinux"];
+    let mut options = BindOptions::default();
+    let known = &["propagation", "create_host_path", "recursive", "selinux"];
     for pair in cursor.known_pairs(known, "a mapping such as `{propagation: rslave}`")? {
         let value = pair.value;
         match pair.key {
-            "create_host_path" => create = boolean(&value)?,
+            "create_host_path" => options.create = boolean(&value)?,
+            "recursive" => {
+                let wish = match value.scalar().as_deref() {
+                    Some("enabled") => Recursion::Enabled,
+                    Some("disabled") => Recursion::Disabled,
+                    Some("writable") => Recursion::Writable,
+                    Some("readonly") => Recursion::ReadOnly,
+                    _ => {
+                        value.expected("`enabled`, `disabled`, `writable` or `readonly`");
+                        continue;
+                    }
+                };
+                options.recursive = Some((value.place(), wish));
+            }
             "selinux" => match value.scalar().as_deref() {
                 Some(word @ ("z" | "Z")) => selinux(&value, word),
                 _ => value.expected("`z` or `Z`"),
             },
             _ => match value.scalar().filter(|word| PROPAGATION.contains(&word.as_str())) {
-                Some(word) => propagation = Some(word),
+                Some(word) => options.propagation = Some(word),
                 None => value.expected(&quote_all(PROPAGATION.iter().copied(), "or")),
             },
         }
     }
-    Some(Options::Bind(propagation, create))
+    Some(Options::Bind(options))
 }
 
 fn volume_options(cursor: &Cursor<'_>) -> Option<Options> {
-    let mut no_copy = false;
-    for pair in cursor.known_pairs(&["nocopy", "subpath"], "a mapping such as `{nocopy: true}`")? {
+    let (mut no_copy, mut subpath) = (false, None);
+    let known = &["labels", "nocopy", "subpath"];
+    for pair in cursor.known_pairs(known, "a mapping such as `{nocopy: true}`")? {
         match pair.key {
             "nocopy" => no_copy = boolean(&pair.value)?,
-            _ => pair.value.fault("not supported by this version", "mount the whole volume"),
+            "subpath" => subpath = Some(part(&pair.value)?),
+            _ => cursor.faults.fault(
+                &pair.key_place,
+                "a mount cannot label its volume",
+                "set the labels where the volume is made: in the stack's own `volumes`, or by `docker volume create`",
+            ),
         }
     }
-    Some(Options::Volume(no_copy))
+    Some(Options::Volume(no_copy, subpath))
+}
+
+/// A path within a volume, as the engine takes it: relative, and never up.
+fn part(cursor: &Cursor<'_>) -> Option<String> {
+    let valid = "a relative path within the volume such as `data/app`";
+    let path = text(cursor, valid)?;
+    let steps: Vec<&str> = path.split('/').filter(|step| !step.is_empty() && *step != ".").collect();
+    if path.starts_with('/') || steps.is_empty() || steps.contains(&"..") {
+        cursor.expected(valid);
+        return None;
+    }
+    Some(steps.join("/"))
 }
 
 fn tmpfs_options(cursor: &Cursor<'_>) -> Option<Options> {
@@ -330,7 +405,7 @@ fn tmpfs_options(cursor: &Cursor<'_>) -> Option<Options> {
 /// The path or name before the first colon.
 fn source(cursor: &Cursor<'_>, text: &str) -> Option<MountSource> {
     if let Some(path) = tidy_path(text) {
-        return Some(MountSource::Bind { path, create: false, propagation: None });
+        return Some(MountSource::bind(path));
     }
     if text.is_empty() {
         cursor.fault(
@@ -347,7 +422,7 @@ fn source(cursor: &Cursor<'_>, text: &str) -> Option<MountSource> {
         );
         return None;
     }
-    Some(MountSource::Volume { name: Some(text.to_owned()), no_copy: false })
+    Some(MountSource::volume(Some(text.to_owned())))
 }
 
 /// The path in the component.

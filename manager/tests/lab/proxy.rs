@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// A call that the manager makes.
@@ -21,6 +22,8 @@ pub(crate) struct Seen {
     pub(crate) path: String,
     /// How many calls that change something came before it.
     pub(crate) changes_before: usize,
+    /// The body, where it is JSON.
+    pub(crate) body: Value,
 }
 
 /// What becomes of a call.
@@ -141,7 +144,17 @@ impl Drop for Proxy {
 
 impl Shared {
     fn serve(&self, mut client: UnixStream) {
-        let Ok((head, body)) = read_head(&mut client) else { return };
+        let Ok((head, mut body)) = read_head(&mut client) else { return };
+        let length = header(&head, "content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+        // An archive may be of any size, and is nobody's business here.
+        let json = header(&head, "content-type").is_some_and(|kind| kind.starts_with("application/json"));
+        if json && length > body.len() {
+            let read = body.len();
+            body.resize(length, 0);
+            if client.read_exact(&mut body[read..]).is_err() {
+                return;
+            }
+        }
         let mut words = head.split(' ');
         let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         let path = match target.strip_prefix("/v").and_then(|rest| rest.split_once('/')) {
@@ -153,7 +166,8 @@ impl Shared {
         {
             let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
             let changes_before = calls.iter().filter(|call| call.seen.changes()).count();
-            seen = Seen { method: method.to_owned(), path, changes_before };
+            let body = if json { serde_json::from_slice(&body).unwrap_or_default() } else { Value::Null };
+            seen = Seen { method: method.to_owned(), path, changes_before, body };
             number = calls.len();
             calls.push(Call { seen: seen.clone(), began: Instant::now(), ended: None });
         }
@@ -215,6 +229,13 @@ impl Shared {
 fn without_connection(headers: &str) -> String {
     let kept = headers.split("\r\n").filter(|line| !line.to_ascii_lowercase().starts_with("connection:"));
     kept.collect::<Vec<_>>().join("\r\n")
+}
+
+fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    head.split("\r\n").find_map(|line| {
+        let (key, value) = line.split_once(':')?;
+        key.eq_ignore_ascii_case(name).then_some(value.trim())
+    })
 }
 
 /// The head of a request with its end, and what was read of the body.

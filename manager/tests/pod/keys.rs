@@ -11,6 +11,7 @@ use manager::source::labels::definition;
 use manager::source::load::{FileFault, FileKind, Files};
 use serde_json::{Value, from_str, to_value};
 
+use crate::lab::docker::docker;
 use crate::lab::pod::Pod;
 use crate::lab::proxy::Verdict;
 use crate::lab::{idle, test_image, unique};
@@ -18,7 +19,8 @@ use crate::lab::{idle, test_image, unique};
 enum Becomes {
     /// `docker inspect` of the component says this there. Keys that exclude each other go to different components.
     Inspected(&'static str, &'static str, &'static str, &'static str),
-    /// The body of the creation says this there: this engine cannot do it, or does not tell.
+    /// The body of the creation that reaches the engine says this there: what the engine makes of it depends on its
+    /// version, its kernel's cgroups (`cpu_rt_*`, `mem_swappiness`, ...), its storage or its hardware.
     Sent(&'static str, &'static str, &'static str),
     /// Refused for this reason.
     Refused(&'static str, &'static str),
@@ -39,7 +41,7 @@ const WINDOWS: &str = "leave it out: it is for containers of Windows";
 #[rustfmt::skip]
 const KEYS: &[(&str, Becomes)] = &[
     ("annotations", Sent("annotations: {a.b: c}", "/HostConfig/Annotations", r#"{"a.b": "c"}"#)),
-    ("attach", Sent("attach: false", "/HostConfig/Runtime", "null")),
+    ("attach", Proven), // accepted, without an effect
     ("blkio_config", Sent("blkio_config: {weight: 300}", "/HostConfig/BlkioWeight", "300")),
     ("build", Refused("build: .", "build the image beforehand and name it with `image`")),
     ("cap_add", Inspected("a", "cap_add: [NET_ADMIN]", "/HostConfig/CapAdd", r#"["NET_ADMIN"]"#)),
@@ -91,7 +93,7 @@ const KEYS: &[(&str, Becomes)] = &[
     ("mem_limit", Inspected("a", "mem_limit: 64m", "/HostConfig/Memory", "67108864")),
     ("mem_reservation", Inspected("a", "mem_reservation: 32m", "/HostConfig/MemoryReservation", "33554432")),
     ("mem_swappiness", Sent("mem_swappiness: '0'", "/HostConfig/MemorySwappiness", "0")),
-    ("memswap_limit", Sent("memswap_limit: -1", "/HostConfig/MemorySwap", "-1")),
+    ("memswap_limit", Inspected("a", "memswap_limit: -1", "/HostConfig/MemorySwap", "-1")),
     ("models", Refused("models: [a]", "say in `environment` where the model is")),
     ("network_mode", Refused("network_mode: host", POD_NETWORK)),
     ("networks", Refused("networks: [a]", POD_NETWORK)),
@@ -110,7 +112,7 @@ const KEYS: &[(&str, Becomes)] = &[
     ("pull_refresh_after", Refused("pull_refresh_after: 1d", "images do not grow old here: set `pull_policy: always`, or leave it out")),
     ("read_only", Inspected("a", "read_only: true", "/HostConfig/ReadonlyRootfs", "true")),
     ("restart", Refused("restart: always", "the pod restarts as a whole: set `deploy.restart_policy` on the pod's own service")),
-    ("runtime", Sent("runtime: runsc", "/HostConfig/Runtime", "\"runsc\"")),
+    ("runtime", Inspected("a", "runtime: runc", "/HostConfig/Runtime", "\"runc\"")),
     ("scale", Refused("scale: 2", "set `deploy.replicas` on the pod's own service")),
     ("secrets", Proven), // a component's own secrets
     ("security_opt", Inspected("a", "security_opt: ['no-new-privileges:true']", "/HostConfig/SecurityOpt", r#"["no-new-privileges=true"]"#)),
@@ -119,7 +121,7 @@ const KEYS: &[(&str, Becomes)] = &[
     ("stop_grace_period", Inspected("a", "stop_grace_period: 2s", "/Config/StopTimeout", "2")),
     ("stop_signal", Inspected("a", "stop_signal: KILL", "/Config/StopSignal", "\"SIGKILL\"")),
     ("storage_opt", Sent("storage_opt: {size: 1G}", "/HostConfig/StorageOpt", r#"{"size": "1G"}"#)),
-    ("sysctls", Sent("sysctls: {net.core.somaxconn: 1024}", "/HostConfig/Sysctls", r#"{"net.core.somaxconn": "1024"}"#)),
+    ("sysctls", Inspected("a", "sysctls: {net.core.somaxconn: 1024}", "/HostConfig/Sysctls", r#"{"net.core.somaxconn": "1024"}"#)),
     ("tmpfs", Inspected("a", "tmpfs: /scratch:size=64m", "/HostConfig/Tmpfs", r#"{"/scratch": "size=64m"}"#)),
     ("tty", Inspected("b", "tty: yes", "/Config/Tty", "true")),
     ("ulimits", Inspected("a", "ulimits: {nofile: {soft: 512, hard: 1024}}", "/HostConfig/Ulimits", r#"[{"Name": "nofile", "Soft": 512, "Hard": 1024}]"#)),
@@ -223,8 +225,7 @@ fn every_key_that_a_component_can_have_reaches_the_engine() {
             Inspected(component, _, pointer, want) => {
                 (said[component].pointer(pointer).cloned(), pointer, want)
             }
-            Sent(keys, pointer, want) => (sent(keys).pointer(pointer).cloned(), pointer, want),
-            Refused(..) | Proven => continue,
+            Sent(..) | Refused(..) | Proven => continue,
         };
         let have = have.unwrap_or_default();
         if !holds(&have, &json(want)) {
@@ -234,6 +235,47 @@ fn every_key_that_a_component_can_have_reaches_the_engine() {
     pod.stop_clean();
     fs::remove_file(&file).expect("the file goes");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_depends_on_the_engine_reaches_it_as_it_was_written() {
+    for (key, becomes) in KEYS {
+        let Sent(keys, pointer, want) = becomes else { continue };
+        // Whatever the engine makes of it, this pod ends.
+        let yaml = format!("image: {}\ncommand: ['true']\n{keys}\n", test_image());
+        let (said, pod) = Pod::plan("sent").proxied(|_| Verdict::Pass).component("app", &yaml).run();
+        let calls = pod.proxy().calls();
+        let created = calls.iter().find(|call| call.seen.creates(".app"));
+        let body = &created.unwrap_or_else(|| panic!("`{key}`: never created: {}", said.error())).seen.body;
+        let have = body.pointer(pointer).unwrap_or(&Value::Null);
+        assert!(holds(have, &json(want)), "`{key}`: {pointer} is {have}, not {want}");
+    }
+}
+
+#[test]
+fn what_an_engine_is_too_old_for_is_refused_or_warned_of() {
+    let part = "volumes: [{source: a, target: /a, volume: {subpath: b}}]";
+    let yaml = format!("{}{part}\nannotations: {{a: b}}\n", idle());
+    let (said, pod) = Pod::plan("old").component("app", &yaml).run();
+    let api = docker(&["version", "-f", "{{.Server.APIVersion}}"]).text();
+    let minor: u32 = api.trim().rsplit('.').next().and_then(|minor| minor.parse().ok()).expect("a version");
+    let told = |words: &str| said.error().contains(words);
+    assert_eq!(
+        told("`app`: `volume.subpath` needs Docker Engine 26.0 or newer"),
+        minor < 45,
+        "{}",
+        said.error()
+    );
+    assert_eq!(
+        told("`app`: `annotations` needs Docker Engine 24.0 or newer"),
+        minor < 43,
+        "{}",
+        said.error()
+    );
+    if minor < 45 {
+        assert_eq!(said.status, 64);
+        assert_eq!(pod.members(), Vec::<String>::new());
+    }
 }
 
 #[test]
