@@ -5,12 +5,15 @@
 use std::collections::BTreeMap;
 
 use manager::pod::spec::{ComponentSpec, FileSource, FileSpec, MountSource};
-use manager::pod::task::TaskContainer;
+use manager::pod::task::{TaskContainer, TaskMount};
 use manager::source::labels::{Surroundings, read};
 use manager::source::load::{FileFault, FileKind, Files};
 
 /// `/app/compose.yml`, and `.env` and `more.env` beside it.
-struct World<'a>(&'a str);
+struct World<'a> {
+    file: &'a [u8],
+    env: &'a [u8],
+}
 
 impl Files for World<'_> {
     fn kind(&self, path: &str) -> Result<FileKind, FileFault> {
@@ -19,9 +22,10 @@ impl Files for World<'_> {
 
     fn read(&self, path: &str) -> Result<Vec<u8>, FileFault> {
         match path {
-            "/app/compose.yml" => Ok(self.0.as_bytes().to_vec()),
-            "/app/.env" => Ok(b"TAG=from-file\nBOTH=file\n".to_vec()),
-            "/app/more.env" => Ok(b"MORE=yes\n".to_vec()),
+            "/app/compose.yml" => Ok(self.file.to_vec()),
+            "/app/.env" => Ok(self.env.to_vec()),
+            "/app/a.env" => Ok(b"FROM=a\n".to_vec()),
+            "/app/more.env" => Ok(b"FROM=more\nMORE=yes\n".to_vec()),
             "/app/key.pem" | "/srv/key.pem" | "/run/secrets/shop_db" | "/run/secrets/own" | "/app.conf" => {
                 Ok(b"text".to_vec())
             }
@@ -31,10 +35,22 @@ impl Files for World<'_> {
 }
 
 /// The components and the warnings, or the faults, each in words.
-fn run(text: &str, labels: &[(&str, &str)]) -> Result<(Vec<ComponentSpec>, Vec<String>), Vec<String>> {
-    let mut all = BTreeMap::from([("pod.compose.file".to_owned(), "/app/compose.yml".to_owned())]);
-    all.extend(labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
-    let task = TaskContainer { name: "task".into(), labels: all, ..TaskContainer::default() };
+fn run(text: &str) -> Result<(Vec<ComponentSpec>, Vec<String>), Vec<String>> {
+    read_file("/app/compose.yml", text.as_bytes(), b"TAG=from-file\nBOTH=file\n")
+}
+
+/// The components and the warnings of a file at this path, with this `.env` beside it.
+fn read_file(path: &str, file: &[u8], env: &[u8]) -> Result<(Vec<ComponentSpec>, Vec<String>), Vec<String>> {
+    let labels = BTreeMap::from([("pod.compose.file".to_owned(), path.to_owned())]);
+    let theirs = TaskMount {
+        kind: "volume".into(),
+        volume: Some("stack_theirs".into()),
+        labels: BTreeMap::from([("com.docker.stack.namespace".to_owned(), "stack".to_owned())]),
+        target: "/x".into(),
+        ..TaskMount::default()
+    };
+    let task =
+        TaskContainer { name: "task".into(), labels, mounts: vec![theirs], ..TaskContainer::default() };
     let environment = |name: &str| match name {
         "BOTH" => Some("environment".to_owned()),
         "COMPOSE_PROFILES" => Some("one,two".to_owned()),
@@ -42,7 +58,7 @@ fn run(text: &str, labels: &[(&str, &str)]) -> Result<(Vec<ComponentSpec>, Vec<S
     };
     let around = Surroundings {
         task: &task,
-        files: &World(text),
+        files: &World { file, env },
         environment: &environment,
         host_socket: None,
         share_volumes: false,
@@ -64,7 +80,7 @@ x-base: &base
 services:
   base:
     image: base:${TAG}
-    profiles: [never]
+    profiles: [one]
     command: [a]
     cap_add: [NET_ADMIN]
     environment: {A: base, B: base}
@@ -91,10 +107,10 @@ configs: {}
 
 #[test]
 fn a_compose_file_runs_as_it_is_and_what_a_pod_cannot_have_is_one_warning() {
-    let (components, warnings) = run(WHOLE, &[]).unwrap();
+    let (components, warnings) = run(WHOLE).unwrap();
     let names: Vec<&str> = components.iter().map(|component| &*component.name).collect();
-    assert_eq!(names, ["side", "web"]);
-    let (side, web) = (&components[0].container, &components[1].container);
+    assert_eq!(names, ["base", "side", "web"]);
+    let (side, web) = (&components[1].container, &components[2].container);
     assert!(side.tty, "a variable may be a switch, and merge keys are read");
     assert_eq!(web.image, "base:from-file");
     assert_eq!(web.command, Some(vec!["b".to_owned(), "$HOME".to_owned()]));
@@ -174,24 +190,257 @@ fn each_fault_of_a_compose_file_has_its_place() {
             ],
         ),
         (
+            "services:\n  a: {image: a, extends: {}}\n  b: {image: b, extends: [a]}\n  c: {image: c, extends: {servce: a}}\n  d: {image: d, extends: {service: [a]}}",
+            &[
+                "/app/compose.yml:2:26: `services.a.extends`: `service` is missing; valid is one such as `{service: base}`",
+                "/app/compose.yml:3:26: `services.b.extends`: found a list; valid is the name of a service, or a mapping such as `{service: base}`",
+                "/app/compose.yml:4:26: `services.c.extends`: `service` is missing; valid is one such as `{service: base}`",
+                "/app/compose.yml:4:27: `services.c.extends.servce`: this key is unknown; did you mean `service`?",
+                "/app/compose.yml:5:26: `services.d.extends`: `service` is missing; valid is one such as `{service: base}`",
+            ],
+        ),
+        (
+            "services:\n  a: {image: a, profiles: off}\n  b: {image: b, profiles: [[one]]}",
+            &[
+                "/app/compose.yml:2:27: `services.a.profiles`: found `off`; valid is a list of profiles such as `[debug]`",
+                "/app/compose.yml:3:28: `services.b.profiles[0]`: found a list; valid is the name of a profile",
+            ],
+        ),
+        (
+            "services:\n  a: {image: a, profiles: [off]}",
+            &[
+                "/app/compose.yml: no service has an active profile; set `COMPOSE_PROFILES`, or leave `profiles` out",
+            ],
+        ),
+        (
+            "services: [a]\nvolumes: a\nsecrets: [b]\nconfigs: 5\nnetworks: c\nmodels: true",
+            &[
+                "/app/compose.yml:1:11: `services`: found a list; valid is a mapping of names",
+                "/app/compose.yml:2:10: `volumes`: found a string; valid is a mapping of names",
+                "/app/compose.yml:3:10: `secrets`: found a list; valid is a mapping of names",
+                "/app/compose.yml:4:10: `configs`: found a number; valid is a mapping of names",
+                "/app/compose.yml:5:11: `networks`: found a string; valid is a mapping of names",
+                "/app/compose.yml:6:9: `models`: found a boolean; valid is a mapping of names",
+            ],
+        ),
+        (
+            "services:\n  a: text\n  b: [c]\n  d:",
+            &[
+                "/app/compose.yml:2:6: `services.a`: found a string; valid is a mapping of Compose keys such as `image: nginx`",
+                "/app/compose.yml:3:6: `services.b`: found a list; valid is a mapping of Compose keys such as `image: nginx`",
+                "/app/compose.yml:4:5: `services.d`: found nothing; valid is a mapping of Compose keys such as `image: nginx`",
+            ],
+        ),
+        ("text", &["/app/compose.yml:1:1: found `text`; valid is a Compose file with `services`"]),
+        ("", &["/app/compose.yml:1:1: found nothing; valid is a Compose file with `services`"]),
+        (
+            "services:\n  a: {image: a\n",
+            &[
+                "/app/compose.yml:3:1: not YAML: did not find expected ',' or '}', while parsing a flow mapping at line 2 column 6; valid is YAML, such as `image: nginx`",
+            ],
+        ),
+        (
+            "services:\n  a: {image: !custom a, tty: !reset true}",
+            &[
+                "/app/compose.yml:2:14: `services.a.image`: found a value with a YAML tag; valid is the name of an image such as `nginx:1.27`",
+            ],
+        ),
+        (
+            "volumes:\n  a: {driver: nfs}\n  b: {driver_opts: {o: bind}, driver: local}\n  c: {name: [c]}\n  d: text\n  e: {extrenal: true}\n  f: {external: perhaps}\n  g: {external: {nam: x}}\n  \
+             h: {external: true, driver: nfs}\n  i:\n  j: {driver: local, driver_opts: {}}\nservices: {a: {image: a}}",
+            &[
+                "/app/compose.yml:2:7: `volumes.a.driver`: a pod makes no volume in a way of its own, as `a` asks; declare it in the stack's own `volumes`, mount it in the pod's own service, and set `external: true` here",
+                "/app/compose.yml:3:7: `volumes.b.driver_opts`: a pod makes no volume in a way of its own, as `b` asks; declare it in the stack's own `volumes`, mount it in the pod's own service, and set `external: true` here",
+                "/app/compose.yml:4:13: `volumes.c.name`: found a list; valid is the name of a volume",
+                "/app/compose.yml:5:6: `volumes.d`: found `text`; valid is a mapping such as `{external: true}`",
+                "/app/compose.yml:6:7: `volumes.e.extrenal`: this key is unknown; did you mean `external`?",
+                "/app/compose.yml:7:17: `volumes.f.external`: found `perhaps`; valid is `true` or `false`",
+                "/app/compose.yml:8:18: `volumes.g.external.nam`: this key is unknown; did you mean `name`?",
+            ],
+        ),
+        (
+            "services:\n  a: {image: '$', user: '${', working_dir: '${A', command: '${A!b}', labels: {a: '${:-b}', b: '$1'}}",
+            &[
+                "/app/compose.yml:2:14: `services.a.image`: found `$` without the name of a variable in `$`; valid are `$NAME`, `${NAME}`, and `$$` for a dollar sign",
+                "/app/compose.yml:2:25: `services.a.user`: found `${` without its closing brace; valid is one such as `${NAME:-default}`",
+                "/app/compose.yml:2:44: `services.a.working_dir`: found `${A` without its closing brace; valid is one such as `${NAME:-default}`",
+                "/app/compose.yml:2:60: `services.a.command`: found `${A!b}`; valid are `${NAME}`, and after the name `:-default`, `-default`, `:?error`, `?error`, `:+other` and `+other`",
+                "/app/compose.yml:2:82: `services.a.labels.a`: found `${:-b}`; valid are `${NAME}`, and after the name `:-default`, `-default`, `:?error`, `?error`, `:+other` and `+other`",
+                "/app/compose.yml:2:95: `services.a.labels.b`: found `$` without the name of a variable in `$1`; valid are `$NAME`, `${NAME}`, and `$$` for a dollar sign",
+            ],
+        ),
+        (
             "services:\n  a: {image: a, depends_on: [b]}\n  b: {image: b, profiles: [off]}",
             &[
                 "/app/compose.yml:2:30: `services.a.depends_on[0]`: none of the profiles of `b` is active; set `COMPOSE_PROFILES`, or leave the dependency out",
             ],
         ),
     ];
+    let mut wrong = Vec::new();
     for (text, expected) in cases {
-        let mut faults = run(text, &[]).unwrap_err();
+        let mut faults = run(text).unwrap_err();
         let mut expected: Vec<_> = expected.iter().map(ToString::to_string).collect();
         faults.sort();
         expected.sort();
-        assert_eq!(faults, expected, "{text}");
+        if faults != expected {
+            wrong.push(format!("{text}\n  found {faults:#?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A service `b` with the second keys that extends one with the first, as if it had been written with the third.
+#[rustfmt::skip]
+const EXTENDED: &[(&str, &str, &str)] = &[
+    ("tty: true", "user: a", "{tty: true, user: a}"),
+    ("user: a", "user: b", "{user: b}"),
+    ("user: a", "user:", "{user: a}"),
+    ("command: [a, b]", "command: [c]", "{command: [c]}"),
+    ("entrypoint: [a, b]", "entrypoint: c", "{entrypoint: c}"),
+    ("healthcheck: {test: [CMD, a], interval: 5s}", "healthcheck: {test: [CMD, b]}", "{healthcheck: {test: [CMD, b], interval: 5s}}"),
+    ("cap_add: [SYS_TIME]", "cap_add: [SYS_TIME, NET_ADMIN]", "{cap_add: [SYS_TIME, NET_ADMIN]}"),
+    ("security_opt: ['label=user:a']", "security_opt: ['label=user:b']", "{security_opt: ['label=user:a', 'label=user:b']}"),
+    ("environment: {A: 1, B: 1}", "environment: [B=2, C=3]", "{environment: {A: 1, B: 2, C: 3}}"),
+    ("environment: [A=1, B=1]", "environment: [B=2, C=3]", "{environment: [A=1, B=2, C=3]}"),
+    ("environment: [A=1, B=1]", "environment: {B: 2}", "{environment: [A=1, B=2]}"),
+    ("labels: [a=1]", "labels: {a: 2}", "{labels: [a=2]}"),
+    ("annotations: {a: 1}", "annotations: {b: 2}", "{annotations: {a: 1, b: 2}}"),
+    ("sysctls: {net.core.somaxconn: 1}", "sysctls: [net.core.somaxconn=2]", "{sysctls: {net.core.somaxconn: 2}}"),
+    ("env_file: a.env", "env_file: more.env", "{env_file: [a.env, more.env]}"),
+    ("env_file: [a.env, more.env]", "env_file: [{path: a.env}]", "{env_file: [a.env, more.env]}"),
+    ("label_file: a.env", "label_file: [more.env]", "{label_file: [a.env, more.env]}"),
+    ("tmpfs: /run", "tmpfs: ['/tmp:size=1m', '/run/:size=2m']", "{tmpfs: ['/run:size=2m', '/tmp:size=1m']}"),
+    ("volumes: ['a:/x', 'b:/y']", "volumes: ['c:/x/', '/z']", "{volumes: ['c:/x', 'b:/y', '/z']}"),
+    ("volumes: ['a:/x']", "volumes: [{source: c, target: /x}]", "{volumes: [{source: c, target: /x}]}"),
+    ("devices: ['/dev/null:/dev/a']", "devices: ['/dev/zero:/dev/a:r']", "{devices: ['/dev/zero:/dev/a:r']}"),
+    ("secrets: [own]", "secrets: [{source: shop_db, target: /run/secrets/own}]", "{secrets: [{source: shop_db, target: own}]}"),
+    ("configs: [app.conf]", "configs: [{source: app.conf, target: /app.conf, mode: 0400}]", "{configs: [{source: app.conf, mode: 0400}]}"),
+    ("ulimits: {nofile: {soft: 1, hard: 2}, nproc: 3}", "ulimits: {nofile: 5}", "{ulimits: {nofile: 5, nproc: 3}}"),
+    ("logging: {driver: json-file, options: {max-size: 1m}}", "logging: {options: {max-file: '2'}}", "{logging: {driver: json-file, options: {max-size: 1m, max-file: '2'}}}"),
+    ("logging: {driver: json-file, options: {max-size: 1m}}", "logging: {driver: syslog}", "{logging: {driver: syslog}}"),
+    ("deploy: {resources: {limits: {cpus: '1', memory: 64m}}}", "deploy: {resources: {limits: {memory: 32m}}}", "{deploy: {resources: {limits: {cpus: '1', memory: 32m}}}}"),
+    ("depends_on: [other]", "depends_on: {other: {condition: service_healthy}}", "{depends_on: {other: {condition: service_healthy}}}"),
+    ("depends_on: {other: {condition: service_healthy, required: false}}", "depends_on: [other]", "{depends_on: {other: {required: false}}}"),
+    ("depends_on: [other]", "depends_on: [other]", "{depends_on: [other]}"),
+    ("cap_add: [SYS_TIME]\n    tty: true", "cap_add: !reset []\n    tty: !reset null", "{}"),
+    ("cap_add: [SYS_TIME]", "cap_add: !override [NET_ADMIN]", "{cap_add: [NET_ADMIN]}"),
+    ("healthcheck: {test: a, interval: 5s}", "healthcheck: {test: !override b, interval: !reset 1s}", "{healthcheck: {test: b}}"),
+    ("profiles: [one]", "profiles: [off]", "{}"),
+    ("profiles: [off]", "profiles: !reset []", "{}"),
+    ("user: a", "extends: ~\n    tty: !override ${YES:-true}", "{tty: true}"),
+];
+
+#[test]
+fn what_is_extended_is_merged_as_compose_merges_it() {
+    for (base, own, same) in EXTENDED {
+        let extends = if own.starts_with("extends") { "" } else { "extends: a\n    " };
+        let merged = format!(
+            "services:\n  a:\n    image: a\n    profiles: [one]\n    {base}\n  b:\n    image: b\n    {extends}{own}\n  other: {{image: o, healthcheck: {{test: x}}}}\n"
+        );
+        let merged = merged.replacen("    profiles: [one]\n", "", usize::from(base.starts_with("profiles")));
+        let said = format!(
+            "services:\n  b:\n    image: b\n    <<: {same}\n  other: {{image: o, healthcheck: {{test: x}}}}\n"
+        );
+        let of = |text: &str| {
+            let (components, warnings) = run(text).unwrap_or_else(|faults| panic!("{text}\n{faults:#?}"));
+            let odd = warnings.iter().any(|warning| !warning.contains("is not declared"));
+            assert!(!odd, "{text}\n{warnings:?}");
+            components.into_iter().find(|component| component.name == "b").unwrap_or_else(|| panic!("{text}"))
+        };
+        assert_eq!(of(&merged), of(&said), "{merged}");
     }
 }
 
 #[test]
+fn too_many_services_in_a_row_are_refused() {
+    let chain: String =
+        (0..40).map(|number| format!("  s{number}: {{extends: s{}}}\n", number + 1)).collect();
+    let faults = run(&format!("services:\n{chain}  s40: {{image: a}}\n")).unwrap_err();
+    let told = "/app/compose.yml:33:18: `services.s31.extends`: too many services extend one another; valid are up to 32 in a row";
+    assert!(faults.contains(&told.to_owned()), "{faults:?}");
+    let chain: String =
+        (0..31).map(|number| format!("  s{number}: {{extends: s{}}}\n", number + 1)).collect();
+    assert!(run(&format!("services:\n{chain}  s31: {{image: a}}\n")).is_ok());
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_told_at_the_label() {
+    let cases: &[(&str, &[u8], &str)] = &[
+        (
+            "compose.yml",
+            b"",
+            "pod.compose.file: found `compose.yml`; valid is an absolute path of the task container",
+        ),
+        ("", b"", "pod.compose.file: found nothing; valid is an absolute path of the task container"),
+        (
+            "/app/none.yml",
+            b"",
+            "pod.compose.file: `/app/none.yml` does not exist in the task container; valid is the path of a Compose file",
+        ),
+        (
+            "/app/compose.yml",
+            b"\xff",
+            "pod.compose.file: `/app/compose.yml` is not UTF-8 text; valid is the path of a Compose file",
+        ),
+    ];
+    for (path, text, told) in cases {
+        let faults = read_file(path, text, b"").unwrap_err();
+        assert_eq!(faults, [*told]);
+    }
+    let good = b"services: {a: {image: a}}";
+    let cases: &[(&[u8], &str)] = &[
+        (b"A", ""),
+        (
+            b"A=1\nB C=2\n",
+            "/app/.env:2:3: found something after a name that is not `=`; valid are lines such as `NAME=value`",
+        ),
+        (
+            b"A='1",
+            "/app/.env:1:3: found a quote that is never closed; close it, or put the value between quotes of the other kind",
+        ),
+        (b"\xff", "/app/.env: the file is not UTF-8 text; valid is a file of `NAME=value` lines"),
+        (b"=1", "/app/.env:1:1: found no name of a variable; valid are lines such as `NAME=value`"),
+    ];
+    for (text, told) in cases {
+        let faults = read_file("/app/compose.yml", good, text).err().unwrap_or_default();
+        assert_eq!(faults.join("|"), *told);
+    }
+}
+
+#[test]
+fn volumes_that_are_not_declared_and_keys_that_mean_nothing_are_warned_of() {
+    let text = "services: {a: {image: a, volumes: ['data:/a', 'dat:/b', 'theirs:/c']}}\nvolumes: {data: {labels: {a: b}, name: d}}";
+    let (_, warnings) = run(text).unwrap();
+    let told = [
+        "/app/compose.yml: ignored: `volumes.data.labels`; a component cannot have these keys; those that it needs are the pod's own service's to have",
+        "/app/compose.yml:1:47: `services.a.volumes[1]`: the volume `dat` is not declared; the engine's of that name is mounted, and made where it is missing: declare it in the file's `volumes`",
+    ];
+    assert_eq!(warnings, told);
+}
+
+#[test]
+fn what_is_wrong_in_a_service_that_is_extended_is_told_though_it_does_not_run_itself() {
+    let text = "services:\n  a: {image: a, profiles: [off], labels: [[b]], depends_on: [[c]]}\n  \
+                b: {extends: a, profiles: !reset , labels: {d: e}, depends_on: {f: {}}}";
+    let told = [
+        "/app/compose.yml:2:43: `services.b.labels[0]`: found a list; valid is a string such as `NAME=value`",
+        "/app/compose.yml:2:62: `services.b.depends_on[0]`: found a list; valid is the name of a component",
+    ];
+    assert_eq!(run(text).unwrap_err(), told);
+}
+
+#[test]
+fn services_that_extend_a_large_one_are_bounded() {
+    let large = "x,".repeat(9000);
+    let many: String = (0..2000).map(|number| format!("  s{number}: {{extends: a}}\n")).collect();
+    let text = format!("services:\n  a: {{image: a, command: [{large}]}}\n{many}");
+    let told = "/app/compose.yml:13:8: `services.s10`: the services hold too many values by what they extend; valid are up to 100000 in all";
+    assert_eq!(run(&text).unwrap_err(), [told]);
+}
+
+#[test]
 fn podlike_bug_23_a_relative_bind_is_refused_in_words() {
-    let faults = run("services:\n  a:\n    image: a\n    volumes: ['./rel:/x']", &[]).unwrap_err();
+    let faults = run("services:\n  a:\n    image: a\n    volumes: ['./rel:/x']").unwrap_err();
     assert_eq!(faults.len(), 1);
     assert!(
         faults[0]
@@ -247,13 +496,13 @@ fn declared_secrets_and_configs_are_files_variables_text_or_those_of_the_task_co
     ];
     for (top, keys, source, target) in cases {
         let file = format!("{top}\nservices:\n  a:\n    image: a\n    {keys}\n");
-        let (components, warnings) = run(&file, &[]).unwrap_or_else(|faults| panic!("{file}\n{faults:#?}"));
+        let (components, warnings) = run(&file).unwrap_or_else(|faults| panic!("{file}\n{faults:#?}"));
         let want = FileSpec { source, target: target.into(), uid: 0, gid: 0, mode: 0o444 };
         assert_eq!((components[0].files.as_slice(), warnings.as_slice()), (&[want][..], &[][..]), "{file}");
     }
     // What nobody asks for may be missing.
     let file = "secrets: {a: {file: none}, b: {environment: NONE}}\nservices: {a: {image: a}}";
-    assert_eq!(run(file, &[]).unwrap().0[0].files, []);
+    assert_eq!(run(file).unwrap().0[0].files, []);
 }
 
 #[test]

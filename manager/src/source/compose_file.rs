@@ -8,29 +8,33 @@ use std::collections::BTreeMap;
 use super::compose;
 use super::cursor::{Cursor, Faults, Pair, Place};
 use super::env_file;
-use super::fault::{Origin, quote, suggest};
+use super::extends;
+use super::fault::{Origin, quote};
 use super::interpolate::interpolate;
 use super::labels::Surroundings;
 use super::load::{FileFault, FileKind};
+use super::lower::engine_volume;
 use super::raw::Raw;
 use super::secrets;
+use super::volumes;
 use super::yaml::{Entry, Kind, Node};
 use crate::pod::spec::MountSource;
+use crate::pod::task::TaskContainer;
 
 /// The keys of a Compose file. Of these, `services`, `volumes`, `secrets` and `configs` mean something to a pod.
 const TOP: &[&str] =
     &["configs", "include", "models", "name", "networks", "secrets", "services", "version", "volumes"];
+/// What all services may grow to by what they extend, nodes and keys.
+const MOST_NODES: usize = 100_000;
 /// What a file may grow to by its variables.
 pub(super) const MOST_BYTES: usize = 4 << 20;
-/// How many services may extend one another in a row.
-const MOST_EXTENDED: usize = 32;
 
 /// The components that the file at the path in this label defines.
 pub(super) fn components(around: &Surroundings<'_>, faults: &Faults, label: &Place, path: &str) -> Vec<Raw> {
     if !path.starts_with('/') {
         faults.fault(
             label,
-            format!("found {}", quote(path)),
+            if path.is_empty() { "found nothing".to_owned() } else { format!("found {}", quote(path)) },
             "valid is an absolute path of the task container",
         );
         return Vec::new();
@@ -58,7 +62,7 @@ pub(super) fn components(around: &Surroundings<'_>, faults: &Faults, label: &Pla
         return Vec::new();
     }
     let profiles = lookup("COMPOSE_PROFILES").unwrap_or_default();
-    File { faults, document: &document, folder, profiles, lookup: &lookup }
+    File { faults, task: around.task, document: &document, folder, profiles, lookup: &lookup }
         .read(&Cursor::root(faults, &document, &node))
 }
 
@@ -127,6 +131,9 @@ pub(super) fn interpolated(
             };
             Kind::Map(pairs.iter().zip(entries).map(entry).collect())
         }
+        Kind::Override(content) => {
+            Kind::Override(Box::new(interpolated(&cursor.with_node(content), lookup, left)))
+        }
         other => other.clone(),
     };
     Node { id: cursor.node.id, kind }
@@ -134,6 +141,7 @@ pub(super) fn interpolated(
 
 struct File<'a> {
     faults: &'a Faults,
+    task: &'a TaskContainer,
     document: &'a Place,
     folder: &'a str,
     profiles: String,
@@ -143,7 +151,7 @@ struct File<'a> {
 impl File<'_> {
     fn read(&self, root: &Cursor<'_>) -> Vec<Raw> {
         let Some(pairs) = root.known_pairs(TOP, "a Compose file with `services`") else { return Vec::new() };
-        let (mut services, mut names) = (None, BTreeMap::new());
+        let (mut services, mut names, mut ignored) = (None, BTreeMap::new(), Vec::new());
         let (mut secrets, mut configs) = Default::default();
         for pair in &pairs {
             match pair.key {
@@ -153,35 +161,46 @@ impl File<'_> {
                     "write the services of the other files into it (`docker compose config` does)",
                 ),
                 "services" => services = pair.value.pairs().or_else(|| not_a_mapping(&pair.value)),
-                "volumes" => names = engine_names(&pair.value),
+                "volumes" if pair.value.pairs().is_some() => {
+                    names = volumes::declared(&pair.value, &mut ignored)
+                }
                 "secrets" if pair.value.pairs().is_some() => {
                     secrets = secrets::declared(&pair.value, secrets::Kind::Secret, self.folder, self.lookup);
                 }
                 "configs" if pair.value.pairs().is_some() => {
                     configs = secrets::declared(&pair.value, secrets::Kind::Config, self.folder, self.lookup);
                 }
-                "configs" | "networks" | "secrets" | "models" if pair.value.pairs().is_none() => {
+                "configs" | "networks" | "secrets" | "models" | "volumes" if pair.value.pairs().is_none() => {
                     let _: Option<()> = not_a_mapping(&pair.value);
                 }
                 _ => {}
             }
         }
+        let said = pairs.iter().any(|pair| pair.key == "services" && !pair.value.is_null());
+        let wrong = said && services.is_none();
         let services = services.unwrap_or_default();
-        if services.is_empty() {
+        if services.is_empty() && !wrong {
             self.faults.fault(
                 self.document,
                 "the file has no service",
                 "valid is at least one in `services`",
             );
         }
-        let (mut raws, mut inactive, mut ignored) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut raws, mut inactive) = (Vec::new(), Vec::new());
+        let mut nodes = 0;
         for service in services.iter().filter(|service| !service.key.starts_with("x-")) {
-            let mut node = self.extended(&services, service, &mut Vec::new());
+            let mut node = extends::extended(&services, service);
+            nodes += node.count();
+            if nodes > MOST_NODES {
+                let problem = "the services hold too many values by what they extend";
+                service.value.fault(problem, format!("valid are up to {MOST_NODES} in all"));
+                return Vec::new();
+            }
             if !self.active(&service.value.with_node(&node)) {
                 inactive.push(service.key);
                 continue;
             }
-            without(&mut node, &["extends", "profiles"]);
+            without(&mut node, "profiles");
             let mut raw = Raw::new(service.key.to_owned(), service.value.place());
             let mut keys = Vec::new();
             compose::service(&mut raw, &service.value.with_node(&node), &mut keys);
@@ -194,10 +213,19 @@ impl File<'_> {
                 *path = format!("{}/{relative}", self.folder);
             }
             for volume in &mut raw.volumes {
-                if let MountSource::Volume { name: Some(name), .. } = &mut volume.value.source
-                    && let Some(full) = names.get(name)
-                {
-                    name.clone_from(full);
+                let MountSource::Volume { name: Some(name), .. } = &mut volume.value.source else { continue };
+                match names.get(name) {
+                    Some(full) => name.clone_from(full),
+                    None if self.has(name) => {}
+                    None => {
+                        self.faults.warn(
+                            &volume.place,
+                            format!("the volume {} is not declared", quote(name)),
+                            "the engine's of that name is mounted, and made where it is missing: declare it in the \
+                             file's `volumes`",
+                        );
+                        names.insert(name.clone(), name.clone());
+                    }
                 }
             }
             raws.push(raw);
@@ -232,6 +260,14 @@ impl File<'_> {
         raws
     }
 
+    /// The task container has a volume of this name.
+    fn has(&self, name: &str) -> bool {
+        let found = engine_volume(self.task, name);
+        found.map_or(true, |found| {
+            self.task.mounts.iter().any(|mount| mount.volume.as_deref() == Some(&*found))
+        })
+    }
+
     fn active(&self, service: &Cursor<'_>) -> bool {
         let profiles = service.pairs().unwrap_or_default().into_iter().find(|pair| pair.key == "profiles");
         let Some(profiles) = profiles.filter(|pair| !pair.value.is_null()) else { return true };
@@ -240,63 +276,14 @@ impl File<'_> {
             return true;
         };
         let wanted: Vec<&str> = self.profiles.split(',').map(str::trim).collect();
-        let named = |item: &Cursor<'_>| item.scalar().is_some_and(|name| wanted.contains(&&*name));
-        items.is_empty() || wanted.contains(&"*") || items.iter().any(named)
-    }
-
-    /// A service with what it extends.
-    fn extended<'n>(&self, all: &'n [Pair<'n>], service: &'n Pair<'n>, seen: &mut Vec<&'n str>) -> Node {
-        let own = service.value.node.clone();
-        let extends = service.value.pairs().unwrap_or_default().into_iter();
-        let Some(extends) = extends.filter(|pair| !pair.value.is_null()).find(|pair| pair.key == "extends")
-        else {
-            return own;
-        };
-        seen.push(service.key);
-        let mut name = extends.value.scalar();
-        if name.is_none() {
-            let valid = "the name of a service, or a mapping such as `{service: base}`";
-            let pairs = extends.value.known_pairs(&["file", "service"], valid);
-            let Some(pairs) = pairs else { return own };
-            if let Some(file) = pairs.iter().find(|pair| pair.key == "file") {
-                file.value.fault(
-                    "a pod is defined by one file",
-                    "write the other service into it, and leave `file` out",
-                );
-                return own;
-            }
-            name = pairs.iter().find(|pair| pair.key == "service").and_then(|pair| pair.value.scalar());
-        }
-        let Some(name) = name else {
-            extends.value.fault("`service` is missing", "valid is one such as `{service: base}`");
-            return own;
-        };
-        if seen.contains(&&*name) {
-            let chain = seen.join("`, `");
-            extends.value.fault(
-                format!("the services `{chain}` extend one another in a circle"),
-                "leave one `extends` out",
-            );
-            return own;
-        }
-        if seen.len() >= MOST_EXTENDED {
-            extends.value.fault("too many services extend one another", "valid are up to 32 in a row");
-            return own;
-        }
-        match all.iter().find(|pair| pair.key == name) {
-            Some(base) => {
-                let mut node = self.extended(all, base, seen);
-                // Which profiles a service has is not inherited.
-                without(&mut node, &["profiles"]);
-                merged(node, own, "")
-            }
+        let named = |item: &Cursor<'_>| match item.scalar() {
+            Some(name) => wanted.contains(&&*name),
             None => {
-                let names: Vec<&str> = all.iter().map(|pair| pair.key).collect();
-                let remedy = suggest(&name, names.iter().copied());
-                extends.value.fault(format!("there is no service {}", quote(&name)), remedy);
-                own
+                item.expected("the name of a profile");
+                true
             }
-        }
+        };
+        items.is_empty() || wanted.contains(&"*") || items.iter().any(named)
     }
 }
 
@@ -307,92 +294,8 @@ fn not_a_mapping<T>(cursor: &Cursor<'_>) -> Option<T> {
     None
 }
 
-/// The names of volumes at the engine, where the file says them.
-fn engine_names(cursor: &Cursor<'_>) -> BTreeMap<String, String> {
-    let volumes = cursor.pairs().or_else(|| not_a_mapping(cursor)).unwrap_or_default();
-    let full = |volume: Pair<'_>| {
-        let keys = volume.value.pairs()?;
-        let name = keys.iter().find(|pair| pair.key == "name" && !pair.value.is_null())?;
-        match name.value.scalar() {
-            Some(full) => Some((volume.key.to_owned(), full)),
-            None => {
-                name.value.expected("the name of a volume");
-                None
-            }
-        }
-    };
-    volumes.into_iter().filter_map(full).collect()
-}
-
-fn without(node: &mut Node, keys: &[&str]) {
+fn without(node: &mut Node, key: &str) {
     if let Kind::Map(entries) = &mut node.kind {
-        entries.retain(|entry| !keys.contains(&&*entry.key));
-    }
-}
-
-/// Compose's merge: mappings by key, lists one after the other, everything else replaced.
-fn merged(base: Node, own: Node, key: &str) -> Node {
-    let id = own.id;
-    match (base.kind, own.kind) {
-        (base, Kind::Null) => Node { id, kind: base },
-        (_, own) if matches!(key, "command" | "entrypoint" | "test") => Node { id, kind: own },
-        (Kind::Map(mut entries), Kind::Map(own)) => {
-            for entry in own {
-                match entries.iter_mut().find(|known| known.key == entry.key) {
-                    Some(known) => {
-                        let before = std::mem::replace(&mut known.value, Node { id, kind: Kind::Null });
-                        known.value = merged(before, entry.value, &entry.key);
-                        known.key_id = entry.key_id;
-                    }
-                    None => entries.push(entry),
-                }
-            }
-            Node { id, kind: Kind::Map(entries) }
-        }
-        (Kind::List(mut items), Kind::List(own)) => {
-            let replaced = |item: &Node| match key {
-                "volumes" => own.iter().any(|other| target(other) == target(item)),
-                _ => own.iter().any(|other| other.kind == item.kind),
-            };
-            items.retain(|item| !replaced(item));
-            items.extend(own);
-            Node { id, kind: Kind::List(items) }
-        }
-        // `NAME=value` lists and mappings of the same.
-        (Kind::List(items), Kind::Map(own)) => {
-            merged(Node { id, kind: mapping(items) }, Node { id, kind: Kind::Map(own) }, key)
-        }
-        (Kind::Map(entries), Kind::List(items)) => {
-            merged(Node { id, kind: Kind::Map(entries) }, Node { id, kind: mapping(items) }, key)
-        }
-        (_, own) => Node { id, kind: own },
-    }
-}
-
-fn mapping(items: Vec<Node>) -> Kind {
-    let entry = |item: Node| match item.kind {
-        Kind::Text(text) => {
-            let (key, value) = match text.split_once('=') {
-                Some((key, value)) => (key.to_owned(), Kind::Text(value.to_owned())),
-                None => (text, Kind::Null),
-            };
-            Some(Entry { key, key_id: item.id, value: Node { id: item.id, kind: value } })
-        }
-        _ => None,
-    };
-    Kind::Map(items.into_iter().filter_map(entry).collect())
-}
-
-/// Where a volume is mounted.
-fn target(item: &Node) -> Option<&str> {
-    match &item.kind {
-        Kind::Text(text) => text.split(':').nth(1).or(Some(text)),
-        Kind::Map(entries) => {
-            entries.iter().find(|entry| entry.key == "target").and_then(|entry| match &entry.value.kind {
-                Kind::Text(text) => Some(&**text),
-                _ => None,
-            })
-        }
-        _ => None,
+        entries.retain(|entry| entry.key != key);
     }
 }

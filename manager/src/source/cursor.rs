@@ -196,7 +196,9 @@ impl<'a> Cursor<'a> {
         match &self.node.kind {
             Kind::Text(text) | Kind::Number(text) => Some(text.clone()),
             Kind::Bool(value) => Some(value.to_string()),
-            Kind::Null | Kind::List(_) | Kind::Map(_) | Kind::Tagged => None,
+            Kind::Null | Kind::List(_) | Kind::Map(_) | Kind::Tagged | Kind::Reset | Kind::Override(_) => {
+                None
+            }
         }
     }
 
@@ -258,7 +260,7 @@ impl<'a> Cursor<'a> {
             Kind::Text(_) => "a string",
             Kind::List(_) => "a list",
             Kind::Map(_) => "a mapping",
-            Kind::Tagged => "a value with a YAML tag",
+            Kind::Tagged | Kind::Reset | Kind::Override(_) => "a value with a YAML tag",
         }
     }
 

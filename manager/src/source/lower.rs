@@ -313,7 +313,7 @@ fn file_entries(
 }
 
 /// The engine's name of a volume that a component calls `name`; the candidates where there are several.
-fn engine_volume(task: &TaskContainer, name: &str) -> Result<String, BTreeSet<String>> {
+pub(super) fn engine_volume(task: &TaskContainer, name: &str) -> Result<String, BTreeSet<String>> {
     let is =
         |labels: &BTreeMap<String, String>, key: &str| labels.get(key).is_some_and(|value| value == name);
     // Which of the ways to call a volume it is: a surer one hides the others.

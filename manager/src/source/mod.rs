@@ -23,6 +23,7 @@ mod compose_file;
 mod cursor;
 mod doors;
 mod env_file;
+mod extends;
 mod hooks;
 mod interpolate;
 mod raw;

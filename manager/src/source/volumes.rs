@@ -1,5 +1,7 @@
 //! `volumes` and `tmpfs` as they are written, short and long.
 
+use std::collections::BTreeMap;
+
 use super::cursor::{Cursor, Place};
 use super::fault::{quote, quote_all};
 use super::values::{boolean, mode, size, text, tidy_path};
@@ -45,6 +47,49 @@ const TMPFS_WORDS: &[&str] = &[
     "unbindable",
 ];
 const TMPFS_NAMES: &[&str] = &["gid", "huge", "mode", "mpol", "nr_blocks", "nr_inodes", "size", "uid"];
+
+/// What the `volumes` of a Compose file declare, by the name in the file: the name at the engine.
+pub(super) fn declared(cursor: &Cursor<'_>, ignored: &mut Vec<String>) -> BTreeMap<String, String> {
+    const KEYS: &[&str] = &["driver", "driver_opts", "external", "labels", "name"];
+    let mut declared = BTreeMap::new();
+    for volume in cursor.pairs().unwrap_or_default().iter().filter(|pair| !pair.key.starts_with("x-")) {
+        let (mut full, mut external, mut made) = (volume.key.to_owned(), false, None);
+        let keys = match volume.value.is_null() {
+            true => Vec::new(),
+            false => {
+                volume.value.known_pairs(KEYS, "a mapping such as `{external: true}`").unwrap_or_default()
+            }
+        };
+        for pair in keys.iter().filter(|pair| !pair.value.is_null()) {
+            let value = &pair.value;
+            match pair.key {
+                "name" => full = text(value, "the name of a volume").unwrap_or(full),
+                // The older form of `external: true` with `name`.
+                "external" if value.pairs().is_some() => {
+                    external = true;
+                    for pair in value.known_pairs(&["name"], "a boolean").unwrap_or_default() {
+                        full = text(&pair.value, "the name of a volume").unwrap_or(full);
+                    }
+                }
+                "external" => external = boolean(value).unwrap_or_default(),
+                "labels" => ignored.push(format!("`volumes.{}.labels`", volume.key)),
+                "driver" if matches!(value.scalar().as_deref(), Some("local" | "default")) => {}
+                "driver_opts" if value.pairs().is_some_and(|pairs| pairs.is_empty()) => {}
+                _ => made = Some(pair.key_place.clone()),
+            }
+        }
+        if let Some(place) = made.filter(|_| !external) {
+            cursor.faults.fault(
+                &place,
+                format!("a pod makes no volume in a way of its own, as {} asks", quote(volume.key)),
+                "declare it in the stack's own `volumes`, mount it in the pod's own service, and set `external: true` \
+                 here",
+            );
+        }
+        declared.insert(volume.key.to_owned(), full);
+    }
+    declared
+}
 
 /// One entry of `volumes`; a named volume still under the name that was written.
 pub(super) fn volume(cursor: &Cursor<'_>) -> Option<Mount> {

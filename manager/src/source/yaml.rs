@@ -40,6 +40,22 @@ pub(super) enum Kind {
     Map(Vec<Entry>),
     /// Marked with a YAML tag of its own (`!name`), which nothing here gives a meaning to.
     Tagged,
+    /// Marked `!reset`: in a Compose file, what is extended does not have it either.
+    Reset,
+    /// Marked `!override`: in a Compose file, takes the place of what is extended.
+    Override(Box<Node>),
+}
+
+impl Node {
+    /// How many nodes and keys there are in it.
+    pub(super) fn count(&self) -> usize {
+        1 + match &self.kind {
+            Kind::List(items) => items.iter().map(Node::count).sum(),
+            Kind::Map(entries) => entries.iter().map(|entry| 1 + entry.value.count()).sum(),
+            Kind::Override(content) => content.count(),
+            Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Text(_) | Kind::Tagged | Kind::Reset => 0,
+        }
+    }
 }
 
 /// One entry of a mapping.
@@ -129,7 +145,8 @@ fn put_back(node: &mut Node, texts: &mut BTreeMap<NodeId, String>) {
         }
         Kind::List(items) => items.iter_mut().for_each(|item| put_back(item, texts)),
         Kind::Map(entries) => entries.iter_mut().for_each(|entry| put_back(&mut entry.value, texts)),
-        Kind::Null | Kind::Bool(_) | Kind::Text(_) | Kind::Tagged => {}
+        Kind::Override(content) => put_back(content, texts),
+        Kind::Null | Kind::Bool(_) | Kind::Text(_) | Kind::Tagged | Kind::Reset => {}
     }
 }
 
@@ -390,9 +407,13 @@ impl<'de> Visitor<'de> for Any<'_> {
     }
 
     fn visit_enum<A: EnumAccess<'de>>(self, tagged: A) -> Result<Kind, A::Error> {
-        let (_, content) = tagged.variant::<IgnoredAny>()?;
+        let (tag, content) = tagged.variant::<String>()?;
+        if tag == "override" {
+            let node = content.newtype_variant_seed(Reader { pass: self.pass })?;
+            return Ok(Kind::Override(Box::new(node)));
+        }
         content.newtype_variant::<IgnoredAny>()?;
-        Ok(Kind::Tagged)
+        Ok(if tag == "reset" { Kind::Reset } else { Kind::Tagged })
     }
 }
 
@@ -526,10 +547,15 @@ deep:
             ("!custom 5", Kind::Tagged),
             ("!custom {a: 5}", Kind::Tagged),
             ("!custom [5]", Kind::Tagged),
+            ("!reset", Kind::Reset),
+            ("!reset []", Kind::Reset),
+            ("!reset null", Kind::Reset),
+            ("!override 1.10", Kind::Override(Box::new(Node { id: 1, kind: number("1.10") }))),
+            ("!override []", Kind::Override(Box::new(Node { id: 1, kind: Kind::List(Vec::new()) }))),
         ] {
             assert_eq!(parse(text).unwrap().0.kind, expected, "{text}");
         }
-        let text = "a: &v 1.10\nb: *v\nc: !t [1, 2]\nd: 2.50";
+        let text = "a: &v 1.10\nb: *v\nc: !override [1, 2]\nd: 2.50";
         let (root, _) = parse(text).unwrap();
         assert_eq!(at(&root, "b").kind, number("1.10"));
         assert_eq!(at(&root, "d").kind, number("2.50"));

@@ -1,0 +1,44 @@
+//! A Compose file and the `.env` beside it: whatever they hold, there is a definition or a report, soon and in little
+//! memory. The input is the file, then, after a zero byte, the variables.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use manager::pod::task::TaskContainer;
+use manager::source::labels::{COMPOSE_FILE, Surroundings, read};
+use manager::source::load::{FileFault, FileKind, Files};
+use manager_fuzz::sound;
+
+const FILE: &str = "/app/compose.yml";
+
+struct World<'a> {
+    file: &'a str,
+    variables: &'a str,
+}
+
+impl Files for World<'_> {
+    fn kind(&self, _: &str) -> Result<FileKind, FileFault> {
+        Ok(FileKind::File)
+    }
+
+    fn read(&self, path: &str) -> Result<Vec<u8>, FileFault> {
+        let text = if path == FILE { self.file } else { self.variables };
+        Ok(text.as_bytes().to_vec())
+    }
+}
+
+fuzz_target!(|input: &str| {
+    let (file, variables) = input.split_once('\0').unwrap_or((input, ""));
+    let labels = [(COMPOSE_FILE.to_owned(), FILE.to_owned())].into();
+    let around = Surroundings {
+        task: &TaskContainer { name: "task".into(), labels, ..TaskContainer::default() },
+        files: &World { file, variables },
+        environment: &|name| (name == "COMPOSE_PROFILES").then(|| "one".to_owned()),
+        host_socket: Some("/var/run/docker.sock"),
+        share_volumes: false,
+        allow_engine_socket: false,
+    };
+    match read(&around) {
+        Ok((definition, _)) => assert!(!definition.components.is_empty(), "a file without a service"),
+        Err(report) => sound(&report),
+    }
+});
