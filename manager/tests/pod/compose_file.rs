@@ -17,6 +17,7 @@ services:
     environment: {FROM: base, WHO: "${WHO:-nobody}", KEPT: $$WHO}
   web:
     extends: base
+    profiles: !reset []
     build: .
     ports: ["8080:80"]
     networks: [front]
