@@ -4,12 +4,13 @@ use std::fmt;
 use std::time::Duration;
 
 use super::plan::Conclusion;
+use super::spec::Image;
 
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// Pull an image.
-    Pull(String),
+    Pull(Image),
     /// Create a container.
     Create(Target),
     /// Copy into a created container what `pod.copy` names; into the vault the secrets and configs.
@@ -54,7 +55,7 @@ pub struct Key {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verb {
     /// [`Action::Pull`] of this image.
-    Pull(String),
+    Pull(Image),
     /// [`Action::Create`].
     Create,
     /// [`Action::Copy`].
@@ -80,7 +81,7 @@ pub enum Verb {
 pub enum Reason {
     /// An earlier run of the task container, or an earlier definition, left it.
     Leftover,
-    /// `--pull`.
+    /// `--pull`, or `pull_policy: always`.
     PullAsked,
     /// A creation found it missing.
     ImageMissing,
@@ -161,7 +162,7 @@ impl fmt::Display for Target {
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verb = match &self.verb {
-            Verb::Pull(image) => return write!(f, "pull `{image}`"),
+            Verb::Pull(image) => return write!(f, "pull {image}"),
             Verb::Conclude => return f.write_str("end the pod"),
             Verb::List => return f.write_str("list the pod's containers"),
             Verb::Create => "create",
@@ -183,7 +184,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Reason::Leftover => "left by an earlier run",
-            Reason::PullAsked => "--pull",
+            Reason::PullAsked => "asked for",
             Reason::ImageMissing => "the engine does not have it",
             Reason::HoldsNamespaces => "holds the shared namespaces",
             Reason::HoldsSecrets => "holds secrets and configs",

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::action::{Key, Target, Verb};
 use super::identity::{Identity, LABEL_COMPONENT, LABEL_ROLE, LABEL_RUN, Role};
 use super::plan::Conclusion;
-use super::spec::{ComponentSpec, PodSpec};
+use super::spec::{ComponentSpec, Image, PodSpec};
 
 /// Everything known of a pod. Times are counted from the manager's start.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -25,7 +25,7 @@ pub struct Observed {
     /// Containers of this pod that belong to an earlier run or to no component: id to name.
     pub remains: BTreeMap<String, String>,
     /// What became known of images.
-    pub images: BTreeMap<String, Image>,
+    pub images: BTreeMap<Image, Known>,
     /// Actions under way.
     pub in_flight: BTreeSet<Key>,
     /// Actions that failed and were not done since.
@@ -164,7 +164,7 @@ pub enum EventKind {
 
 /// What is known of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Image {
+pub enum Known {
     /// The engine does not have it.
     Missing,
     /// It was pulled by this manager.
@@ -239,7 +239,7 @@ pub enum Effect {
     /// An image was pulled.
     Pulled,
     /// A creation found that the image is missing.
-    ImageMissing(String),
+    ImageMissing(Image),
     /// A container of this id was created.
     Created(String),
     /// Everything was copied in.
@@ -395,14 +395,14 @@ impl Observed {
     fn ended(&mut self, key: Key, result: Result<Effect, Failure>, now: Duration) {
         let failure = match result {
             Err(failure) => failure,
-            Ok(Effect::ImageMissing(image)) if self.images.get(&image) == Some(&Image::Pulled) => {
-                Failure::Refused(format!("image `{image}` was pulled, but the engine does not find it"))
+            Ok(Effect::ImageMissing(image)) if self.images.get(&image) == Some(&Known::Pulled) => {
+                Failure::Refused(format!("image {image} was pulled, but the engine does not find it"))
             }
             // Only components' images are pulled: sandbox and vault are made of the one the task container runs.
             Ok(Effect::ImageMissing(image))
                 if matches!(key.target, Some(Target::Sandbox | Target::Vault)) =>
             {
-                Failure::Refused(format!("image `{image}` is not there"))
+                Failure::Refused(format!("image {image} is not there"))
             }
             Ok(effect) => {
                 self.setbacks.remove(&key);
@@ -433,11 +433,11 @@ impl Observed {
         match effect {
             Effect::Pulled => {
                 if let Verb::Pull(image) = &key.verb {
-                    self.images.insert(image.clone(), Image::Pulled);
+                    self.images.insert(image.clone(), Known::Pulled);
                 }
             }
             Effect::ImageMissing(image) => {
-                self.images.insert(image, Image::Missing);
+                self.images.insert(image, Known::Missing);
             }
             Effect::Created(id) => {
                 // The listing may have been quicker, or somebody has removed it already.

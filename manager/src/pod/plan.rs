@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use super::action::{Action, Key, Reason, Step, Target, Verb};
 use super::health::{PodHealth, pod_health};
-use super::observed::{Failure, Health, HookFailure, Image, Member, Observed, Setback, Status};
+use super::observed::{Failure, Health, HookFailure, Known, Member, Observed, Setback, Status};
 use super::order::dependents;
-use super::spec::{ComponentSpec, Condition, DEFAULT_STOP_GRACE, PodSpec};
+use super::spec::{ComponentSpec, Condition, DEFAULT_STOP_GRACE, Image, PodSpec};
 use super::tuning::PullPolicy;
 
 /// The status of a pod whose definition turns out to be wrong (`EX_USAGE` of sysexits.h).
@@ -167,6 +167,14 @@ impl Draft<'_> {
         if let Some(stop) = self.observed.stop {
             return conclude(stop.status, "a stop was requested".into(), Reason::StopRequested);
         }
+        if let Some((name, image)) = self.image_not_to_be_pulled() {
+            let because = format!(
+                "{}cannot create `{name}`: the engine does not have its image {image}, and `pull_policy` is `never`: load \
+                 it on the node beforehand",
+                self.chain(name)
+            );
+            return conclude(STATUS_REFUSED, because, Reason::Impossible);
+        }
         let (component, dependency, status, why) = self.hopeless_dependency()?;
         let chain = self.chain(component);
         let because =
@@ -237,6 +245,17 @@ impl Draft<'_> {
             Some((one.name.as_str(), exit, false))
         });
         inits.chain(components).min_by_key(|(_, exit, _)| (exit.at_nanos, exit.status == 0))
+    }
+
+    /// A member whose image is missing, and none of those that use it may pull it.
+    fn image_not_to_be_pulled(&self) -> Option<(&str, Image)> {
+        let never = |member: &&ComponentSpec| member.container.tuning.pull == Some(PullPolicy::Never);
+        self.spec.members().filter(never).find_map(|member| {
+            let image = member.container.wanted_image();
+            let mut users = self.spec.members().filter(|other| other.container.wanted_image() == image);
+            let missing = self.observed.images.get(&image) == Some(&Known::Missing);
+            (missing && users.all(|user| never(&user))).then_some((member.name.as_str(), image))
+        })
     }
 
     fn failed_hook(&self) -> Option<(&str, &HookFailure)> {
@@ -322,14 +341,11 @@ impl Draft<'_> {
             if !component.files.is_empty() && !self.vault_filled() {
                 return self.fill_vault();
             }
-            return match self.observed.images.get(&component.container.image) {
-                Some(Image::Pulled) => self.add(Action::Create(target), wanted),
-                Some(Image::Missing) => {
-                    self.add(Action::Pull(component.container.image.clone()), Reason::ImageMissing);
-                }
-                None if pulls_first(self.spec, component) => {
-                    self.add(Action::Pull(component.container.image.clone()), Reason::PullAsked);
-                }
+            let image = component.container.wanted_image();
+            return match self.observed.images.get(&image) {
+                Some(Known::Pulled) => self.add(Action::Create(target), wanted),
+                Some(Known::Missing) => self.add(Action::Pull(image), Reason::ImageMissing),
+                None if pulls_first(self.spec, component) => self.add(Action::Pull(image), Reason::PullAsked),
                 None => self.add(Action::Create(target), wanted),
             };
         };

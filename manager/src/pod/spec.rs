@@ -191,6 +191,39 @@ pub struct ContainerSpec {
     pub tuning: Tuning,
 }
 
+impl ContainerSpec {
+    /// The image that the engine must have for it.
+    pub fn wanted_image(&self) -> Image {
+        Image { reference: self.image.clone(), platform: self.tuning.platform.clone() }
+    }
+}
+
+/// An image, as it is pulled.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Image {
+    /// Its name, as the user wrote it.
+    pub reference: String,
+    /// For this platform (`linux/arm64`); the engine's own where not said.
+    pub platform: Option<String>,
+}
+
+impl fmt::Display for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`", self.reference)?;
+        match &self.platform {
+            Some(platform) => write!(f, " for {platform}"),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+impl From<&str> for Image {
+    fn from(reference: &str) -> Self {
+        Self { reference: reference.into(), platform: None }
+    }
+}
+
 /// One mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {

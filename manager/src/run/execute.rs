@@ -15,8 +15,7 @@ use crate::engine::{CreateRequest, Engine, EngineError, convert};
 use crate::pod::action::{Action, Target};
 use crate::pod::identity::Role;
 use crate::pod::observed::{Effect, Event, EventKind, Failure, Observation, Status};
-use crate::pod::spec::{ComponentSpec, Hook, Mount, PodSpec};
-use crate::pod::tuning::PullPolicy;
+use crate::pod::spec::{ComponentSpec, Hook, Image, Mount, PodSpec};
 
 /// What actions need to be carried out. Each is carried out in a task of its own.
 pub struct Executor<E> {
@@ -84,25 +83,16 @@ impl<E: Engine> Executor<E> {
         })
     }
 
-    async fn pull(&self, image: &str) -> Result<Effect, EngineError> {
-        info!("pulling image `{image}`");
-        let users = || self.spec.members().filter(|member| member.container.image == image);
-        // Only what the engine does not have comes here for these: see the plan.
-        if users().all(|member| member.container.tuning.pull == Some(PullPolicy::Never)) {
-            return Err(EngineError::Refused(
-                "the engine does not have it, and `pull_policy` is `never`: load it on the node beforehand"
-                    .into(),
-            ));
-        }
-        let platform = users().find_map(|member| member.container.tuning.platform.as_deref());
-        let mut progress = self.engine.pull(image, platform);
+    async fn pull(&self, image: &Image) -> Result<Effect, EngineError> {
+        info!("pulling image {image}");
+        let mut progress = self.engine.pull(&image.reference, image.platform.as_deref());
         while let Some(line) = progress.next().await {
             // What the registry does not have is refused, not missing at the engine.
             let line = line.map_err(|error| match error {
                 EngineError::NotFound(words) | EngineError::Conflict(words) => EngineError::Refused(words),
                 other => other,
             })?;
-            info!("pulling image `{image}`: {line}");
+            info!("pulling image {image}: {line}");
         }
         Ok(Effect::Pulled)
     }
@@ -126,22 +116,23 @@ impl<E: Engine> Executor<E> {
         }
     }
 
-    fn request(&self, target: &Target) -> Option<(CreateRequest, String)> {
+    fn request(&self, target: &Target) -> Option<(CreateRequest, Image)> {
+        let own = || Image { reference: self.sandbox.image.clone(), platform: None };
         match target {
             Target::Sandbox => {
                 let request =
                     convert::sandbox_request(&self.spec, &self.sandbox.image, &self.sandbox.lifeline);
-                Some((request, self.sandbox.image.clone()))
+                Some((request, own()))
             }
             Target::Vault => {
                 let request = convert::vault_request(&self.spec, &self.sandbox.image);
-                Some((request, self.sandbox.image.clone()))
+                Some((request, own()))
             }
             Target::Member(name) => {
                 let member = self.spec.member(name)?;
                 let init = self.spec.init.iter().any(|init| init.name == *name);
                 let role = if init { Role::Init } else { Role::Component };
-                Some((convert::create_request(&self.spec, member, role), member.container.image.clone()))
+                Some((convert::create_request(&self.spec, member, role), member.container.wanted_image()))
             }
             Target::Remains(_) => None,
         }

@@ -326,7 +326,7 @@ fn an_image_that_may_never_be_pulled_fails_the_pod_in_words() {
     let (said, pod) =
         Pod::plan("never").component("app", "image: 127.0.0.1:1/nothing\npull_policy: never\n").run();
     assert_ne!(said.status, 0);
-    let words = "the engine does not have it, and `pull_policy` is `never`: load it on the node beforehand";
+    let words = "the engine does not have its image `127.0.0.1:1/nothing`, and `pull_policy` is `never`: load it on the node beforehand";
     assert!(said.error().contains(words), "{}", said.error());
     assert_eq!(pod.members(), Vec::<String>::new());
 }

@@ -313,8 +313,8 @@ fn a_missing_image_is_pulled_once_and_then_it_is_a_refusal() {
     let missing = || Observation::Ended(key(Verb::Create, "app"), Ok(Effect::ImageMissing("app".into())));
     let pull = Key { verb: Verb::Pull("app".into()), target: None };
     let pulled = Observation::Ended(pull, Ok(Effect::Pulled));
-    assert_eq!(after(&spec, [missing()]).images.get("app"), Some(&Image::Missing));
-    assert_eq!(after(&spec, [missing(), pulled.clone()]).images.get("app"), Some(&Image::Pulled));
+    assert_eq!(after(&spec, [missing()]).images.get(&"app".into()), Some(&Known::Missing));
+    assert_eq!(after(&spec, [missing(), pulled.clone()]).images.get(&"app".into()), Some(&Known::Pulled));
     let again = after(&spec, [missing(), pulled, missing()]);
     let words = Failure::Refused("image `app` was pulled, but the engine does not find it".into());
     assert_eq!(again.setbacks[&key(Verb::Create, "app")].failure, words);

@@ -79,7 +79,7 @@ impl Observed {
         self.with(|this| _ = this.in_flight.insert(Key { verb: Verb::Pull(image.into()), target: None }))
     }
 
-    fn image(self, image: &str, known: Image) -> Self {
+    fn image(self, image: &str, known: Known) -> Self {
         self.with(|this| _ = this.images.insert(image.into(), known))
     }
 
@@ -321,34 +321,75 @@ fn images_are_pulled_where_they_are_missing_or_where_it_is_asked() {
         (
             "an image that a creation missed is pulled",
             pod("app"),
-            seen("").image("app", Image::Missing),
+            seen("").image("app", Known::Missing),
             0,
             "starting; pull `app` (the engine does not have it)",
         ),
-        ("once", pod("app"), seen("").image("app", Image::Missing).pulling("app"), 0, "starting"),
+        ("once", pod("app"), seen("").image("app", Known::Missing).pulling("app"), 0, "starting"),
         (
             "then the container is created",
             pod("app"),
-            seen("").image("app", Image::Pulled),
+            seen("").image("app", Known::Pulled),
             0,
             "starting; create `app` (wanted)",
         ),
         (
             "one pull serves all who use the image",
             shared(pod("app db")),
-            seen("").image("same", Image::Missing),
+            seen("").image("same", Known::Missing),
             0,
             "starting; pull `same` (the engine does not have it)",
         ),
-        ("--pull pulls first", eager("app"), seen(""), 0, "starting; pull `app` (--pull)"),
-        ("once", eager("app"), seen("").image("app", Image::Pulled), 0, "starting; create `app` (wanted)"),
+        ("--pull pulls first", eager("app"), seen(""), 0, "starting; pull `app` (asked for)"),
+        ("once", eager("app"), seen("").image("app", Known::Pulled), 0, "starting; create `app` (wanted)"),
         ("not for one that is there", eager("app"), seen("app=created"), 0, "starting; start `app` (ready)"),
         (
             "others do not wait for a pull",
             pod("app db"),
-            seen("").image("app", Image::Missing).pulling("app"),
+            seen("").image("app", Known::Missing).pulling("app"),
             0,
             "starting; create `db` (wanted)",
+        ),
+    ]);
+    let never = |mut spec: PodSpec, names: &[&str]| {
+        for member in spec.components.iter_mut().filter(|one| names.contains(&&*one.name)) {
+            member.container.tuning.pull = Some(PullPolicy::Never);
+        }
+        spec
+    };
+    let apart = |mut spec: PodSpec| {
+        spec.components[1].container.tuning.platform = Some("linux/arm64".into());
+        spec
+    };
+    check([
+        (
+            "one that may not be pulled ends the pod",
+            never(pod("app db<app"), &["app"]),
+            seen("").image("app", Known::Missing),
+            0,
+            "stopping; end with 125: `db` waits for `app`; cannot create `app`: the engine does not have its image `app`, \
+             and `pull_policy` is `never`: load it on the node beforehand (it cannot run as defined)",
+        ),
+        (
+            "not where it is there",
+            never(eager("app"), &["app"]),
+            seen(""),
+            0,
+            "starting; create `app` (wanted)",
+        ),
+        (
+            "nor where another one may pull it",
+            never(shared(pod("app db")), &["app"]),
+            seen("").image("same", Known::Missing),
+            0,
+            "starting; pull `same` (the engine does not have it)",
+        ),
+        (
+            "one image for two platforms is two to pull",
+            apart(shared(eager("app db"))),
+            seen("").image("same", Known::Pulled),
+            0,
+            "starting; create `app` (wanted); pull `same` for linux/arm64 (asked for)",
         ),
     ]);
     let denied = seen("").with(|this| {
@@ -928,7 +969,7 @@ fn a_stop_that_is_asked_for_ends_the_pod_with_0_in_every_phase() {
         seen(""),
         seen("").doing(Verb::Create, "sandbox"),
         seen("sandbox=created").doing(Verb::Start, "sandbox"),
-        seen("sandbox=running").image("init-1", Image::Missing).pulling("init-1"),
+        seen("sandbox=running").image("init-1", Known::Missing).pulling("init-1"),
         seen("sandbox=running init-1=created").doing(Verb::Start, "init-1"),
         seen("sandbox=running init-1=running"),
         seen("sandbox=running init-1=exited(0) app=starting web=created"),
