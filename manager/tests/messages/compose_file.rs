@@ -1,13 +1,15 @@
 //! `pod.compose.file`: what a Compose file means to a pod, and the exact words about what it cannot mean.
-
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 
 use manager::pod::spec::{ComponentSpec, FileSource, FileSpec, MountSource};
 use manager::pod::task::{TaskContainer, TaskMount};
+use manager::source::fault::Report;
 use manager::source::labels::{Surroundings, read};
 use manager::source::load::{FileFault, FileKind, Files};
+
+use crate::told;
 
 /// `/app/compose.yml`, and `.env` and `more.env` beside it.
 struct World<'a> {
@@ -36,11 +38,14 @@ impl Files for World<'_> {
 
 /// The components and the warnings, or the faults, each in words.
 fn run(text: &str) -> Result<(Vec<ComponentSpec>, Vec<String>), Vec<String>> {
-    read_file("/app/compose.yml", text.as_bytes(), b"TAG=from-file\nBOTH=file\n")
+    read_file("/app/compose.yml", text.as_bytes(), ENV)
+        .map_err(|report| report.faults.iter().map(ToString::to_string).collect())
 }
 
+const ENV: &[u8] = b"TAG=from-file\nBOTH=file\n";
+
 /// The components and the warnings of a file at this path, with this `.env` beside it.
-fn read_file(path: &str, file: &[u8], env: &[u8]) -> Result<(Vec<ComponentSpec>, Vec<String>), Vec<String>> {
+fn read_file(path: &str, file: &[u8], env: &[u8]) -> Result<(Vec<ComponentSpec>, Vec<String>), Report> {
     let labels = BTreeMap::from([("pod.compose.file".to_owned(), path.to_owned())]);
     let theirs = TaskMount {
         kind: "volume".into(),
@@ -64,12 +69,8 @@ fn read_file(path: &str, file: &[u8], env: &[u8]) -> Result<(Vec<ComponentSpec>,
         share_volumes: false,
         allow_engine_socket: false,
     };
-    match read(&around) {
-        Ok((definition, warnings)) => {
-            Ok((definition.components, warnings.iter().map(ToString::to_string).collect()))
-        }
-        Err(report) => Err(report.faults.iter().map(ToString::to_string).collect()),
-    }
+    let (definition, warnings) = read(&around)?;
+    Ok((definition.components, warnings.iter().map(ToString::to_string).collect()))
 }
 
 const WHOLE: &str = "\
@@ -155,7 +156,6 @@ fn each_fault_of_a_compose_file_has_its_place() {
             "secrets:\n  a: {content: hunter2}\n  b: {file: []}\n  c: text\n  d: {environment: 7, external: true}\n  e: {external: perhaps}\n  \
              f: {external: true, name: ../x}\nconfigs:\n  g: {content: [hunter2]}\n  h: {fil: a}\nservices: {a: {image: a}}",
             &[
-                "/app/compose.yml:10:7: `configs.h.fil`: this key is unknown; did you mean `file`?",
                 "/app/compose.yml:2:7: `secrets.a.content`: a secret has no `content`, as in Compose; valid are `file` and `environment`",
                 "/app/compose.yml:3:13: `secrets.b.file`: found a list; valid is the path of a file in the task container",
                 "/app/compose.yml:4:6: `secrets.c`: found a string; valid is a mapping such as `{file: ./name}`",
@@ -163,6 +163,7 @@ fn each_fault_of_a_compose_file_has_its_place() {
                 "/app/compose.yml:6:17: `secrets.e.external`: found `perhaps`; valid is `true` or `false`",
                 "/app/compose.yml:7:29: `secrets.f.name`: found `../x`; valid is the name of a secret",
                 "/app/compose.yml:9:16: `configs.g.content`: found a list; valid is the text of the config",
+                "/app/compose.yml:10:7: `configs.h.fil`: this key is unknown; did you mean `file`?",
             ],
         ),
         ("services: {}", &["/app/compose.yml: the file has no service; valid is at least one in `services`"]),
@@ -276,17 +277,8 @@ fn each_fault_of_a_compose_file_has_its_place() {
             ],
         ),
     ];
-    let mut wrong = Vec::new();
-    for (text, expected) in cases {
-        let mut faults = run(text).unwrap_err();
-        let mut expected: Vec<_> = expected.iter().map(ToString::to_string).collect();
-        faults.sort();
-        expected.sort();
-        if faults != expected {
-            wrong.push(format!("{text}\n  found {faults:#?}"));
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let report = |text: &str| read_file("/app/compose.yml", text.as_bytes(), ENV).err();
+    told(cases.iter().map(|(text, expected)| (*text, report(text), *expected)));
 }
 
 /// A service `b` with the second keys that extends one with the first, as if it had been written with the third.
@@ -364,47 +356,38 @@ fn too_many_services_in_a_row_are_refused() {
 }
 
 #[test]
+#[rustfmt::skip]
 fn a_file_that_cannot_be_read_is_told_at_the_label() {
-    let cases: &[(&str, &[u8], &str)] = &[
+    let cases: &[(&str, &[u8], [&str; 1])] = &[
         (
             "compose.yml",
             b"",
-            "pod.compose.file: found `compose.yml`; valid is an absolute path of the task container",
+            ["pod.compose.file: found `compose.yml`; valid is an absolute path of the task container"],
         ),
-        ("", b"", "pod.compose.file: found nothing; valid is an absolute path of the task container"),
+        ("", b"", ["pod.compose.file: found nothing; valid is an absolute path of the task container"]),
         (
             "/app/none.yml",
             b"",
-            "pod.compose.file: `/app/none.yml` does not exist in the task container; valid is the path of a Compose file",
+            ["pod.compose.file: `/app/none.yml` does not exist in the task container; valid is the path of a Compose file"],
         ),
         (
             "/app/compose.yml",
             b"\xff",
-            "pod.compose.file: `/app/compose.yml` is not UTF-8 text; valid is the path of a Compose file",
+            ["pod.compose.file: `/app/compose.yml` is not UTF-8 text; valid is the path of a Compose file"],
         ),
     ];
-    for (path, text, told) in cases {
-        let faults = read_file(path, text, b"").unwrap_err();
-        assert_eq!(faults, [*told]);
-    }
+    told(cases.iter().map(|(path, text, expected)| (*path, read_file(path, text, b"").err(), &expected[..])));
     let good = b"services: {a: {image: a}}";
-    let cases: &[(&[u8], &str)] = &[
-        (b"A", ""),
-        (
-            b"A=1\nB C=2\n",
-            "/app/.env:2:3: found something after a name that is not `=`; valid are lines such as `NAME=value`",
-        ),
-        (
-            b"A='1",
-            "/app/.env:1:3: found a quote that is never closed; close it, or put the value between quotes of the other kind",
-        ),
-        (b"\xff", "/app/.env: the file is not UTF-8 text; valid is a file of `NAME=value` lines"),
-        (b"=1", "/app/.env:1:1: found no name of a variable; valid are lines such as `NAME=value`"),
+    assert!(read_file("/app/compose.yml", good, b"A").is_ok());
+    let cases: &[(&str, &[u8], [&str; 1])] = &[
+        ("words", b"A=1\nB C=2\n", ["/app/.env:2:3: found something after a name that is not `=`; valid are lines such as `NAME=value`"]),
+        ("an open quote", b"A='1", ["/app/.env:1:3: found a quote that is never closed; close it, or put the value between quotes of the other kind"]),
+        ("bytes", b"\xff", ["/app/.env: the file is not UTF-8 text; valid is a file of `NAME=value` lines"]),
+        ("no name", b"=1", ["/app/.env:1:1: found no name of a variable; valid are lines such as `NAME=value`"]),
     ];
-    for (text, told) in cases {
-        let faults = read_file("/app/compose.yml", good, text).err().unwrap_or_default();
-        assert_eq!(faults.join("|"), *told);
-    }
+    told(cases.iter().map(|(sentence, env, expected)| {
+        (*sentence, read_file("/app/compose.yml", good, env).err(), &expected[..])
+    }));
 }
 
 #[test]

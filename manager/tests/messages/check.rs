@@ -357,7 +357,7 @@ fn the_examples_are_sound() {
 
 #[test]
 fn the_plan_in_the_readme_is_that_of_its_stack() {
-    let readme = include_str!("../../README.md");
+    let readme = include_str!("../../../README.md");
     let block = |fence: &str, after: &str| {
         let text = readme.split(after).nth(1).and_then(|rest| rest.split(fence).nth(1)).expect("a block");
         text.split("```").next().expect("its end").to_owned()
