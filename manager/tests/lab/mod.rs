@@ -5,6 +5,7 @@ pub(crate) mod pod;
 pub(crate) mod private;
 pub(crate) mod proxy;
 pub(crate) mod registry;
+pub(crate) mod swarm;
 
 use std::fmt::Display;
 use std::path::PathBuf;

@@ -10,10 +10,9 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::lab::docker::{attempt, docker, socket};
+use crate::lab::swarm::{Swarm, UP};
 use crate::lab::{unique, wait};
 
-/// How long a stack may take until it answers: an interpreter and a Swarm start on two busy cores.
-const UP: Duration = Duration::from_secs(180);
 /// How long one answer may take.
 const ANSWER: Duration = Duration::from_secs(10);
 
@@ -71,15 +70,12 @@ fn run(words: &[&str], host: Option<&str>, port: u16, socket: &str) -> String {
 }
 
 /// Runs words at the end of the test, however it ends.
-struct Finally(Vec<String>, Option<String>, String);
+struct Finally(Vec<String>, String);
 
 impl Drop for Finally {
     fn drop(&mut self) {
         let mut command = Command::new(&self.0[0]);
-        command.args(&self.0[1..]).env("PORT", "1").env("DOCKER_SOCK", &self.2);
-        if let Some(host) = &self.1 {
-            command.env("DOCKER_HOST", host);
-        }
+        command.args(&self.0[1..]).env("PORT", "1").env("DOCKER_SOCK", &self.1);
         let _ = command.stdin(Stdio::null()).output();
     }
 }
@@ -100,7 +96,7 @@ fn the_example_serves_with_compose_and_leaves_nothing() {
         run(&words.iter().map(String::as_str).collect::<Vec<_>>(), None, port, &socket)
     };
     let down = words(&["down", "--volumes", "--timeout", "10"]);
-    let _finally = Finally(down, None, socket.clone());
+    let _finally = Finally(down, socket.clone());
     go(&["up", "-d"]);
     assert_serves(&format!("127.0.0.1:{port}"));
     let pod =
@@ -116,17 +112,14 @@ fn the_example_serves_with_compose_and_leaves_nothing() {
 
 #[test]
 fn the_example_serves_as_a_swarm_stack_and_leaves_nothing() {
-    let host = std::env::var("TANDEM_SWARM_HOST")
-        .expect("TANDEM_SWARM_HOST names the engine of a Swarm: `cargo xtask test` starts one");
+    let mut swarm = Swarm::new();
     let address = std::env::var("TANDEM_SWARM_ADDRESS").unwrap_or_else(|_| "127.0.0.1".into());
-    let socket = host.strip_prefix("unix://").expect("a unix socket").to_owned();
-    let name = unique("stack");
+    let name = swarm.stack("stack");
     let file = example().join("stack.yml").display().to_string();
     let port = port();
-    let ask = |words: &[&str]| docker(&[&["-H", &host], words].concat()).text();
-    let remove: Vec<String> = ["docker", "stack", "rm", &name].into_iter().map(str::to_owned).collect();
-    let _finally = Finally(remove, Some(host.clone()), socket.clone());
-    run(&["docker", "stack", "deploy", "-c", &file, &name], Some(&host), port, &socket);
+    let ask = |words: &[&str]| swarm.docker(words);
+    let deploy = ["docker", "stack", "deploy", "-c", &file, &name];
+    run(&deploy, Some(swarm.host()), port, swarm.socket());
     assert_serves(&format!("{address}:{port}"));
 
     // The service, the task and the node can be told from a component; Swarm's own labels are not copied.
@@ -144,8 +137,5 @@ fn the_example_serves_as_a_swarm_stack_and_leaves_nothing() {
     });
 
     ask(&["stack", "rm", &name]);
-    wait("nothing to be left", UP, || {
-        let left = ask(&["ps", "-aq", "--filter", &ours]);
-        left.trim().is_empty().then_some(())
-    });
+    swarm.assert_gone(&service);
 }

@@ -6,14 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::lab::docker::{attempt, docker, inspect, try_inspect};
+use crate::lab::docker::{docker, inspect, try_inspect};
 use crate::lab::pod::Pod;
 use crate::lab::proxy::Verdict;
 use crate::lab::registry::Registry;
-use crate::lab::{LONG, idle, manager_image, script, test_image, unique, wait};
-
-/// How long a stack may take until it is up, or gone.
-const UP: Duration = Duration::from_secs(120);
+use crate::lab::swarm::{Swarm, UP};
+use crate::lab::{LONG, idle, manager_image, script, test_image, wait};
 
 #[test]
 fn podlike_bug_7_a_pod_finds_itself_in_a_cgroup_namespace_of_its_own() {
@@ -141,38 +139,24 @@ configs:
     file: ./nginx.conf
 "#;
 
-/// A stack that is removed when the test ends, however it ends.
-struct Stack<'a>(&'a str, String);
-
-impl Drop for Stack<'_> {
-    fn drop(&mut self) {
-        attempt(&["-H", self.0, "stack", "rm", &self.1]);
-    }
-}
-
 #[test]
 fn a_stack_of_podlikes_runs_with_another_image_name() {
-    let host = std::env::var("TANDEM_SWARM_HOST")
-        .expect("TANDEM_SWARM_HOST names the engine of a Swarm: `cargo xtask test` starts one");
-    let socket = host.strip_prefix("unix://").expect("a unix socket");
+    let mut swarm = Swarm::new();
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("stack.yml");
     let stack = STACK
         .replace("rycus86/podlike", &manager_image())
         .replace("rycus86/demo-site", &test_image())
         .replace("nginx:1.13.10", &test_image())
-        .replace("- /var/run/docker.sock:", &format!("- {socket}:"));
+        .replace("- /var/run/docker.sock:", &format!("- {}:", swarm.socket()));
     fs::write(&file, stack).expect("written");
     // The request is read to its empty line first: a connection that is closed on unread bytes is reset.
     let proxy = "while read -r line && [ ${#line} -gt 1 ]; do :; done\n\
                  printf 'HTTP/1.0 200 OK\\r\\n\\r\\n'; exec wget -q -O - http://127.0.0.1:12000/\n";
     fs::write(folder.path().join("nginx.conf"), proxy).expect("written");
 
-    let ask = |words: &[&str]| docker(&[&["-H", &host], words].concat()).text();
-    let stack = Stack(&host, unique("podlike"));
-    let name = &stack.1;
-    let file = file.display().to_string();
-    ask(&["stack", "deploy", "--resolve-image", "never", "-c", &file, name]);
+    let name = swarm.deploy("podlike", &file);
+    let ask = |words: &[&str]| swarm.docker(words);
     let service = format!("label=com.docker.swarm.service.name={name}_pod");
     let task = wait("the task is healthy", UP, || {
         let listed = ask(&["ps", "--filter", &service, "--format", "{{.Names}} {{.Status}}"]);
@@ -193,9 +177,8 @@ fn a_stack_of_podlikes_runs_with_another_image_name() {
         |component: &str| ask(&["inspect", "--format", "{{.State.StartedAt}}", &container(component)]);
     assert!(started("app") < started("proxy"));
 
-    let ours = format!("label=io.tandem.service={name}_pod");
-    drop(stack);
-    wait("nothing to be left", UP, || ask(&["ps", "-aq", "--filter", &ours]).is_empty().then_some(()));
+    ask(&["stack", "rm", &name]);
+    swarm.assert_gone(&format!("{name}_pod"));
 }
 
 #[test]

@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use crate::lab::docker::attempt;
 use crate::lab::pod::{Plan, Pod};
 use crate::lab::private::{AUTH, PASSWORD, PrivateRegistry, USER};
-use crate::lab::{LONG, docker, idle, manager_image, script, test_image, unique, wait};
+use crate::lab::swarm::Swarm;
+use crate::lab::{LONG, docker, idle, script, test_image, wait};
 
 const OURS: &str = "/run/secrets/tandem/config.json";
 const PODLIKES: &str = "/var/run/secrets/podlike/dockerregistryauth.json";
@@ -127,51 +127,20 @@ fn a_broken_file_of_credentials_is_refused_before_anything_is_created() {
     assert!(words.contains("did you mean `image`?"), "{words}");
 }
 
-/// A service and its secret, gone when the test is.
-struct Service<'a>(&'a str, String);
-
-impl Drop for Service<'_> {
-    fn drop(&mut self) {
-        attempt(&["-H", self.0, "service", "rm", &self.1]);
-        attempt(&["-H", self.0, "secret", "rm", &self.1]);
-    }
-}
-
 #[test]
 fn a_secret_of_a_service_is_where_credentials_are_read() {
-    let host = std::env::var("TANDEM_SWARM_HOST")
-        .expect("TANDEM_SWARM_HOST names the engine of a Swarm: `cargo xtask test` starts one");
-    let socket = host.strip_prefix("unix://").expect("a unix socket");
-    let folder = tempfile::tempdir().expect("a folder");
+    let mut swarm = Swarm::new();
     // What the manager says of it shows that it was read: there is no registry where this Swarm's engine is.
-    let file = folder.path().join("config.json");
-    std::fs::write(&file, "{\"auths\": {\"reg.io\": {\"auth\": \"hunter2\"}}}").expect("written");
-    let ask = |words: &[&str]| docker::docker(&[&["-H", &host], words].concat()).text();
+    let secret = swarm.store("secret", "{\"auths\": {\"reg.io\": {\"auth\": \"hunter2\"}}}");
     for target in ["tandem/config.json", "podlike/dockerregistryauth.json"] {
-        let service = Service(&host, unique("secret"));
-        let name = &service.1;
-        ask(&["secret", "create", name, &file.display().to_string()]);
-        ask(&[
-            "service",
-            "create",
-            "--detach",
-            "--no-resolve-image",
-            "--restart-condition=none",
-            "--name",
-            name,
-            "--secret",
-            &format!("source={name},target={target}"),
-            "--mount",
-            &format!("type=bind,source={socket},target=/var/run/docker.sock"),
-            "--container-label",
-            &format!("pod.component.app={}", idle()),
-            &manager_image(),
-        ]);
+        let given = format!("source={secret},target={target}");
+        let service =
+            swarm.service("credentials", &idle(), &["--restart-condition=none", "--secret", &given]);
         let want = format!(
             "/run/secrets/{target}: `auths.\"reg.io\".auth`: found a string that is no `user:password`"
         );
         wait(format!("the service's log says `{want}`"), LONG, || {
-            let said = attempt(&["-H", &host, "service", "logs", "--raw", name]);
+            let said = swarm.attempt(&["service", "logs", "--raw", &service]);
             let words = said.text() + &said.error();
             assert_silent(&words);
             words.contains(&want).then_some(())

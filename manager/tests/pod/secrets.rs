@@ -2,14 +2,13 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use tempfile::TempDir;
 
 use crate::lab::docker::{attempt, docker, try_inspect};
 use crate::lab::pod::{Plan, Pod};
-use crate::lab::{LONG, idle, manager_image, quoted, script, test_image, unique, wait};
+use crate::lab::swarm::{Swarm, UP};
+use crate::lab::{LONG, idle, quoted, script, test_image, unique, wait};
 
 /// Two halves of a text that is nowhere else on this machine, and never whole on a command line: those are
 /// written down by the engine.
@@ -204,77 +203,26 @@ fn a_secret_that_the_task_container_does_not_have_is_refused_before_anything_is_
     pod.assert_nothing_left();
 }
 
-/// Runs words at the end of the test, however it ends.
-struct Finally(Vec<Vec<String>>);
-
-impl Drop for Finally {
-    fn drop(&mut self) {
-        for words in &self.0 {
-            attempt(words);
-        }
-    }
-}
-
 #[test]
 fn a_swarm_service_hands_its_secrets_and_configs_to_components() {
-    let host = std::env::var("TANDEM_SWARM_HOST")
-        .expect("TANDEM_SWARM_HOST names the engine of a Swarm: `cargo xtask test` starts one");
-    let socket = host.strip_prefix("unix://").expect("a unix socket").to_owned();
-    let name = unique("swarm-secrets");
-    let ask = |words: &[&str]| docker(&[&["-H", &host], words].concat()).text();
-    let (secret, config) = (format!("{name}-s"), format!("{name}-c"));
-    let words = |words: &[&str]| -> Vec<String> {
-        [&["-H", &host], words].concat().into_iter().map(str::to_owned).collect()
-    };
-    let _finally = Finally(vec![
-        words(&["service", "rm", &name]),
-        words(&["secret", "rm", &secret]),
-        words(&["config", "rm", &config]),
-    ]);
-    for (kind, name, text) in [("secret", &secret, "from the Swarm"), ("config", &config, "configured")] {
-        let mut child = Command::new("docker")
-            .args(["-H", &host, kind, "create", name, "-"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("`docker` can be run");
-        let mut input = child.stdin.take().expect("a pipe");
-        std::io::Write::write_all(&mut input, text.as_bytes()).expect("written");
-        drop(input);
-        assert!(child.wait().expect("an end").success(), "docker {kind} create");
-    }
+    let mut swarm = Swarm::new();
+    let secret = format!("source={},target=key", swarm.store("secret", "from the Swarm"));
+    let config = format!("source={},target=/conf", swarm.store("config", "configured"));
     let keys = format!(
         "{}secrets:\n- key\n- {{source: key, target: /own, uid: '1000', mode: 0400}}\nconfigs: [conf]\n",
         idle()
     );
-    ask(&[
-        "service",
-        "create",
-        "--detach",
-        "--name",
-        &name,
-        "--secret",
-        &format!("source={secret},target=key"),
-        "--config",
-        &format!("source={config},target=/conf"),
-        "--container-label",
-        &format!("pod.component.app={keys}"),
-        "--mount",
-        &format!("type=bind,source={socket},target=/var/run/docker.sock"),
-        "--no-resolve-image",
-        &manager_image(),
-    ]);
-    let label = format!("label=io.tandem.service={name}");
-    let app = wait("the component runs", Duration::from_secs(120), || {
-        let ids = ask(&["ps", "-q", "--filter", &label, "--filter", "label=io.tandem.role=component"]);
+    let service = swarm.service("given", &keys, &["--secret", &secret, "--config", &config]);
+    let label = format!("label=io.tandem.service={service}");
+    let app = wait("the component runs", UP, || {
+        let ids =
+            swarm.docker(&["ps", "-q", "--filter", &label, "--filter", "label=io.tandem.role=component"]);
         ids.lines().next().map(str::to_owned)
     });
-    let exec = |script: &str| ask(&["exec", &app, "sh", "-c", script]);
+    let exec = |script: &str| swarm.docker(&["exec", &app, "sh", "-c", script]);
     assert_eq!(exec("cat /run/secrets/key; stat -c ' %a %u' /run/secrets/key"), "from the Swarm 444 0");
     assert_eq!(exec("cat /own; stat -c ' %a %u' /own"), "from the Swarm 400 1000");
     assert_eq!(exec("cat /conf; stat -c ' %a %u' /conf"), "configured 444 0");
-    ask(&["service", "rm", &name]);
-    wait("nothing to be left", Duration::from_secs(120), || {
-        ask(&["ps", "-aq", "--filter", &label]).is_empty().then_some(())
-    });
+    swarm.docker(&["service", "rm", &service]);
+    swarm.assert_gone(&service);
 }
