@@ -8,8 +8,10 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::BoolishValueParser;
+use clap::builder::{BoolishValueParser, PossibleValue};
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+
+use crate::pod::policy::Allowance;
 
 /// Pods for Docker Swarm: runs the components of a pod beside its task container.
 #[derive(Debug, Parser)]
@@ -82,6 +84,14 @@ pub struct PodArgs {
     /// Where the shared PID and IPC namespaces live.
     #[arg(long = "pause", env = "TANDEM_PAUSE", value_name = "WHICH", default_value = "auto")]
     pub placement: Placement,
+    /// What of the host components may have: `strict` leaves them named volumes and what the task container has
+    /// mounted.
+    #[arg(long, env = "TANDEM_POLICY", value_name = "POLICY", default_value = "default")]
+    pub policy: Policy,
+    /// Let components have what would give them the host: one or more of these, with commas. `--allow-<WHAT>` is the
+    /// same.
+    #[arg(long, env = "TANDEM_ALLOW", value_name = "WHAT", value_delimiter = ',')]
+    pub allow: Vec<Allowance>,
     /// Time for the whole stop, e.g. `6s`; then what still runs is killed. Keep it 4s below the grace period
     /// of the stack (Swarm's default is 10s): the engine may take 3s to be done with what is killed.
     #[arg(long, env = "TANDEM_STOP_TIMEOUT", value_name = "DURATION", default_value = "6s",
@@ -155,6 +165,34 @@ pub enum Placement {
     Task,
 }
 
+/// What of the host components may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Policy {
+    /// What does not give them the host.
+    Default,
+    /// Nothing but named volumes and what the task container has mounted.
+    Strict,
+}
+
+impl ValueEnum for Allowance {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.as_str()).help(match self {
+            Self::Capabilities => "`cap_add` of what leads out of a container, such as SYS_ADMIN",
+            Self::EngineSocket => "mounts of the engine's socket",
+            Self::HostNetwork => "a task container on the host's network",
+            Self::HostPaths => "mounts of `/`, `/proc`, `/sys`, `/run` and of what the engine keeps",
+            Self::HostUsers => "`userns_mode: host`",
+            Self::Privileged => "`privileged: true`",
+            Self::RawDevices => "disks and memory of the host in `devices` and `device_cgroup_rules`",
+            Self::Unconfined => "`security_opt` that switches a protection off",
+        }))
+    }
+}
+
 /// How the manager writes its own log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -210,7 +248,7 @@ pub fn run_args(command: &[String], environment: &[String]) -> Result<RunArgs, S
 fn normalized(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut args = args.into_iter();
     let mut normal: Vec<OsString> = vec![args.next().unwrap_or_else(|| "manager".into())];
-    let mut rest = args.map(double_dashed).peekable();
+    let mut rest = args.map(double_dashed).map(allowed).peekable();
     let named = rest.peek().and_then(|first| first.to_str()).is_some_and(|first| {
         let top_level = ["--help", "-h", "--version", "-V", "help"];
         !first.starts_with('-') || top_level.contains(&first)
@@ -227,6 +265,14 @@ fn double_dashed(arg: OsString) -> OsString {
     match arg.to_str().and_then(|text| text.strip_prefix('-')) {
         Some(name) if name.len() > 1 && !name.starts_with('-') => format!("--{name}").into(),
         _ => arg,
+    }
+}
+
+/// `--allow-engine-socket` to `--allow=engine-socket`.
+fn allowed(arg: OsString) -> OsString {
+    match arg.to_str().and_then(|text| text.strip_prefix("--allow-")) {
+        Some(what) => format!("--allow={what}").into(),
+        None => arg,
     }
 }
 
@@ -265,6 +311,20 @@ mod tests {
             (args.pod.pids, args.pod.ipc, args.pod.volumes, args.logs, args.pod.pull),
             (false, false, true, true, true)
         );
+    }
+
+    #[test]
+    fn what_is_allowed_is_a_list_or_a_flag_of_its_own() {
+        let allowed = |args: &[&str]| run(args).pod.allow;
+        assert_eq!(
+            allowed(&["-allow", "host-paths,privileged"]),
+            [Allowance::HostPaths, Allowance::Privileged]
+        );
+        assert_eq!(
+            allowed(&["--allow-engine-socket", "--allow=unconfined"]),
+            [Allowance::EngineSocket, Allowance::Unconfined]
+        );
+        assert_eq!(run(&["--policy", "strict"]).pod.policy, Policy::Strict);
     }
 
     #[test]

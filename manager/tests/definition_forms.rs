@@ -2,16 +2,17 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use manager::pod::policy::{Allowance, Policy};
 use manager::pod::spec::{
     ComponentSpec, Condition, ContainerSpec, CopySpec, Definition, Dependency, FileSource, FileSpec,
     HealthCheck, Hook, Mount, MountSource, Recursion,
 };
 use manager::pod::task::{TaskContainer, TaskMount};
 use manager::pod::tuning::{Blkio, Device, DeviceRequest, PullPolicy, Tuning};
-use manager::source::labels::{Surroundings, definition, read};
+use manager::source::labels::{Surroundings, read};
 use manager::source::load::{FileFault, FileKind, Files};
 use manager::source::lower::shared_mounts;
 
@@ -73,10 +74,25 @@ fn task(labels: &[(&str, &str)]) -> TaskContainer {
     }
 }
 
+static NOTHING: Policy = Policy { strict: false, allowed: BTreeSet::new() };
+
+fn around(task: &TaskContainer) -> Surroundings<'_> {
+    Surroundings {
+        task,
+        files: &World,
+        host_socket: Some(SOCKET),
+        share_volumes: false,
+        policy: &NOTHING,
+        environment: &|_| None,
+    }
+}
+
 /// The definition in these labels, which must be sound.
 fn sound(labels: &[(&str, &str)]) -> Definition {
-    let (definition, warnings) =
-        definition(&task(labels), &World, Some(SOCKET)).unwrap_or_else(|it| panic!("{it}"));
+    let policy = Policy::everything();
+    let task = task(labels);
+    let around = Surroundings { policy: &policy, ..around(&task) };
+    let (definition, warnings) = read(&around).unwrap_or_else(|it| panic!("{it}"));
     assert_eq!(warnings, [], "{labels:?}");
     definition
 }
@@ -170,8 +186,10 @@ fn init_components_are_numbered_in_their_order_and_wait_for_nothing() {
 }
 
 fn definition_of(labels: &[(&str, &str)]) -> (Definition, Vec<String>) {
-    let (definition, warnings) =
-        definition(&task(labels), &World, Some(SOCKET)).unwrap_or_else(|it| panic!("{it}"));
+    let policy = Policy::everything();
+    let task = task(labels);
+    let around = Surroundings { policy: &policy, ..around(&task) };
+    let (definition, warnings) = read(&around).unwrap_or_else(|it| panic!("{it}"));
     (definition, warnings.iter().map(ToString::to_string).collect())
 }
 
@@ -650,14 +668,8 @@ fn shared_mounts_are_all_of_the_task_container_s_but_the_socket() {
     );
     assert_eq!(shared[5].source, bind("/srv/site", false, None));
 
-    let around = Surroundings {
-        task: &task,
-        files: &World,
-        host_socket: Some(SOCKET),
-        share_volumes: true,
-        allow_engine_socket: false,
-        environment: &|_| None,
-    };
+    let policy = Policy::default();
+    let around = Surroundings { share_volumes: true, policy: &policy, ..around(&task) };
     let (definition, _) = read(&around).unwrap_or_else(|it| panic!("{it}"));
     let mounts = &definition.components[0].container.mounts;
     let targets: Vec<_> = mounts.iter().map(|mount| mount.target.as_str()).collect();
@@ -688,18 +700,11 @@ fn the_socket_in_a_shared_volume_or_folder_is_never_shared() {
 fn an_operator_may_allow_the_socket() {
     let task =
         task(&[("pod.component.app", "image: a\nvolumes: ['/var/run/docker.sock:/var/run/docker.sock']")]);
-    let around = Surroundings {
-        task: &task,
-        files: &World,
-        host_socket: Some(SOCKET),
-        share_volumes: true,
-        allow_engine_socket: true,
-        environment: &|_| None,
-    };
-    let (definition, _) = read(&around).unwrap_or_else(|it| panic!("{it}"));
+    let policy = Policy { strict: false, allowed: [Allowance::EngineSocket].into() };
+    let (definition, _) =
+        read(&Surroundings { policy: &policy, ..around(&task) }).unwrap_or_else(|it| panic!("{it}"));
     assert_eq!(definition.components[0].container.mounts[0].source, bind("/var/run/docker.sock", true, None));
-    let around = Surroundings { allow_engine_socket: false, ..around };
-    assert!(read(&around).is_err());
+    assert!(read(&around(&task)).is_err());
 }
 
 #[test]

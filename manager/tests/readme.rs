@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use manager::exit;
+use manager::pod::policy::Allowance;
 use manager::pod::task::TaskContainer;
 use manager::source::labels;
 use manager::source::load::Disk;
@@ -41,6 +42,13 @@ fn the_flags_are_those_of_the_code() {
     let in_code = help.lines().filter(|line| line.trim_start().starts_with("--")).count();
     // TLS is told in the row of the engine's address.
     assert_eq!(rows.len() + 2, in_code, "{help}");
+}
+
+#[test]
+fn what_can_be_allowed_is_that_of_the_code() {
+    let rows = table("| `--allow` | lets components have |");
+    let said: Vec<&str> = rows.iter().map(|row| row[0].trim_matches('`')).collect();
+    assert_eq!(said, Allowance::ALL.map(Allowance::as_str));
 }
 
 #[test]

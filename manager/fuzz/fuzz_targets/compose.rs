@@ -3,6 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use manager::pod::policy::Policy;
 use manager::pod::task::TaskContainer;
 use manager::source::labels::{COMPOSE_FILE, Surroundings, read};
 use manager::source::load::{FileFault, FileKind, Files};
@@ -35,7 +36,7 @@ fuzz_target!(|input: &str| {
         environment: &|name| (name == "COMPOSE_PROFILES").then(|| "one".to_owned()),
         host_socket: Some("/var/run/docker.sock"),
         share_volumes: false,
-        allow_engine_socket: false,
+        policy: &Policy::default(),
     };
     match read(&around) {
         Ok((definition, _)) => assert!(!definition.components.is_empty(), "a file without a service"),

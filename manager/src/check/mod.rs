@@ -19,7 +19,7 @@ use crate::pod::placement::Programs;
 use crate::pod::plan::{STATUS_UNAVAILABLE, STATUS_USAGE};
 use crate::pod::task::TaskContainer;
 use crate::run::pod::Refusal;
-use crate::run::specify::{Reading, ask_engine, host_path, read};
+use crate::run::specify::{self, Reading, ask_engine, host_path, read};
 use crate::source::labels::{COMPOSE_FILE, Surroundings};
 use crate::source::load::{Disk, FileFault, FileKind, Files, MOST_FILE_BYTES};
 use crate::source::stack::{self, Planned, SOCKET};
@@ -132,6 +132,7 @@ async fn judge(subject: Subject, flags: &[String]) -> Result<Verdict, Refusal> {
     let args = run_args(&command, &task.environment)
         .map_err(|words| usage(format!("the manager's flags for {title}: {words}")))?;
     let host_socket = host_path(&task, Path::new(SOCKET));
+    let policy = specify::policy(&args.pod);
     let around = Surroundings {
         task: &task,
         files: &files,
@@ -141,11 +142,11 @@ async fn judge(subject: Subject, flags: &[String]) -> Result<Verdict, Refusal> {
         },
         host_socket: Some(&host_socket),
         share_volumes: args.pod.volumes,
-        allow_engine_socket: false,
+        policy: &policy,
     };
     let mut reading = read(&args.pod, &around, Programs { unreadable: true });
     if let Some((engine, address)) = &engine {
-        ask_engine(&mut reading, &task, engine, address, Some(&host_socket)).await?;
+        ask_engine(&mut reading, &around, engine, address).await?;
     }
     let Reading { spec, warnings: found, faults } = reading;
     warnings.extend(found);

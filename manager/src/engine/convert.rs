@@ -167,6 +167,8 @@ pub struct Info {
     pub cgroup_version: String,
     /// The engine's clock.
     pub system_time: String,
+    /// Where it keeps images, volumes and containers.
+    pub docker_root_dir: String,
 }
 
 /// What counts of `GET /images/NAME/json`.
@@ -246,6 +248,7 @@ pub fn create_body(request: &CreateRequest) -> ContainerCreateBody {
             tmpfs: (!container.tmpfs.is_empty())
                 .then(|| container.tmpfs.clone().into_iter().collect::<HashMap<_, _>>()),
             readonly_rootfs: container.read_only.then_some(true),
+            privileged: container.privileged.then_some(true),
             memory: container.memory_bytes,
             nano_cpus: container.nano_cpus,
             pids_limit: container.pids_limit,
@@ -481,6 +484,7 @@ pub fn whole_seconds(duration: Duration) -> i64 {
 pub fn engine_info(info: Info) -> EngineInfo {
     EngineInfo {
         version: info.server_version,
+        root: info.docker_root_dir,
         cgroup_driver: info.cgroup_driver,
         // Engines before cgroup v2 do not say.
         cgroup_version: info.cgroup_version.parse().unwrap_or(1),
@@ -1128,6 +1132,7 @@ mod tests {
             (ContainerSpec { shm_size_bytes: Some(1), ..spec() }, json!({ "HostConfig": { "ShmSize": 1 } })),
             (ContainerSpec { tty: true, ..spec() }, json!({ "Tty": true })),
             (ContainerSpec { stdin_open: true, ..spec() }, json!({ "OpenStdin": true })),
+            (ContainerSpec { privileged: true, ..spec() }, json!({ "HostConfig": { "Privileged": true } })),
         ];
         for (container, want) in cases {
             assert_eq!(sent(container.clone()), want, "{container:?}");

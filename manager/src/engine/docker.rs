@@ -725,10 +725,11 @@ mod tests {
     #[tokio::test]
     async fn calls_are_made_in_the_older_of_both_versions() {
         for (engines, spoken) in [("1.41", "1.41"), ("1.53", "1.53"), ("1.99", "1.53"), ("2.0", "1.53")] {
-            let info = r#"{"ServerVersion":"9","CgroupDriver":"systemd","CgroupVersion":"2"}"#;
+            let info = r#"{"ServerVersion":"9","CgroupDriver":"systemd","CgroupVersion":"2","DockerRootDir":"/srv"}"#;
             let (engine, server) = canned(vec![ping(engines), answer("200 OK", info), endless("raw")]);
             let info = engine.info().await.expect("an answer");
-            let want = EngineInfo { version: "9".into(), cgroup_driver: "systemd".into(), cgroup_version: 2 };
+            let (version, cgroup_driver) = ("9".into(), "systemd".into());
+            let want = EngineInfo { version, root: "/srv".into(), cgroup_driver, cgroup_version: 2 };
             let minor = spoken.trim_start_matches("1.").parse().expect("a number");
             assert_eq!(engine.api_version().await, Ok((1, minor)));
             assert_eq!(info, want);

@@ -407,7 +407,12 @@ impl Fake {
 
 impl Engine for Fake {
     async fn info(&self) -> Result<EngineInfo, EngineError> {
-        Ok(EngineInfo { version: "0".into(), cgroup_driver: "cgroupfs".into(), cgroup_version: 1 })
+        Ok(EngineInfo {
+            version: "0".into(),
+            root: "/var/lib/docker".into(),
+            cgroup_driver: "cgroupfs".into(),
+            cgroup_version: 1,
+        })
     }
 
     async fn inspect_task(&self, id: &str) -> Result<TaskContainer, EngineError> {

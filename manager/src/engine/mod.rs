@@ -89,6 +89,8 @@ pub trait Engine: Send + Sync + 'static {
 pub struct EngineInfo {
     /// Engine version, e.g. `20.10.24`.
     pub version: String,
+    /// Where it keeps images, volumes and containers: a folder of the host.
+    pub root: String,
     /// `cgroupfs` or `systemd`.
     pub cgroup_driver: String,
     /// 1 or 2.

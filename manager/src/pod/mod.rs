@@ -8,6 +8,7 @@ pub mod observed;
 pub mod order;
 pub mod placement;
 pub mod plan;
+pub mod policy;
 pub mod registry;
 #[cfg(test)]
 pub(crate) mod sample;

@@ -187,6 +187,8 @@ pub struct ContainerSpec {
     pub tty: bool,
     /// Keep standard input open.
     pub stdin_open: bool,
+    /// Every capability and device of the host, and no confinement; only where the policy allows it.
+    pub privileged: bool,
     /// The rarer wishes.
     pub tuning: Tuning,
 }

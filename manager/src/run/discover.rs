@@ -131,6 +131,7 @@ mod tests {
         let task = TaskContainer { id: ID.into(), ..TaskContainer::default() };
         let engine = |version: u8, driver: &str| EngineInfo {
             version: "20.10.24".into(),
+            root: "/var/lib/docker".into(),
             cgroup_driver: driver.into(),
             cgroup_version: version,
         };

@@ -266,17 +266,18 @@ async fn prepare(
     socket: Option<&Path>,
 ) -> Result<(PodSpec, CopySources), Refusal> {
     let host_socket = socket.map(|path| host_path(task, path));
+    let policy = specify::policy(&args.pod);
     let around = source::labels::Surroundings {
         task,
         files: &Disk,
         environment: &|name| std::env::var(name).ok(),
         host_socket: host_socket.as_deref(),
         share_volumes: args.pod.volumes,
-        allow_engine_socket: false,
+        policy: &policy,
     };
     let programs = Programs { unreadable: harden::programs_unreadable() };
     let mut reading = specify::read(&args.pod, &around, programs);
-    specify::ask_engine(&mut reading, task, engine, address, host_socket.as_deref()).await?;
+    specify::ask_engine(&mut reading, &around, engine, address).await?;
     let Reading { mut spec, warnings, faults } = reading;
     for warning in warnings {
         warn!("{warning}");

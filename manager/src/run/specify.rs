@@ -3,15 +3,21 @@
 use std::path::Path;
 
 use super::pod::{Refusal, patiently};
-use crate::cli::{Placement, PodArgs};
+use crate::cli::{self, Placement, PodArgs};
 use crate::engine::docker::DockerEngine;
 use crate::engine::{Engine, EngineAddress};
 use crate::pod::identity::Identity;
 use crate::pod::needs::{TooOld, too_old};
 use crate::pod::placement::{Holder, Namespaces, Programs, Wish, place};
-use crate::pod::spec::{Condition, Definition, MountSource, PodSpec};
+use crate::pod::policy::{self, Allowance, Policy};
+use crate::pod::spec::{Condition, Definition, Mount, MountSource, PodSpec};
 use crate::pod::task::TaskContainer;
 use crate::source::{self, labels::Surroundings};
+
+/// What these flags allow.
+pub fn policy(args: &PodArgs) -> Policy {
+    Policy { strict: args.policy == cli::Policy::Strict, allowed: args.allow.iter().copied().collect() }
+}
 
 /// What was read.
 pub struct Reading {
@@ -56,6 +62,7 @@ pub fn read(args: &PodArgs, around: &Surroundings<'_>, programs: Programs) -> Re
             Namespaces::default()
         }
     };
+    faults.extend(around.policy.against_task(around.task));
     let spec = pod_of(args, around.task, definition, namespaces);
     if spec.vault() && spec.namespaces.pid.is_some() && spec.components.len() > 1 {
         warnings.push(
@@ -95,45 +102,68 @@ pub fn pod_of(
 /// Where it does not tell.
 pub async fn ask_engine(
     reading: &mut Reading,
-    task: &TaskContainer,
+    around: &Surroundings<'_>,
     engine: &DockerEngine,
     address: &EngineAddress,
-    host_socket: Option<&str>,
 ) -> Result<(), Refusal> {
     let Reading { spec, warnings, faults } = reading;
     let TooOld { faults: unknown, warnings: ignored } =
         too_old(spec.members(), patiently(address, || engine.api_version()).await?);
     faults.extend(unknown);
     warnings.extend(ignored);
-    faults.extend(volumes_to_engine(spec, task, engine, address, host_socket).await?);
+    faults.extend(volumes_of_the_host(spec, around, engine, address).await?);
     faults.extend(waits_in_vain(spec, engine).await);
     Ok(())
 }
 
-/// Volumes, not mounted in the task container, that stand for a path of the host with the socket in it.
-async fn volumes_to_engine(
+/// Volumes that stand for a path of the host which no component may have, and paths in what the engine keeps where
+/// that is not in the usual place.
+async fn volumes_of_the_host(
     spec: &PodSpec,
-    task: &TaskContainer,
+    around: &Surroundings<'_>,
     engine: &DockerEngine,
     address: &EngineAddress,
-    host_socket: Option<&str>,
 ) -> Result<Vec<String>, Refusal> {
     let mut faults = Vec::new();
+    let mut mounts = spec.members().flat_map(|member| &member.container.mounts);
+    let asks = |mount: &Mount| {
+        matches!(mount.source, MountSource::Volume { name: Some(_), .. } | MountSource::Bind { .. })
+    };
+    if !mounts.any(asks) {
+        return Ok(faults);
+    }
+    let root = patiently(address, || engine.info()).await?.root;
     for member in spec.members() {
         for mount in &member.container.mounts {
-            let MountSource::Volume { name: Some(name), .. } = &mount.source else { continue };
+            let name = match &mount.source {
+                MountSource::Volume { name: Some(name), .. } => name,
+                MountSource::Bind { path, .. } => {
+                    let refusal = around.policy.against_device(path, &root);
+                    faults.extend(refusal.map(|refusal| refused(&member.name, &refusal)));
+                    continue;
+                }
+                _ => continue,
+            };
             let device = patiently(address, || engine.volume_device(name)).await?;
             // One that is not there yet will be made, and holds nothing.
             let Some(device) = device else { continue };
-            if let Some(why) = source::lower::leads_to_engine(task, host_socket, &device) {
+            if let Some(why) = source::lower::leads_to_engine(around.task, around.host_socket, &device)
+                && !around.policy.allows(Allowance::EngineSocket)
+            {
                 faults.push(format!(
                     "`{}`: the volume `{name}` stands for `{device}` of the host, which {why}: no component may have it",
                     member.name
                 ));
+            } else if let Some(refusal) = around.policy.against_device(&device, &root) {
+                faults.push(refused(&member.name, &refusal));
             }
         }
     }
     Ok(faults)
+}
+
+fn refused(member: &str, refusal: &policy::Refusal) -> String {
+    format!("`{member}`: `{}`: {}; {}", refusal.key, refusal.problem, refusal.remedy)
 }
 
 /// Components that wait for the health of one that has no health check, as far as the images that the

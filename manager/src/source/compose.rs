@@ -163,10 +163,7 @@ const KEYS: &[(&str, Key)] = &[
     ("ports", Elsewhere("publish ports on the pod's own service: components share its network")),
     ("post_start", Read(|raw, cursor| raw.post_start = hooks::hooks(cursor))),
     ("pre_stop", Read(|raw, cursor| raw.pre_stop = hooks::hooks(cursor))),
-    (
-        "privileged",
-        Never("name what it needs in `cap_add`: a privileged component reaches the engine and owns the node"),
-    ),
+    ("privileged", Read(|raw, cursor| raw.container.privileged = boolean(cursor).unwrap_or_default())),
     ("profiles", Elsewhere("leave the component out instead")),
     ("provider", Elsewhere("use the `image` of a container")),
     ("pull_policy", Read(|raw, cursor| raw.container.tuning.pull = resources::pull_policy(cursor))),
@@ -246,7 +243,10 @@ fn read_keys<'a>(raw: &mut Raw, cursor: &Cursor<'a>, mut ignored: Option<&mut Ve
             // What is there without a value is not said, as in Compose.
             Ok(_) if pair.value.is_null() => {}
             Ok(index) => match &KEYS[index].1 {
-                Read(read) => read(raw, &pair.value),
+                Read(read) => {
+                    raw.places.insert(KEYS[index].0, pair.value.place());
+                    read(raw, &pair.value);
+                }
                 Elsewhere(instead) => match &mut ignored {
                     Some(ignored) => ignored.push(pair.key),
                     None => {

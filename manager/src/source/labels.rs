@@ -9,6 +9,7 @@ use super::fault::{Origin, Report, Warning, nearest, quote, suggest};
 use super::load::Files;
 use super::lower;
 use super::raw::Raw;
+use crate::pod::policy::Policy;
 use crate::pod::spec::{CopySpec, Definition};
 use crate::pod::task::TaskContainer;
 
@@ -42,8 +43,8 @@ pub struct Surroundings<'a> {
     pub host_socket: Option<&'a str>,
     /// `--volumes`: components get the task container's mounts too.
     pub share_volumes: bool,
-    /// `--allow-engine-socket`: the operator lets components mount the socket.
-    pub allow_engine_socket: bool,
+    /// What the operator allows components to have.
+    pub policy: &'a Policy,
 }
 
 /// What one label is for.
@@ -60,7 +61,7 @@ pub fn component_keys() -> impl Iterator<Item = &'static str> {
     compose::keys()
 }
 
-/// [`read`] without `--volumes` and `--allow-engine-socket`.
+/// [`read`] without `--volumes`, and with the policy that holds where the operator says nothing.
 pub fn definition(
     task: &TaskContainer,
     files: &dyn Files,
@@ -72,7 +73,7 @@ pub fn definition(
         environment: &|_| None,
         host_socket,
         share_volumes: false,
-        allow_engine_socket: false,
+        policy: &Policy::default(),
     })
 }
 

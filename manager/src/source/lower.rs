@@ -14,6 +14,7 @@ use super::raw::{EnvFile, Raw};
 use super::secrets;
 use super::values::{parse_duration, tidy_path, within};
 use crate::pod::order;
+use crate::pod::policy::Allowance;
 use crate::pod::spec::{
     ComponentSpec, Condition, ContainerSpec, CopySpec, Definition, FileSpec, HealthCheck, Mount, MountSource,
 };
@@ -117,6 +118,10 @@ fn component(
     raw: Raw,
 ) -> ComponentSpec {
     let mut container = raw.container;
+    for refusal in around.policy.against_container(&container) {
+        let place = raw.places.get(refusal.key).unwrap_or(&raw.place);
+        faults.fault(place, refusal.problem, refusal.remedy);
+    }
     let mut from_files = BTreeMap::new();
     container.environment = variables(around, faults, &raw.env_files, raw.environment);
     for (name, value, place) in
@@ -157,7 +162,9 @@ fn component(
                 }
             }
         }
-        if let Some(reason) = doors.behind(&mount.source).filter(|_| !around.allow_engine_socket) {
+        if let Some(reason) =
+            doors.behind(&mount.source).filter(|_| !around.policy.allows(Allowance::EngineSocket))
+        {
             let source = match &mount.source {
                 MountSource::Bind { path, .. } => path,
                 MountSource::Volume { name: Some(name), .. } => name,
@@ -166,8 +173,11 @@ fn component(
             faults.fault(
                 &place,
                 format!("{} {reason}", quote(source)),
-                "no component may reach the engine, which would give it the whole node: mount something else",
+                "no component may reach the engine, which would give it the whole node: mount something else, or start \
+                 the manager with `--allow engine-socket`",
             );
+        } else if let Some(refusal) = around.policy.against_mount(&mount, around.task) {
+            faults.fault(&place, refusal.problem, refusal.remedy);
         } else if claim(&mount.target, &place) {
             container.mounts.push(mount);
         }

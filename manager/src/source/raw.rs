@@ -1,5 +1,6 @@
 //! A definition as it was written: each value of the right kind, nothing yet compared with anything else.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::cursor::{At, Place};
@@ -21,6 +22,8 @@ pub(super) struct Raw {
     pub(super) name: String,
     /// Its definition as a whole.
     pub(super) place: Place,
+    /// Where the value of each key stands.
+    pub(super) places: BTreeMap<&'static str, Place>,
     /// What needs no second look. Environment, mounts and tmpfs are empty here.
     pub(super) container: ContainerSpec,
     pub(super) env_files: Vec<At<EnvFile>>,
@@ -48,6 +51,7 @@ impl Raw {
         Raw {
             name,
             place,
+            places: BTreeMap::new(),
             container: ContainerSpec::default(),
             env_files: Vec::new(),
             label_files: Vec::new(),

@@ -1,5 +1,6 @@
 //! Single values: what text is a duration, a size, a signal, and why other text is not.
 
+pub(super) use crate::pod::policy::within;
 use std::time::Duration;
 
 use super::cursor::Cursor;
@@ -236,11 +237,6 @@ pub(super) fn tidy_path(path: &str) -> Option<String> {
         }
     }
     Some(format!("/{}", steps.join("/")))
-}
-
-/// `inner` is `outer` or below it; both tidy.
-pub(super) fn within(inner: &str, outer: &str) -> bool {
-    outer == "/" || inner == outer || inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'))
 }
 
 fn whole_number(text: &str) -> Option<i64> {

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use manager::pod::policy::Policy;
 use manager::pod::spec::{ComponentSpec, FileSource, FileSpec, MountSource};
 use manager::pod::task::{TaskContainer, TaskMount};
 use manager::source::fault::Report;
@@ -67,7 +68,7 @@ fn read_file(path: &str, file: &[u8], env: &[u8]) -> Result<(Vec<ComponentSpec>,
         environment: &environment,
         host_socket: None,
         share_volumes: false,
-        allow_engine_socket: false,
+        policy: &Policy::default(),
     };
     let (definition, warnings) = read(&around)?;
     Ok((definition.components, warnings.iter().map(ToString::to_string).collect()))

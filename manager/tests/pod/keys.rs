@@ -105,7 +105,7 @@ const KEYS: &[(&str, Becomes)] = &[
     ("ports", Refused("ports: [80]", "publish ports on the pod's own service: components share its network")),
     ("post_start", Proven), // hooks
     ("pre_stop", Proven), // hooks
-    ("privileged", Refused("privileged: true", "name what it needs in `cap_add`: a privileged component reaches the engine and owns the node")),
+    ("privileged", Inspected("c", "privileged: true", "/HostConfig/Privileged", "true")),
     ("profiles", Proven), // services of a Compose file
     ("provider", Refused("provider: {}", "use the `image` of a container")),
     ("pull_policy", Proven), // an_image_that_may_never_be_pulled_fails_the_pod_in_words
@@ -200,10 +200,8 @@ fn every_key_of_the_schema_is_in_the_table() {
 fn every_key_that_a_component_can_have_reaches_the_engine() {
     let file = std::env::temp_dir().join(unique("keys"));
     fs::write(&file, "FROM_FILE=1\n").expect("a file");
-    let mut yaml = BTreeMap::from([
-        ("a", format!("image: {}\n", test_image())),
-        ("b", format!("image: {}\ncommand: [sleep, '100000']\nstop_signal: KILL\n", test_image())),
-    ]);
+    let mut yaml =
+        BTreeMap::from([("a", format!("image: {}\n", test_image())), ("b", idle()), ("c", idle())]);
     for (_, becomes) in KEYS {
         if let Inspected(component, keys, ..) = becomes {
             let text = yaml.get_mut(component).expect("a component of the table");
@@ -212,13 +210,18 @@ fn every_key_that_a_component_can_have_reaches_the_engine() {
         }
     }
     let bind = format!("{}:/task.env:ro", file.display());
-    let mut plan = Pod::plan("schema").options(&["-v", &bind]).args(&["--ipc=false"]);
+    let mut plan = Pod::plan("schema").options(&["-v", &bind]).args(&[
+        "--ipc=false",
+        "--allow=host-users",
+        "--allow-privileged",
+    ]);
     for (name, text) in &yaml {
         plan = plan.component(name, text);
     }
     let pod = plan.start();
-    pod.wait_running(&["a", "b"]);
-    let said = BTreeMap::from([("a", pod.component("a")), ("b", pod.component("b"))]);
+    pod.wait_running(&["a", "b", "c"]);
+    let said = ["a", "b", "c"].map(|name| (name, pod.component(name)));
+    let said = BTreeMap::from(said);
     let mut wrong = Vec::new();
     for (key, becomes) in KEYS {
         let (have, pointer, want) = match becomes {

@@ -1,0 +1,395 @@
+//! What a component may ask for that would pierce the pod, or the host: only what the operator allows. The
+//! operator speaks on the manager's command line or in its environment, never in labels.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use super::spec::{ContainerSpec, Mount, MountSource};
+use super::task::TaskContainer;
+
+/// What an operator can allow (`--allow`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Allowance {
+    /// Capabilities that lead out of a container.
+    Capabilities,
+    /// A mount of the engine's socket.
+    EngineSocket,
+    /// A task container on the host's network.
+    HostNetwork,
+    /// Mounts of what the host is run by.
+    HostPaths,
+    /// The host's user namespace, where the engine maps users.
+    HostUsers,
+    /// Everything.
+    Privileged,
+    /// Disks and memory.
+    RawDevices,
+    /// Protections of the kernel that are switched off.
+    Unconfined,
+}
+
+impl Allowance {
+    /// All of them, in alphabetical order.
+    pub const ALL: [Allowance; 8] = [
+        Self::Capabilities,
+        Self::EngineSocket,
+        Self::HostNetwork,
+        Self::HostPaths,
+        Self::HostUsers,
+        Self::Privileged,
+        Self::RawDevices,
+        Self::Unconfined,
+    ];
+
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Capabilities => "capabilities",
+            Self::EngineSocket => "engine-socket",
+            Self::HostNetwork => "host-network",
+            Self::HostPaths => "host-paths",
+            Self::HostUsers => "host-users",
+            Self::Privileged => "privileged",
+            Self::RawDevices => "raw-devices",
+            Self::Unconfined => "unconfined",
+        }
+    }
+}
+
+impl fmt::Display for Allowance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What the operator of the manager allows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// Components get no path and no device of the host but what the task container has.
+    pub strict: bool,
+    /// What is allowed beyond.
+    pub allowed: BTreeSet<Allowance>,
+}
+
+/// What a component may not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The Compose key.
+    pub key: &'static str,
+    /// What was found, and what it would do.
+    pub problem: String,
+    /// What to do instead.
+    pub remedy: String,
+}
+
+/// Capabilities with which root in a container is root on the host, or nearly: they load code into the kernel,
+/// mount what they like, or read any file of a disk.
+const LEADING_OUT: &[&str] = &["ALL", "BPF", "DAC_READ_SEARCH", "SYS_ADMIN", "SYS_MODULE", "SYS_RAWIO"];
+
+/// Where an engine keeps everything that it has, unless it says otherwise.
+const ENGINE_ROOTS: &[&str] = &["/var/lib/docker", "/var/lib/containerd"];
+
+/// Block devices by the beginning of their names.
+const DISKS: &[&str] = &[
+    "/dev/dasd",
+    "/dev/disk/",
+    "/dev/dm-",
+    "/dev/loop",
+    "/dev/mapper/",
+    "/dev/md",
+    "/dev/mmcblk",
+    "/dev/nbd",
+    "/dev/nvme",
+    "/dev/ram",
+    "/dev/rbd",
+    "/dev/sd",
+    "/dev/sr",
+    "/dev/vd",
+    "/dev/xvd",
+    "/dev/zd",
+    "/dev/zram",
+    "/dev/zvol/",
+];
+
+/// Devices through which the memory of the host is read and written.
+const MEMORY: &[&str] = &["/dev/kmem", "/dev/kmsg", "/dev/mem", "/dev/port"];
+
+impl Policy {
+    /// It allows all that there is to allow.
+    pub fn everything() -> Self {
+        Self { strict: false, allowed: Allowance::ALL.into() }
+    }
+
+    /// It allows this.
+    pub fn allows(&self, what: Allowance) -> bool {
+        self.allowed.contains(&what)
+    }
+
+    /// Why a task container like this has no pod; `None` where it may.
+    pub fn against_task(&self, task: &TaskContainer) -> Option<String> {
+        let host = task.network_mode == "host" && !self.allows(Allowance::HostNetwork);
+        host.then(|| {
+            format!(
+                "the task container is on the host's network, where components would reach every socket of the host, \
+                 those of container runtimes among them: give it a network of its own, or start the manager with \
+                 `--allow {}`",
+                Allowance::HostNetwork
+            )
+        })
+    }
+
+    /// What of a container, beside its mounts, this does not allow.
+    pub fn against_container(&self, container: &ContainerSpec) -> Vec<Refusal> {
+        let mut refusals = Vec::new();
+        let mut refuse = |what: Allowance, key, problem: String, instead: &str| {
+            if !self.allows(what) {
+                let remedy = format!("{instead}, or start the manager with `--allow {what}`");
+                refusals.push(Refusal { key, problem, remedy });
+            }
+        };
+        if container.privileged {
+            let problem = "found `true`: a privileged component reaches the engine and owns the node".into();
+            refuse(
+                Allowance::Privileged,
+                "privileged",
+                problem,
+                "name what it needs in `cap_add` and `devices`",
+            );
+        }
+        for capability in container.cap_add.iter().filter(|name| LEADING_OUT.contains(&name.as_str())) {
+            let problem = format!("found `{capability}`, which leads out of the container");
+            refuse(Allowance::Capabilities, "cap_add", problem, "name less");
+        }
+        let tuning = &container.tuning;
+        if tuning.userns_mode.as_deref() == Some("host") {
+            let problem = "found `host`: root in the component would be root of the host".into();
+            refuse(Allowance::HostUsers, "userns_mode", problem, "leave it out");
+        }
+        for option in tuning.security_opt.iter().filter(|option| switches_off(option)) {
+            let problem = format!("found `{option}`, which switches off what protects the host");
+            refuse(Allowance::Unconfined, "security_opt", problem, "leave it out, or name a profile");
+        }
+        for device in tuning.devices.iter().filter(|device| raw(&device.source)) {
+            let problem = format!("found `{}`, a disk or memory of the host", device.source);
+            refuse(Allowance::RawDevices, "devices", problem, "mount a volume");
+        }
+        for rule in tuning.device_rules.iter().filter(|rule| raw_rule(rule)) {
+            let problem = format!("found `{rule}`, which opens disks or memory of the host");
+            refuse(Allowance::RawDevices, "device_cgroup_rules", problem, "name one character device");
+        }
+        if self.strict {
+            for (key, some) in [
+                ("devices", !tuning.devices.is_empty()),
+                ("device_cgroup_rules", !tuning.device_rules.is_empty()),
+                ("gpus", !tuning.device_requests.is_empty()),
+            ] {
+                if some {
+                    let problem =
+                        "found a device of the host, and the manager runs with `--policy strict`".into();
+                    refusals.push(Refusal { key, problem, remedy: "leave it out".into() });
+                }
+            }
+        }
+        refusals
+    }
+
+    /// Why a component may not have this mount of the host; `None` where it may. The engine's socket is a matter of
+    /// its own.
+    pub fn against_mount(&self, mount: &Mount, task: &TaskContainer) -> Option<Refusal> {
+        let MountSource::Bind { path, .. } = &mount.source else { return None };
+        if let Some(why) = runs_the_host(path, mount.read_only, ENGINE_ROOTS) {
+            return self.against_host_path(path, why);
+        }
+        // What the task container has, its operator has given.
+        let own = |source: &str| !source.is_empty() && within(path, source);
+        if self.strict && !task.mounts.iter().any(|mount| own(&mount.source)) {
+            return Some(Refusal {
+                key: "volumes",
+                problem: format!("found `{path}` of the host, and the manager runs with `--policy strict`"),
+                remedy: "mount it in the pod's own service too, or use a named volume".into(),
+            });
+        }
+        None
+    }
+
+    /// As [`Self::against_mount`], of a path that a volume stands for, at an engine that keeps what it has in `root`.
+    pub fn against_device(&self, path: &str, root: &str) -> Option<Refusal> {
+        self.against_host_path(path, runs_the_host(path, false, &[root])?)
+    }
+
+    fn against_host_path(&self, path: &str, why: &str) -> Option<Refusal> {
+        let what = Allowance::HostPaths;
+        (!self.allows(what)).then(|| Refusal {
+            key: "volumes",
+            problem: format!("found `{path}` of the host, {why}"),
+            remedy: format!("mount something below it, or start the manager with `--allow {what}`"),
+        })
+    }
+}
+
+/// A profile that protects nothing.
+fn switches_off(option: &str) -> bool {
+    matches!(
+        option,
+        "apparmor=unconfined"
+            | "apparmor=docker-unconfined"
+            | "label=disable"
+            | "seccomp=unconfined"
+            | "systempaths=unconfined"
+    ) || option.starts_with("label=type:spc_t")
+}
+
+fn raw(device: &str) -> bool {
+    MEMORY.contains(&device) || device == "/dev" || DISKS.iter().any(|disk| device.starts_with(disk))
+}
+
+/// A rule that opens any block device, or the character devices that are memory (1:1, 1:2, 1:4).
+fn raw_rule(rule: &str) -> bool {
+    let mut words = rule.split(' ');
+    let (kind, numbers) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let (major, minor) = numbers.split_once(':').unwrap_or(("*", "*"));
+    match kind {
+        "c" => matches!(major, "1" | "*") && matches!(minor, "1" | "2" | "4" | "*"),
+        _ => true,
+    }
+}
+
+/// Why whoever has this path of the host, tidy, is close to being root there; `None` for any other.
+fn runs_the_host(path: &str, read_only: bool, roots: &[&str]) -> Option<&'static str> {
+    let kernel = |folder: &str| path == folder || (within(path, folder) && !read_only);
+    match path {
+        "/" => Some("which is all of it"),
+        "/run" | "/var/run" => Some("which holds the sockets of everything that runs there"),
+        _ if kernel("/proc") || kernel("/sys") => Some("through which the kernel is told what to do"),
+        _ if roots.iter().any(|root| {
+            within(root, path) || (within(path, root) && !within(path, &format!("{root}/volumes")))
+        }) =>
+        {
+            Some("which holds or is in what the engine keeps")
+        }
+        _ => None,
+    }
+}
+
+/// `inner` is `outer` or below it; both tidy.
+pub fn within(inner: &str, outer: &str) -> bool {
+    outer == "/" || inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pod::task::TaskMount;
+    use crate::pod::tuning::{Device, DeviceRequest, Tuning};
+
+    fn keys(policy: &Policy, container: &ContainerSpec) -> Vec<&'static str> {
+        policy.against_container(container).iter().map(|refusal| refusal.key).collect()
+    }
+
+    fn tuned(change: impl FnOnce(&mut Tuning)) -> ContainerSpec {
+        let mut container = ContainerSpec::default();
+        change(&mut container.tuning);
+        container
+    }
+
+    #[test]
+    fn what_leads_to_the_host_is_refused_until_it_alone_is_allowed() {
+        let device = |source: &str| {
+            let device = Device { source: source.into(), target: source.into(), permissions: "r".into() };
+            tuned(|tuning| tuning.devices.push(device))
+        };
+        let rule = |rule: &str| tuned(|tuning| tuning.device_rules.push(rule.into()));
+        let option = |option: &str| tuned(|tuning| tuning.security_opt.push(option.into()));
+        let capability =
+            |name: &str| ContainerSpec { cap_add: vec![name.into()], ..ContainerSpec::default() };
+        let users = |mode: &str| tuned(|tuning| tuning.userns_mode = Some(mode.into()));
+        let privileged = ContainerSpec { privileged: true, ..ContainerSpec::default() };
+        use Allowance as A;
+        let refused = [
+            (privileged, A::Privileged, "privileged"),
+            (capability("ALL"), A::Capabilities, "cap_add"),
+            (capability("SYS_MODULE"), A::Capabilities, "cap_add"),
+            (users("host"), A::HostUsers, "userns_mode"),
+            (option("seccomp=unconfined"), A::Unconfined, "security_opt"),
+            (option("label=disable"), A::Unconfined, "security_opt"),
+            (device("/dev/nvme0n1p1"), A::RawDevices, "devices"),
+            (device("/dev"), A::RawDevices, "devices"),
+            (device("/dev/mem"), A::RawDevices, "devices"),
+            (rule("a *:* rwm"), A::RawDevices, "device_cgroup_rules"),
+            (rule("b 8:0 r"), A::RawDevices, "device_cgroup_rules"),
+            (rule("c 1:1 r"), A::RawDevices, "device_cgroup_rules"),
+            (rule("c *:* r"), A::RawDevices, "device_cgroup_rules"),
+        ];
+        for (container, what, key) in refused {
+            let only = |allowed| Policy { strict: false, allowed };
+            assert_eq!(keys(&Policy::default(), &container), [key], "{container:?}");
+            assert!(keys(&only([what].into()), &container).is_empty(), "{container:?}");
+            let others = Allowance::ALL.into_iter().filter(|other| *other != what).collect();
+            assert_eq!(keys(&only(others), &container), [key], "{container:?}");
+        }
+        for container in [
+            capability("NET_ADMIN"),
+            capability("SYS_PTRACE"),
+            users("private"),
+            option("seccomp=/etc/profile.json"),
+            option("no-new-privileges=true"),
+            device("/dev/net/tun"),
+            device("/dev/fuse"),
+            rule("c 10:200 rwm"),
+            rule("c 1:3 r"),
+        ] {
+            assert!(keys(&Policy::default(), &container).is_empty(), "{container:?}");
+        }
+    }
+
+    #[test]
+    fn strict_leaves_named_volumes_and_what_the_task_container_has() {
+        let strict = Policy { strict: true, ..Policy::default() };
+        let own = TaskMount { kind: "bind".into(), source: "/srv/data".into(), ..TaskMount::default() };
+        let task = TaskContainer { mounts: vec![own], ..TaskContainer::default() };
+        let refused = |source: MountSource| {
+            let mount = Mount { target: "/t".into(), read_only: true, source };
+            strict.against_mount(&mount, &task).is_some()
+        };
+        assert!(refused(MountSource::bind("/srv")));
+        assert!(refused(MountSource::bind("/srv/data2")));
+        assert!(!refused(MountSource::bind("/srv/data")));
+        assert!(!refused(MountSource::bind("/srv/data/app")));
+        assert!(!refused(MountSource::volume(Some("any".into()))));
+        assert!(!refused(MountSource::Tmpfs { size_bytes: None, mode: None }));
+        let gpu = tuned(|tuning| tuning.device_requests.push(DeviceRequest::default()));
+        assert_eq!(keys(&strict, &gpu), ["gpus"]);
+        assert!(keys(&Policy::default(), &gpu).is_empty());
+        let everything = Policy { strict: true, ..Policy::everything() };
+        assert_eq!(keys(&everything, &gpu), ["gpus"], "what is strict stays so");
+    }
+
+    #[test]
+    fn paths_that_run_the_host_are_refused_and_others_are_not() {
+        let refused = |path: &str, read_only: bool| {
+            let mount = Mount { target: "/t".into(), read_only, source: MountSource::bind(path) };
+            Policy::default().against_mount(&mount, &TaskContainer::default()).is_some()
+        };
+        for path in ["/", "/proc", "/sys", "/run", "/var/run", "/var/lib", "/var/lib/docker", "/var"] {
+            assert!(refused(path, true) && refused(path, false), "{path}");
+        }
+        for path in ["/var/lib/docker/containers", "/var/lib/containerd/x"] {
+            assert!(refused(path, true), "{path}");
+        }
+        assert!(refused("/sys/fs/cgroup", false) && !refused("/sys/class/hwmon", true));
+        for path in ["/etc", "/srv", "/run/user", "/home/run", "/var/lib/docker/volumes/a/_data", "/procs"] {
+            assert!(!refused(path, false), "{path}");
+        }
+        assert!(Policy::default().against_device("/data/docker/containers", "/data/docker").is_some());
+        assert!(Policy::default().against_device("/data/other", "/data/docker").is_none());
+        assert!(Policy::everything().against_device("/", "/data/docker").is_none());
+    }
+
+    #[test]
+    fn a_task_container_on_the_hosts_network_has_no_pod_unless_that_is_allowed() {
+        let on = |mode: &str| TaskContainer { network_mode: mode.into(), ..TaskContainer::default() };
+        assert!(Policy::default().against_task(&on("host")).is_some());
+        assert!(Policy::default().against_task(&on("bridge")).is_none());
+        assert!(Policy::everything().against_task(&on("host")).is_none());
+    }
+}
