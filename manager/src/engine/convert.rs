@@ -13,7 +13,7 @@ use bollard::models::{
 };
 use serde::Deserialize;
 
-use super::{CreateRequest, EngineError, EngineInfo, VAULT_FOLDER};
+use super::{CreateRequest, EngineError, EngineInfo, FileStat, VAULT_FOLDER};
 use crate::pod::identity::{LABEL_ROLE, Role};
 use crate::pod::observed::{ContainerInfo, Event, EventKind, Exit, Health, Status};
 use crate::pod::placement::Holder;
@@ -354,6 +354,22 @@ fn tuned(tuning: &Tuning) -> HostConfig {
 /// command would still hold, which was written for the image's entrypoint.
 pub fn cleared(entrypoint: Vec<String>) -> Vec<String> {
     if entrypoint.is_empty() { vec![String::new()] } else { entrypoint }
+}
+
+/// What a file is, as the engine puts it into the header of an answer: JSON in base64.
+pub fn file_stat(header: &[u8]) -> Option<FileStat> {
+    /// Go's `fs.ModeSocket` and `fs.ModeDir`.
+    const SOCKET: u32 = 1 << 24;
+    const FOLDER: u32 = 1 << 31;
+    #[derive(Deserialize)]
+    struct Told {
+        mode: u32,
+        mtime: String,
+    }
+    let json = base64::engine::general_purpose::STANDARD.decode(header).ok()?;
+    let told: Told = serde_json::from_slice(&json).ok()?;
+    let is = |kind| told.mode & kind != 0;
+    Some(FileStat { socket: is(SOCKET), folder: is(FOLDER), changed_at: nanos(&told.mtime)? })
 }
 
 /// What the engine is asked for a hook (`POST /containers/ID/exec`).
@@ -1137,6 +1153,19 @@ mod tests {
         for (container, want) in cases {
             assert_eq!(sent(container.clone()), want, "{container:?}");
         }
+    }
+
+    #[test]
+    fn a_file_is_read_from_its_header() {
+        let header = |json: &str| base64::engine::general_purpose::STANDARD.encode(json);
+        let socket = r#"{"name":"docker.sock","size":0,"mode":16777648,"mtime":"1970-01-01T00:00:02.000000005Z","linkTarget":""}"#;
+        let folder =
+            r#"{"name":"x","size":4096,"mode":2147484141,"mtime":"1970-01-01T00:00:02Z","linkTarget":""}"#;
+        let stat = |json: &str| file_stat(header(json).as_bytes());
+        assert_eq!(stat(socket), Some(FileStat { socket: true, folder: false, changed_at: 2_000_000_005 }));
+        assert_eq!(stat(folder), Some(FileStat { socket: false, folder: true, changed_at: 2_000_000_000 }));
+        assert_eq!(stat("{}"), None);
+        assert_eq!(file_stat(b"?"), None);
     }
 
     #[test]

@@ -38,7 +38,7 @@ use tokio::time::{Instant, timeout};
 
 use super::convert::{self, EventMessage, ImageReference, PullMessage, PullProgress};
 use super::transport::{TlsError, Transport};
-use super::{CreateRequest, Created, Engine, EngineAddress, EngineError, EngineInfo, Exec};
+use super::{CreateRequest, Created, Engine, EngineAddress, EngineError, EngineInfo, Exec, FileStat};
 use crate::pod::identity::LABEL_POD;
 use crate::pod::needs::ApiVersion;
 use crate::pod::observed::{ContainerInfo, Event};
@@ -147,15 +147,24 @@ impl DockerEngine {
         self.within(limit, async { call(self.api().await?).await.map_err(translate) }).await
     }
 
-    /// A call of our own: sent at once; resolves with the body of the answer.
-    async fn open(&self, limit: Duration, request: BollardRequest) -> Result<Incoming, EngineError> {
+    /// A call of our own: sent at once; resolves with the head of the answer.
+    async fn send(
+        &self,
+        limit: Duration,
+        request: BollardRequest,
+    ) -> Result<Response<Incoming>, EngineError> {
         let work = async {
             let docker = self.api().await?;
             let request = versioned(request, &prefix(&docker.client_version())).map_err(translate)?;
             let response = self.transport.send(request).await.map_err(unreachable)?;
-            Ok(accepted(response).await?.into_body())
+            accepted(response).await
         };
         self.within(limit, work).await
+    }
+
+    /// As [`Self::send`], with the body of the answer.
+    async fn open(&self, limit: Duration, request: BollardRequest) -> Result<Incoming, EngineError> {
+        Ok(self.send(limit, request).await?.into_body())
     }
 
     /// A call of our own whose answer is one JSON value.
@@ -432,6 +441,17 @@ impl Engine for DockerEngine {
         Ok(Exec { id, output: chunks(body).boxed() })
     }
 
+    async fn stat(&self, id: &str, path: &str) -> Result<Option<FileStat>, EngineError> {
+        let path = format!("/containers/{}/archive?path={}", encoded(id), encoded(path));
+        let answer = match self.send(SHORT, empty_request(Method::HEAD, &path)).await {
+            Ok(answer) => answer,
+            Err(EngineError::NotFound(_)) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let told = answer.headers().get("X-Docker-Container-Path-Stat").map(HeaderValue::as_bytes);
+        told.and_then(convert::file_stat).map(Some).ok_or_else(|| not_understood("no word of the file"))
+    }
+
     async fn exec_status(&self, exec: &str) -> Result<Option<i64>, EngineError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
@@ -579,7 +599,7 @@ fn translate(error: BollardError) -> EngineError {
     }
 }
 
-fn not_understood(error: serde_json::Error) -> EngineError {
+fn not_understood(error: impl std::fmt::Display) -> EngineError {
     EngineError::Refused(format!("the engine is not understood: {error}"))
 }
 

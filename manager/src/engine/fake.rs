@@ -12,7 +12,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{CreateRequest, Created, Engine, EngineError, EngineInfo, Exec};
+use super::{CreateRequest, Created, Engine, EngineError, EngineInfo, Exec, FileStat};
 use crate::pod::identity::LABEL_POD;
 use crate::pod::observed::{ContainerInfo, Event, EventKind, Exit, Health, Status};
 use crate::pod::spec::Hook;
@@ -540,6 +540,10 @@ impl Engine for Fake {
             Ok(Bytes::new())
         });
         late.map_or(Ok(Exec { id: exec, output: output.boxed() }), Err)
+    }
+
+    async fn stat(&self, _: &str, _: &str) -> Result<Option<FileStat>, EngineError> {
+        Ok(None)
     }
 
     async fn exec_status(&self, exec: &str) -> Result<Option<i64>, EngineError> {

@@ -69,6 +69,13 @@ pub trait Engine: Send + Sync + 'static {
         &self,
         id: &str,
     ) -> impl Future<Output = Result<BoxStream<'static, Result<Bytes, EngineError>>, EngineError>> + Send;
+    /// What is at a path of a container, mounts and links of the host included (`HEAD /containers/ID/archive`); `None`:
+    /// nothing.
+    fn stat(
+        &self,
+        id: &str,
+        path: &str,
+    ) -> impl Future<Output = Result<Option<FileStat>, EngineError>> + Send;
     /// Start a command in a running container (`POST /containers/ID/exec`, `POST /exec/ID/start`).
     /// [`EngineError::Conflict`]: the container does not run.
     fn exec(&self, id: &str, hook: &Hook) -> impl Future<Output = Result<Exec, EngineError>> + Send;
@@ -95,6 +102,17 @@ pub struct EngineInfo {
     pub cgroup_driver: String,
     /// 1 or 2.
     pub cgroup_version: u8,
+}
+
+/// A file of a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileStat {
+    /// It is a unix socket.
+    pub socket: bool,
+    /// It is a folder.
+    pub folder: bool,
+    /// When its content changed last, nanoseconds since 1970; a socket's never does after it was made.
+    pub changed_at: i64,
 }
 
 /// A container to create.

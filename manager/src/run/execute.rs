@@ -11,6 +11,7 @@ use super::copy::CopySources;
 use super::follow::Followers;
 use super::hooks::{self, Hooks};
 use super::marks::Marks;
+use super::sentry::Sentry;
 use crate::engine::{CreateRequest, Engine, EngineError, convert};
 use crate::pod::action::{Action, Target};
 use crate::pod::identity::Role;
@@ -31,6 +32,8 @@ pub struct Executor<E> {
     pub followers: Option<Followers>,
     /// Whose `post_start` hooks have run.
     pub marks: Marks,
+    /// Who looks at mounts before a component starts.
+    pub sentry: Option<Sentry>,
     /// Asks the watch for a listing.
     pub doubt: Arc<Notify>,
     /// Where news goes that is more than the action's own end.
@@ -176,6 +179,11 @@ impl<E: Engine> Executor<E> {
     }
 
     async fn start(&self, target: &Target, id: &str) -> Result<Effect, EngineError> {
+        if let (Some(sentry), Some(member)) = (&self.sentry, self.member(target))
+            && let Some(words) = sentry.against(&*self.engine, id, &member.container.mounts).await?
+        {
+            return Err(EngineError::Refused(words));
+        }
         // Attached before the start, so that not a byte is lost.
         if let (Some(followers), Some(member)) = (&self.followers, self.member(target)) {
             followers.follow(&*self.engine, id, &member.name, member.container.tty).await?;

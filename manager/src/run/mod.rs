@@ -12,6 +12,7 @@ pub mod logs;
 pub mod marks;
 pub mod output;
 pub mod pod;
+pub mod sentry;
 pub mod serve_health;
 pub mod specify;
 pub mod watch;
@@ -34,6 +35,7 @@ use crate::pod::spec::PodSpec;
 use execute::{Executor, SandboxOrder};
 use follow::Followers;
 use marks::Marks;
+use sentry::Sentry;
 use serve_health::Pause;
 
 /// How long the last output may take to come out when the pod is over.
@@ -59,6 +61,8 @@ pub struct Surroundings {
     pub followers: Option<Followers>,
     /// Whose hooks have run.
     pub marks: Marks,
+    /// Who looks at mounts before a component starts; nobody where the operator allows the engine's socket.
+    pub sentry: Option<Sentry>,
 }
 
 /// One pod being run.
@@ -81,6 +85,7 @@ impl<E: Engine> Runner<E> {
             engine,
             spec: Arc::new(spec),
             sandbox: around.sandbox,
+            sentry: around.sentry,
             copies: around.copies,
             followers: around.followers,
             marks: around.marks,

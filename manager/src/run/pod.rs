@@ -18,6 +18,7 @@ use super::execute::SandboxOrder;
 use super::follow::Followers;
 use super::marks::{self, Marks};
 use super::output::Output;
+use super::sentry::Sentry;
 use super::serve_health::Pause;
 use super::specify::{self, Reading, host_path, pod_of};
 use super::{LEAST_OUTPUT, Runner, Surroundings, discover, harden};
@@ -27,6 +28,7 @@ use crate::engine::{Engine, EngineAddress, EngineError, EngineInfo};
 use crate::pod::observed::Observation;
 use crate::pod::placement::{Holder, Namespaces, Programs};
 use crate::pod::plan::{ENGINE_PATIENCE, STATUS_REFUSED, STATUS_UNAVAILABLE, STATUS_USAGE};
+use crate::pod::policy::Allowance;
 use crate::pod::registry::Credentials;
 use crate::pod::spec::{Definition, PodSpec};
 use crate::pod::task::TaskContainer;
@@ -198,6 +200,8 @@ async fn begin(args: &RunArgs, output: &Output) -> Result<(Runner<DockerEngine>,
         }
     };
     let marks = marks_of(&spec);
+    let watched = !specify::policy(&args.pod).allows(Allowance::EngineSocket);
+    let sentry = watched.then(|| Sentry::new(socket.as_deref()));
     let standing = harden::give_up(socket.as_deref())
         .map_err(|error| Refusal { status: STATUS_REFUSED, words: error.to_string() })?;
     match standing.still_root {
@@ -217,6 +221,7 @@ async fn begin(args: &RunArgs, output: &Output) -> Result<(Runner<DockerEngine>,
     let around = Surroundings {
         pause,
         sandbox: SandboxOrder { image: task.image_id.clone(), lifeline: handed.lifeline },
+        sentry,
         copies,
         followers: args.logs.then(|| Followers::new(output.clone())),
         marks,

@@ -44,6 +44,7 @@ impl Manager {
         let around = Surroundings {
             pause: Pause::new(ear),
             sandbox: SandboxOrder { image: PAUSE_IMAGE.into(), lifeline: "lifeline".into() },
+            sentry: None,
             copies: copy::CopySources::open(spec).expect("the sources are there"),
             followers: None,
             marks: Marks::open(&engine.shm(), &spec.identity.pod).expect("the folder is there"),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::lab::docker::{attempt, docker};
+use crate::lab::docker::{attempt, docker, socket};
 use crate::lab::pod::{Plan, Pod, Volumes};
 use crate::lab::proxy::Verdict;
 use crate::lab::{idle, quoted, script, test_image};
@@ -217,6 +217,46 @@ fn a_volume_that_stands_for_the_sockets_folder_is_refused() {
         pod.assert_nothing_left();
         assert_eq!(removed.status, 0);
     }
+}
+
+#[test]
+fn a_link_of_the_host_to_the_socket_or_to_its_folder_is_refused_before_the_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = socket();
+    let link = |name: &str, to: &std::path::Path| {
+        let path = folder.path().join(name);
+        std::os::unix::fs::symlink(to, &path).expect("a link");
+        path.display().to_string()
+    };
+    let other = folder.path().join("other.sock");
+    let _listener = std::os::unix::net::UnixListener::bind(&other).expect("a socket");
+    let links = [link("a", &engine), link("b", engine.parent().expect("a folder")), link("c", &other)];
+    // A path through a file is none that the engine can look at.
+    std::fs::write(folder.path().join("docker"), "a file").expect("written");
+    let plan = |path: &str| {
+        let keys = format!("{}volumes: ['{path}:/x']\n", script("ls -R /x; exit 3"));
+        Pod::plan("link").component("app", &keys)
+    };
+    for path in &links[..2] {
+        let (said, pod) = plan(path).args(&["--logs"]).run();
+        assert_eq!(said.status, 125, "{path}: {}", said.error());
+        let words =
+            "cannot start `app`: what is mounted at `/x` leads to the engine's socket by a link on the host";
+        assert!(said.error().contains(words), "{}", said.error());
+        assert_eq!(said.text(), "", "it never ran");
+        assert_eq!(pod.members(), Vec::<String>::new());
+    }
+    let (said, _pod) = plan(&links[2]).run();
+    assert_eq!(said.status, 3, "another socket is none of it: {}", said.error());
+    let (said, _pod) = plan(&folder.path().display().to_string()).run();
+    assert_eq!(
+        said.status,
+        3,
+        "a folder with links in it, which lead nowhere in the component: {}",
+        said.error()
+    );
+    let (said, _pod) = plan(&links[1]).args(&["--allow-engine-socket"]).run();
+    assert_eq!(said.status, 3, "allowed: {}", said.error());
 }
 
 #[test]
