@@ -768,7 +768,7 @@ fn numbers_of_the_rarer_keys_are_numbers_or_strings() {
         ("mem_swappiness: '0'", Tuning { swappiness: Some(0), ..base() }),
         ("memswap_limit: -1", Tuning { memory_swap: Some(-1), ..base() }),
         ("memswap_limit: '-1'", Tuning { memory_swap: Some(-1), ..base() }),
-        ("memswap_limit: 1g", Tuning { memory_swap: Some(1 << 30), ..base() }),
+        ("mem_limit: 64m\nmemswap_limit: 1g", Tuning { memory_swap: Some(1 << 30), ..base() }),
         ("oom_kill_disable: 'yes'", Tuning { oom_kill_disable: Some(true), ..base() }),
         ("oom_score_adj: '-500'", Tuning { oom_score_adj: Some(-500), ..base() }),
         ("attach: false", base()),

@@ -75,6 +75,7 @@ async fn looked_up(args: CheckArgs) -> Result<Verdict, Refusal> {
 fn of_compose_file(path: &Path) -> Result<Subject, Refusal> {
     let path = std::path::absolute(path).map_err(|error| unreadable(&path.display().to_string(), &error))?;
     let name = path.display().to_string();
+    read_file(&path)?;
     let task = TaskContainer {
         labels: [(COMPOSE_FILE.to_owned(), name.clone())].into(),
         ..TaskContainer::default()

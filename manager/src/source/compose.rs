@@ -221,15 +221,19 @@ const SHARED_VOLUMES: &str =
 
 /// Reads the keys of one component.
 pub(super) fn component(raw: &mut Raw, cursor: &Cursor<'_>) {
-    read_keys(raw, cursor, None);
+    read_keys(raw, cursor);
+    for (_, place, instead) in raw.elsewhere.drain(..) {
+        cursor.faults.fault(&place, "a component cannot have this key", instead);
+    }
 }
 
-/// Reads the keys of one service of a Compose file; those that a component cannot have go to `ignored`.
-pub(super) fn service<'a>(raw: &mut Raw, cursor: &Cursor<'a>, ignored: &mut Vec<&'a str>) {
-    read_keys(raw, cursor, Some(ignored));
+/// Reads the keys of one service of a Compose file; returns those that a component cannot have.
+pub(super) fn service(raw: &mut Raw, cursor: &Cursor<'_>) -> Vec<String> {
+    read_keys(raw, cursor);
+    raw.elsewhere.drain(..).map(|(key, ..)| key).collect()
 }
 
-fn read_keys<'a>(raw: &mut Raw, cursor: &Cursor<'a>, mut ignored: Option<&mut Vec<&'a str>>) {
+fn read_keys(raw: &mut Raw, cursor: &Cursor<'_>) {
     let Some(pairs) = cursor.pairs() else {
         // The whole of it may hold secrets.
         cursor.expected_quietly("a mapping of Compose keys such as `image: nginx`");
@@ -247,12 +251,9 @@ fn read_keys<'a>(raw: &mut Raw, cursor: &Cursor<'a>, mut ignored: Option<&mut Ve
                     raw.places.insert(KEYS[index].0, pair.value.place());
                     read(raw, &pair.value);
                 }
-                Elsewhere(instead) => match &mut ignored {
-                    Some(ignored) => ignored.push(pair.key),
-                    None => {
-                        cursor.faults.fault(&pair.key_place, "a component cannot have this key", *instead);
-                    }
-                },
+                Elsewhere(instead) => {
+                    raw.elsewhere.push((pair.key.to_owned(), pair.key_place.clone(), (*instead).to_owned()));
+                }
                 Never(instead) => {
                     if boolean(&pair.value) == Some(true) {
                         pair.value.fault("a component cannot have this", *instead);
@@ -264,6 +265,7 @@ fn read_keys<'a>(raw: &mut Raw, cursor: &Cursor<'a>, mut ignored: Option<&mut Ve
         }
     }
     resources::deployed(raw, cursor);
+    resources::contradictions(raw, cursor);
 }
 
 /// The keys that a component can have.

@@ -202,8 +202,7 @@ impl File<'_> {
             }
             without(&mut node, "profiles");
             let mut raw = Raw::new(service.key.to_owned(), service.value.place());
-            let mut keys = Vec::new();
-            compose::service(&mut raw, &service.value.with_node(&node), &mut keys);
+            let keys = compose::service(&mut raw, &service.value.with_node(&node));
             ignored.extend(keys.iter().map(|key| format!("`{}.{key}`", service.key)));
             raw.files.iter_mut().for_each(|file| file.value.declare(&secrets, &configs));
             let files = raw.env_files.iter_mut().map(|file| &mut file.value.path);

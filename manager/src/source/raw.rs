@@ -24,6 +24,8 @@ pub(super) struct Raw {
     pub(super) place: Place,
     /// Where the value of each key stands.
     pub(super) places: BTreeMap<&'static str, Place>,
+    /// Keys that a component cannot have: which, where, and what to do instead.
+    pub(super) elsewhere: Vec<(String, Place, String)>,
     /// What needs no second look. Environment, mounts and tmpfs are empty here.
     pub(super) container: ContainerSpec,
     pub(super) env_files: Vec<At<EnvFile>>,
@@ -52,6 +54,7 @@ impl Raw {
             name,
             place,
             places: BTreeMap::new(),
+            elsewhere: Vec::new(),
             container: ContainerSpec::default(),
             env_files: Vec::new(),
             label_files: Vec::new(),

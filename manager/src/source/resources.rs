@@ -459,12 +459,9 @@ pub(super) fn deploy(raw: &mut Raw, cursor: &Cursor<'_>) {
         if pair.key == "resources" {
             resources(raw, &pair.value);
         } else {
-            let key = pair.key;
-            cursor.faults.fault(
-                &pair.key_place,
-                "a component cannot have this key",
-                format!("Swarm deploys the pod as a whole: set `deploy.{key}` on the pod's own service"),
-            );
+            let key = format!("deploy.{}", pair.key);
+            let instead = format!("Swarm deploys the pod as a whole: set `{key}` on the pod's own service");
+            raw.elsewhere.push((key, pair.key_place, instead));
         }
     }
 }
@@ -490,7 +487,10 @@ fn resources(raw: &mut Raw, cursor: &Cursor<'_>) {
                     raw.deployed.reservation = size(value).filter(|it| *it > 0).map(|it| (it, place));
                 }
                 (false, "devices") => device_requests(raw, value, false),
-                (false, _) => cursor.faults.fault(&place, "a component cannot have this key", SWARM),
+                (false, key) => {
+                    let key = format!("deploy.resources.reservations.{key}");
+                    raw.elsewhere.push((key, place, SWARM.to_owned()));
+                }
             }
         }
     }
@@ -516,6 +516,42 @@ pub(super) fn deployed(raw: &mut Raw, cursor: &Cursor<'_>) {
             );
         }
         *slot = Some(value);
+    }
+}
+
+/// What the engine would refuse of keys that are right each by itself.
+pub(super) fn contradictions(raw: &Raw, cursor: &Cursor<'_>) {
+    let (container, tuning) = (&raw.container, &raw.container.tuning);
+    let fault = |key: &str, problem: String, remedy: &str| {
+        cursor.faults.fault(raw.places.get(key).unwrap_or(&raw.place), problem, remedy);
+    };
+    for (key, said) in [("cpu_period", tuning.cpu_period), ("cpu_quota", tuning.cpu_quota)] {
+        if container.nano_cpus.is_some() && said.is_some() {
+            fault(
+                key,
+                format!("found `{key}` beside `cpus`"),
+                "leave one of them out: both say how much CPU",
+            );
+        }
+    }
+    let limit = container.memory_bytes;
+    if let Some(swap) = tuning.memory_swap.filter(|swap| *swap > 0) {
+        match limit {
+            None => {
+                fault("memswap_limit", "found a limit of memory and swap alone".into(), "set `mem_limit` too")
+            }
+            Some(limit) if swap < limit => {
+                let problem = format!("found `{swap}` bytes, less than `mem_limit`");
+                fault("memswap_limit", problem, "valid is the sum of memory and swap");
+            }
+            Some(_) => {}
+        }
+    }
+    if let (Some(limit), Some(reserved)) = (limit, tuning.memory_reservation)
+        && reserved > limit
+    {
+        let problem = format!("found `{reserved}` bytes, more than `mem_limit`");
+        fault("mem_reservation", problem, "valid is up to the limit");
     }
 }
 

@@ -91,6 +91,7 @@ services:
     extends: {service: base}
     build: .
     ports: [\"80:80\"]
+    deploy: {replicas: 2, resources: {limits: {memory: 64m}, reservations: {cpus: '1', memory: 32m}}}
     command: [b, $$HOME]
     env_file: ./more.env
     environment: [\"B=$BOTH\"]
@@ -134,7 +135,7 @@ fn a_compose_file_runs_as_it_is_and_what_a_pod_cannot_have_is_one_warning() {
     assert_eq!(
         warnings,
         [
-            "/app/compose.yml: ignored: `web.build`, `web.ports`, `side.networks`; a component cannot have these keys; \
+            "/app/compose.yml: ignored: `web.build`, `web.ports`, `web.deploy.replicas`, `web.deploy.resources.reservations.cpus`, `side.networks`; a component cannot have these keys; \
              those that it needs are the pod's own service's to have"
         ]
     );
