@@ -20,6 +20,8 @@ const DEBIAN: &str = "debian:bookworm-slim";
 const RELEASE: &str = "bookworm";
 /// The small image that tests run.
 pub(crate) const BUSYBOX: &str = "tandem-test/busybox:latest";
+/// What an attacker brings along.
+pub(crate) const TOOLS: &str = "tandem-test/tools:latest";
 /// The label of every image that is made for tests only.
 pub(crate) const TEST_LABEL: &str = "io.tandem.test-image";
 /// How long a registry may take until it answers.
@@ -125,13 +127,32 @@ pub(crate) fn rust(workspace: &Workspace, engine: &Engine) -> Result<String> {
     Ok(own)
 }
 
+/// An image for tests is there, and was made here.
+fn made(engine: &Engine, image: &str) -> Result<bool> {
+    Ok(engine.has_image(image)? && engine.inspect("image", image)?["Config"]["Labels"][TEST_LABEL] == "true")
+}
+
+/// The image with real tools for an attacker.
+pub(crate) fn tools(workspace: &Workspace, engine: &Engine) -> Result<()> {
+    if made(engine, TOOLS)? {
+        return Ok(());
+    }
+    debian(workspace, engine)?;
+    step(&format!("make {TOOLS} of Debian's curl, gdb and strace"), || {
+        let text = format!(
+            "FROM {DEBIAN}\n\
+             RUN apt-get update && apt-get install -y --no-install-recommends curl gdb strace \\\n \
+             && rm -rf /var/lib/apt/lists/*\n\
+             LABEL {TEST_LABEL}=true\n"
+        );
+        Context::new(workspace, &text)?.build(workspace, engine, TOOLS, &[])
+    })
+}
+
 /// The small image that tests run: Debian's busybox-static, and nothing else.
 pub(crate) fn busybox(workspace: &Workspace, engine: &Engine) -> Result<()> {
-    if engine.has_image(BUSYBOX)? {
-        let label = &engine.inspect("image", BUSYBOX)?["Config"]["Labels"][TEST_LABEL];
-        if label == "true" {
-            return Ok(());
-        }
+    if made(engine, BUSYBOX)? {
+        return Ok(());
     }
     debian(workspace, engine)?;
     step(&format!("make {BUSYBOX} of Debian's busybox-static"), || {

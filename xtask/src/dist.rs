@@ -61,6 +61,19 @@ pub(crate) fn build(workspace: &Workspace, triple: &str) -> Result<()> {
     })
 }
 
+/// Build the attacker of the tests, a static program too.
+pub(crate) fn attacker(workspace: &Workspace) -> Result<()> {
+    let triple = triple()?.context("the attacker of the tests needs a glibc Linux on x86_64 or aarch64")?;
+    step("build the attacker", || {
+        let words =
+            ["build", "--locked", "--package", "manager", "--example", "attacker", "--target", &triple];
+        let mut build = workspace.cargo(words);
+        process::shown(build.env("RUSTFLAGS", "-C target-feature=+crt-static"), LONG)?;
+        keep(workspace, "attacker", &workspace.target.join(&triple).join("debug/examples/attacker"))?;
+        Ok(())
+    })
+}
+
 /// Put a program into `target/dist/`.
 pub(crate) fn keep(workspace: &Workspace, name: &str, from: &Path) -> Result<PathBuf> {
     use std::os::unix::fs::PermissionsExt;

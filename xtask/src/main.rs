@@ -1,4 +1,4 @@
-//! The only build tool: `cargo xtask demo | test | images | bench | fuzz | ci`.
+//! The only build tool: `cargo xtask demo | test | attack | images | bench | fuzz | ci`.
 //!
 //! It drives Docker as its users do, by the `docker` command, and needs nothing but Cargo: on Debian as root it
 //! installs what is missing and says so, anywhere else it says the one thing to do.
@@ -78,6 +78,8 @@ enum Command {
         #[arg(last = true)]
         args: Vec<String>,
     },
+    /// Let attackers loose in every kind of pod, and write what they reached to `target/attack.md`.
+    Attack,
     /// Build the static binaries (`target/dist/`) and the images `tandem/pause` and `tandem/manager`.
     Images {
         /// Build the Dockerfiles inside Docker, from a clean clone of the last commit.
@@ -115,6 +117,9 @@ fn run(command: Command) -> Result<()> {
     match command {
         Command::Demo => demo::run(&workspace),
         Command::Test { args } => suite::run(&workspace, &args),
+        Command::Attack => {
+            suite::run(&workspace, &["--test", "pod_docker", "pod::attack"].map(str::to_owned))
+        }
         Command::Images { in_docker } => {
             let engine = Engine::find(&workspace)?;
             if in_docker {

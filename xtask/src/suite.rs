@@ -12,7 +12,7 @@ use crate::process::{self, LONG};
 use crate::report::step;
 use crate::swarm::Swarm;
 use crate::workspace::Workspace;
-use crate::{bases, compose, examples, images, packages};
+use crate::{bases, compose, dist, examples, images, packages};
 
 /// How long what the last test removed may take to be gone.
 const GONE: Duration = Duration::from_secs(15);
@@ -33,6 +33,7 @@ pub(crate) fn test(workspace: &Workspace, engine: &Engine, args: &[String]) -> R
     step("run the tests", || {
         let mut tests = cargo_test(workspace, args, &[]);
         tests.env("TANDEM_DIST", workspace.dist()).env("TANDEM_TEST_IMAGE", bases::BUSYBOX);
+        tests.env("TANDEM_TOOLS_IMAGE", bases::TOOLS);
         tests.env("DOCKER_HOST", &engine.host);
         tests.env("TANDEM_SWARM_HOST", &swarm.host).env("TANDEM_SWARM_ADDRESS", &swarm.address);
         process::shown(&mut tests, LONG)
@@ -81,6 +82,7 @@ fn things(workspace: &Workspace, engine: &Engine) -> Result<Swarm> {
     compose::find(workspace, engine)?;
     registry(workspace)?;
     bases::busybox(workspace, engine)?;
+    bases::tools(workspace, engine)?;
     examples::build(workspace, engine)?;
     let swarm = step("start a Swarm of one node", || Swarm::start(workspace, engine))?;
     step("copy the test images to the Swarm", || {
@@ -104,6 +106,7 @@ fn registry(workspace: &Workspace) -> Result<()> {
 /// What the tests run, and the tests themselves.
 fn programs(workspace: &Workspace, engine: &Engine, args: &[String]) -> Result<()> {
     images::build(workspace, engine)?;
+    dist::attacker(workspace)?;
     step("compile the tests", || {
         let mut compile = cargo_test(workspace, args, &["--no-run"]);
         process::shown(&mut compile, LONG)

@@ -26,6 +26,11 @@ pub(crate) fn test_image() -> String {
     std::env::var("TANDEM_TEST_IMAGE").unwrap_or_else(|_| "tandem-test/busybox:latest".into())
 }
 
+/// The image with an attacker's tools.
+pub(crate) fn tools_image() -> String {
+    std::env::var("TANDEM_TOOLS_IMAGE").unwrap_or_else(|_| "tandem-test/tools:latest".into())
+}
+
 /// A static program of this build.
 pub(crate) fn program(name: &str) -> PathBuf {
     let dist = std::env::var_os("TANDEM_DIST")

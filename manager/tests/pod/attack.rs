@@ -1,0 +1,306 @@
+//! No component can reach the engine (DESIGN.md, rules 1 and 2): attackers in every kind of pod, and what they reached
+//! as a table, `attack.md` beside this file.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::thread;
+
+use caps::{CapSet, Capability};
+
+use crate::lab::docker::{attempt, docker, socket};
+use crate::lab::pod::{Plan, Pod, Volumes};
+use crate::lab::{LONG, program, tools_image, unique, wait};
+
+/// How long an attacker lies in wait for new processes, seconds.
+const SPIN: &str = "3";
+
+/// Attackers: name, Compose keys, words for the program, and whether `--pause task` with PIDs refuses them.
+fn attackers() -> [(&'static str, String, &'static [&'static str], bool); 7] {
+    [
+        ("root", String::new(), &[], false),
+        ("ptrace", "cap_add: [SYS_PTRACE]\n".into(), &[], true),
+        ("more", format!("cap_add: [{}]\n", more_capabilities().join(", ")), &[], true),
+        ("dropped", "cap_drop: [ALL]\n".into(), &[], false),
+        ("same-user", "user: '65532'\n".into(), &[], false),
+        ("user", "user: '1000'\n".into(), &[], false),
+        ("setuid", String::new(), &["--setuid", "65532"], false),
+    ]
+}
+
+/// All that can be added on this host, less what the policy refuses.
+fn more_capabilities() -> Vec<String> {
+    let here = caps::read(None, CapSet::Bounding).expect("the kernel tells");
+    let refused = ["BPF", "DAC_READ_SEARCH", "SYS_ADMIN", "SYS_MODULE", "SYS_RAWIO"];
+    let name = |cap: Capability| cap.to_string().trim_start_matches("CAP_").to_owned();
+    let mut names: Vec<String> = here.into_iter().map(name).collect();
+    names.retain(|name| !refused.contains(&name.as_str()));
+    names.sort();
+    names
+}
+
+/// One kind of pod.
+#[derive(Clone, Copy)]
+struct Cell {
+    task: bool,
+    pids: bool,
+    ipc: bool,
+    volumes: bool,
+}
+
+impl Cell {
+    fn all() -> impl Iterator<Item = Cell> {
+        (0..16_u8).map(|bits| {
+            let on = |bit: u8| bits & (1 << bit) == 0;
+            Cell { task: !on(3), pids: on(2), ipc: on(1), volumes: !on(0) }
+        })
+    }
+
+    fn row(self) -> String {
+        let word = |on: bool| if on { "yes" } else { "no" };
+        let placement = if self.task { "task" } else { "sandbox" };
+        format!("| {placement} | {} | {} | {} |", word(self.pids), word(self.ipc), word(self.volumes))
+    }
+
+    /// Components see the processes of the task container.
+    fn exposed(self) -> bool {
+        self.task && self.pids
+    }
+
+    fn plan(self, volume: &str) -> Plan {
+        let mut args = vec![format!("--pids={}", self.pids), format!("--ipc={}", self.ipc)];
+        args.push(format!("--volumes={}", self.volumes));
+        args.push(format!("--pause={}", if self.task { "task" } else { "sandbox" }));
+        let mut options = vec!["--health-interval=1s".to_owned(), "-v".into(), format!("{volume}:/data")];
+        if self.exposed() {
+            options.extend(["--cap-drop=DAC_OVERRIDE", "--cap-drop=DAC_READ_SEARCH"].map(str::to_owned));
+        }
+        if self.task && self.ipc {
+            options.push("--ipc=shareable".into());
+        }
+        let words = |words: &[String]| words.to_vec();
+        let plan = Pod::plan("attack");
+        let plan = plan.options(&words(&options).iter().map(String::as_str).collect::<Vec<_>>());
+        plan.args(&words(&args).iter().map(String::as_str).collect::<Vec<_>>())
+    }
+}
+
+fn keys(more: &str) -> String {
+    let attacker = program("attacker").display().to_string();
+    format!(
+        "image: {}\ncommand: [/attacker, wait]\nstop_signal: SIGKILL\nvolumes: ['{attacker}:/attacker:ro']\n{more}",
+        tools_image()
+    )
+}
+
+/// What an attack printed that matters: the kinds that succeeded, and those that succeeded against a sandbox alone.
+#[derive(Debug, Default)]
+struct Reached {
+    successes: BTreeSet<String>,
+    bare: BTreeSet<String>,
+    tried: usize,
+}
+
+impl Reached {
+    #[track_caller]
+    fn read(&mut self, container: &str, words: &[&str]) {
+        let said = attempt(&[&["exec", container, "/attacker"][..], words].concat());
+        assert_eq!(said.status, 0, "the attacker itself failed: {}{}", said.text(), said.error());
+        for line in said.text().lines() {
+            self.tried += 1;
+            if let Some(what) = line.strip_prefix("SUCCESS ") {
+                self.successes.insert(what.to_owned());
+            } else if let Some(what) = line.strip_prefix("bare ") {
+                self.bare.insert(what.split(' ').next().unwrap_or_default().to_owned());
+            }
+        }
+    }
+}
+
+/// Lets every attacker of a pod loose, at rest and while processes come and go; what each reached.
+fn attack(pod: &Pod, cell: Cell, names: &[(&'static str, &'static [&'static str])]) -> Vec<Reached> {
+    let bare: &[&str] = if cell.exposed() { &[] } else { &["--bare"] };
+    let all = |words: &[&str], meanwhile: &(dyn Fn() + Sync)| -> Vec<Reached> {
+        thread::scope(|scope| {
+            let attacks: Vec<_> = names
+                .iter()
+                .map(|(name, more)| {
+                    // Ports are the network's, which is one for all.
+                    let ports: &[&str] = if *name == "root" { &["--ports"] } else { &[] };
+                    let words = [words, more, bare, ports].concat();
+                    let container = pod.container(name);
+                    scope.spawn(move || {
+                        let mut reached = Reached::default();
+                        reached.read(&container, &words);
+                        reached
+                    })
+                })
+                .collect();
+            meanwhile();
+            attacks.into_iter().map(|attack| attack.join().expect("an attacker's thread")).collect()
+        })
+    };
+    let mut total = all(&["scan"], &|| {});
+    let restarts = all(&["spin", SPIN], &|| {
+        for _ in 0..2 {
+            pod.crash_manager("KILL");
+        }
+    });
+    let probes = all(&["spin", SPIN], &|| {
+        for _ in 0..8 {
+            attempt(&["exec", pod.id(), "/pause", "health"]);
+        }
+    });
+    for more in [restarts, probes] {
+        for (total, more) in total.iter_mut().zip(more) {
+            total.successes.extend(more.successes);
+            total.bare.extend(more.bare);
+            total.tried += more.tried;
+        }
+    }
+    total
+}
+
+/// The names of attackers and what each came to in one kind of pod.
+fn outcome(cell: Cell) -> Vec<(&'static str, String)> {
+    let volumes = Volumes::one("attack");
+    let (mut plan, mut names, mut outcomes) = (cell.plan(&volumes.name()), Vec::new(), Vec::new());
+    for (name, more, words, refused) in attackers() {
+        if refused && cell.exposed() {
+            let (said, _pod) = cell.plan(&volumes.name()).component(name, &keys(&more)).run();
+            assert_eq!(said.status, 64, "{}", said.error());
+            assert!(said.error().contains("could look into them by its `cap_add"), "{}", said.error());
+            outcomes.push((name, "refused".to_owned()));
+        } else {
+            plan = plan.component(name, &keys(&more));
+            names.push((name, words));
+        }
+    }
+    let pod = plan.start();
+    pod.wait_healthy();
+    for ((name, _), reached) in names.iter().zip(attack(&pod, cell, &names)) {
+        assert!(reached.tried > 0, "`{name}` tried nothing");
+        let words = match (reached.successes.is_empty(), reached.bare.is_empty()) {
+            (true, true) => "nothing".to_owned(),
+            (true, false) => "the sandbox's pause".to_owned(),
+            (false, _) => format!("REACHED {:?}", reached.successes),
+        };
+        outcomes.push((name, words));
+    }
+    pod.stop_clean();
+    outcomes
+}
+
+#[test]
+fn no_attacker_reaches_anything_in_any_kind_of_pod() {
+    let names = attackers().map(|(name, ..)| name);
+    let mut table = format!("| placement | PIDs | IPC | volumes | {} |\n", names.join(" | "));
+    writeln!(table, "|{}", "---|".repeat(4 + names.len())).expect("text grows");
+    // Two at a time: a pod waits more than it works.
+    let cells: Vec<Cell> = Cell::all().collect();
+    for pair in cells.chunks(2) {
+        let rows = thread::scope(|scope| {
+            let both: Vec<_> = pair.iter().map(|cell| scope.spawn(|| outcome(*cell))).collect();
+            both.into_iter().map(|one| one.join().expect("a pod's thread")).collect::<Vec<_>>()
+        });
+        for (cell, outcomes) in pair.iter().zip(rows) {
+            let of =
+                |name: &&str| outcomes.iter().find(|(one, _)| one == name).map(|(_, words)| words.as_str());
+            let words: Vec<&str> = names.iter().filter_map(of).collect();
+            writeln!(table, "{} {} |", cell.row(), words.join(" | ")).expect("text grows");
+        }
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/attack.md");
+    std::fs::write(&path, &table).expect("written");
+    assert!(!table.contains("REACHED"), "\n{table}");
+    let kept = include_str!("attack.md");
+    assert!(kept.ends_with(&table), "the table in `attack.md` is not what was seen:\n{table}");
+}
+
+#[test]
+fn every_attack_succeeds_against_a_holder_that_does_not_protect_itself() {
+    let attacker = program("attacker").display().to_string();
+    let naive = unique("naive");
+    let label = format!("io.tandem.test={naive}");
+    let mounts = [format!("{attacker}:/naive:ro"), format!("{}:/var/run/docker.sock", socket().display())];
+    let run = ["run", "-d", "--name", &naive, "--label", &label, "--ipc=shareable"];
+    struct Gone<'a>(&'a str);
+    impl Drop for Gone<'_> {
+        fn drop(&mut self) {
+            attempt(&["rm", "-fv", self.0]);
+        }
+    }
+    let _gone = Gone(&naive);
+    docker(
+        &[
+            &run[..],
+            &["-v", &mounts[0], "-v", &mounts[1], &tools_image(), "/naive", "hold", "/var/run/docker.sock"],
+        ]
+        .concat(),
+    );
+    wait("the naive holder holds", LONG, || {
+        docker(&["logs", &naive]).text().contains("holding").then_some(())
+    });
+    let join = format!("container:{naive}");
+    let attack = |words: &[&str]| {
+        let bind = format!("{attacker}:/attacker:ro");
+        let namespaces = [&*format!("--pid={join}"), &format!("--network={join}"), &format!("--ipc={join}")]
+            .map(str::to_owned);
+        let mut line: Vec<&str> = vec![
+            "run",
+            "--rm",
+            "--label",
+            &label,
+            "--cap-add=SYS_PTRACE",
+            "--volumes-from",
+            &naive,
+            "-v",
+            &bind,
+        ];
+        line.extend(namespaces.iter().map(String::as_str));
+        let tools = tools_image();
+        line.extend([tools.as_str(), "/attacker"]);
+        line.extend(words);
+        let text = docker(&line).text();
+        let kinds = text.lines().filter_map(|line| line.strip_prefix("SUCCESS ")?.split(' ').next());
+        (kinds.map(str::to_owned).collect::<BTreeSet<_>>(), text.clone())
+    };
+    let (seen, text) = attack(&["scan", "--ports"]);
+    for kind in [
+        "root",
+        "cwd",
+        "engine",
+        "fd",
+        "environ",
+        "mem",
+        "pidfd_getfd",
+        "maps",
+        "map_files",
+        "process_vm_readv",
+        "process_vm_writev",
+        "ptrace",
+        "signal",
+        "gdb",
+        "strace",
+        "curl",
+        "socket_file",
+        "marks",
+        "abstract",
+        "scm_rights",
+        "engine_port",
+        "shared_memory",
+    ] {
+        assert!(seen.contains(kind), "the attack `{kind}` sees nothing where there is something:\n{text}");
+    }
+    // Processes that come and go are met too.
+    let (seen, text) = thread::scope(|scope| {
+        let spun = scope.spawn(|| attack(&["spin", SPIN]));
+        while !spun.is_finished() {
+            attempt(&["exec", &naive, "/naive", "scan"]);
+        }
+        spun.join().expect("the attacker's thread")
+    });
+    assert!(["root", "fd", "mem", "pidfd_getfd"].iter().all(|kind| seen.contains(*kind)), "{text}");
+    let pids: BTreeSet<&str> = text.lines().filter_map(|line| line.strip_prefix("SUCCESS fd ")).collect();
+    assert!(pids.len() > 1, "no process that came later was met:\n{text}");
+}
