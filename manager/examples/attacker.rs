@@ -6,7 +6,7 @@
 //! attacker scan [--setuid UID] [--bare] [--ports]   every attack once
 //! attacker spin SECONDS [--setuid UID] [--bare]   the quick ones, on every process that appears
 //! attacker hold SOCKET                       the naive holder
-//! attacker wait
+//! attacker nap | wait                        a process to be found
 //! ```
 //! With `--bare` PID 1 is a sandbox's `pause`, which holds nothing: what succeeds there is `bare`, not `SUCCESS`.
 #![allow(clippy::disallowed_methods, missing_docs, reason = "an attacker keeps no rules")]
@@ -45,6 +45,7 @@ fn main() {
         "scan" => scan(bare, args.iter().any(|arg| arg == "--ports")),
         "spin" => spin(Duration::from_secs(word(1).parse().expect("seconds")), bare),
         "hold" => hold(word(1)),
+        "nap" => std::thread::sleep(ANSWER),
         _ => loop {
             std::thread::park();
         },
@@ -57,6 +58,48 @@ fn become_user(id: u32) {
     setgroups(&[]).expect("no groups");
     setresgid(gid, gid, gid).expect("another group");
     setresuid(uid, uid, uid).expect("another user");
+}
+
+/// Attackers and what they start.
+const OURS: &[&str] = &["attacker", "curl", "gdb", "iconv", "strace", "timeout"];
+
+/// What was tried on one process; told at the end, since it may turn out to be an attacker that was on its way.
+struct Trial {
+    pid: u32,
+    who: String,
+    bare: bool,
+    lines: Vec<(bool, String, String, bool)>,
+}
+
+impl Trial {
+    fn on(pid: u32, bare: bool) -> Trial {
+        Trial { pid, who: format!("{pid}:{}", name_of(pid).replace(' ', "_")), bare, lines: Vec::new() }
+    }
+
+    fn note(&mut self, kind: &str, success: bool) {
+        let who = self.who.clone();
+        self.note_at(kind, who, success);
+    }
+
+    fn note_at(&mut self, kind: &str, what: String, success: bool) {
+        self.lines.push((self.bare, kind.to_owned(), what, success));
+    }
+}
+
+impl Drop for Trial {
+    fn drop(&mut self) {
+        let names = [self.who.split_once(':').map(|(_, name)| name.to_owned()), Some(name_of(self.pid))];
+        if names.iter().flatten().any(|name| OURS.contains(&name.as_str())) {
+            return;
+        }
+        for (bare, kind, what, success) in &self.lines {
+            told(*bare, kind, what, *success);
+        }
+    }
+}
+
+fn name_of(pid: u32) -> String {
+    fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned()
 }
 
 /// Tells what one attack came to.
@@ -87,14 +130,14 @@ fn spin(time: Duration, bare: bool) {
     let mut seen = BTreeSet::new();
     let mut count = 0;
     while began.elapsed() < time {
-        let now: BTreeSet<u32> = others().into_iter().collect();
-        for pid in now.difference(&seen) {
+        // Under another name it runs another program.
+        let now: BTreeSet<(u32, String)> = others().into_iter().map(|pid| (pid, name_of(pid))).collect();
+        for (pid, _) in now.difference(&seen) {
             // Some are gone before they have been looked at, and that is the point.
             quick(*pid, bare && *pid == 1);
             count += 1;
         }
-        // A number may come again as another process.
-        seen = now.into_iter().filter(|pid| Path::new(&format!("/proc/{pid}")).exists()).collect();
+        seen = now;
     }
     println!("spun {count}");
 }
@@ -104,57 +147,57 @@ fn others() -> Vec<u32> {
     let names = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = names.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     pids.filter(|pid| {
-        let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        !matches!(name.trim(), "attacker" | "gdb" | "strace" | "curl" | "sh" | "sleep" | "runc:[2:INIT]" | "")
+        let name = name_of(*pid);
+        !name.is_empty() && !OURS.contains(&name.as_str())
     })
     .collect()
 }
 
 /// What takes a moment.
 fn quick(pid: u32, bare: bool) {
-    let who = who(pid);
+    let mut trial = Trial::on(pid, bare);
     let of = |path: &str| format!("/proc/{pid}/{path}");
-    for name in ["root", "cwd"] {
-        told(bare, name, &who, fs::read_dir(of(&format!("{name}/"))).is_ok());
-    }
     for path in ["root/var/run/docker.sock", "root/run/docker.sock", "cwd/var/run/docker.sock"] {
         if is_engine(Path::new(&of(path))) {
-            told(bare, "engine", &of(path), true);
+            trial.note_at("engine", of(path), true);
         }
     }
-    let open = fs::read_dir(of("fd")).map(|entries| entries.flatten().count());
-    told(bare, "fd", &who, open.is_ok_and(|count| count > 0));
+    // On its way into a container, perhaps this one: what it leads to counts, not that it can be looked into.
+    if trial.who.contains(":runc:") {
+        return;
+    }
+    for name in ["root", "cwd"] {
+        trial.note(name, fs::read_dir(of(&format!("{name}/"))).is_ok());
+    }
+    // Their numbers alone say nothing.
+    let mut descriptors = fs::read_dir(of("fd")).into_iter().flatten().flatten().map(|entry| entry.path());
+    trial.note("fd", descriptors.any(|path| fs::read_link(&path).is_ok() || File::open(&path).is_ok()));
     let environ = fs::read(of("environ"));
-    told(bare, "environ", &who, environ.is_ok_and(|bytes| !bytes.is_empty()));
+    trial.note("environ", environ.is_ok_and(|bytes| !bytes.is_empty()));
     let mem = OpenOptions::new().read(true).write(true).open(of("mem"));
-    told(bare, "mem", &who, mem.is_ok());
-    told(bare, "pidfd_getfd", &who, stolen_descriptor(pid));
+    trial.note("mem", mem.is_ok());
+    trial.note("pidfd_getfd", stolen_descriptor(pid));
 }
 
 fn thorough(pid: u32, bare: bool) {
-    let who = who(pid);
+    let mut trial = Trial::on(pid, bare);
     let of = |path: &str| format!("/proc/{pid}/{path}");
     let maps = fs::read_to_string(of("maps")).unwrap_or_default();
-    told(bare, "maps", &who, !maps.is_empty());
+    trial.note("maps", !maps.is_empty());
     let files = fs::read_dir(of("map_files")).map(|entries| entries.flatten().count());
-    told(bare, "map_files", &who, files.is_ok_and(|count| count > 0));
-    told(bare, "process_vm_readv", &who, may_touch_memory(pid, false));
-    told(bare, "process_vm_writev", &who, may_touch_memory(pid, true));
-    told(bare, "ptrace", &who, seized(pid));
+    trial.note("map_files", files.is_ok_and(|count| count > 0));
+    trial.note("process_vm_readv", may_touch_memory(pid, false));
+    trial.note("process_vm_writev", may_touch_memory(pid, true));
+    trial.note("ptrace", seized(pid));
     // SAFETY: no pointers.
-    told(bare, "signal", &who, unsafe { libc::kill(libc::pid_t::try_from(pid).expect("a pid"), 0) } == 0);
+    trial.note("signal", unsafe { libc::kill(libc::pid_t::try_from(pid).expect("a pid"), 0) } == 0);
     let number = pid.to_string();
     let gdb = ["-p", &number, "-batch", "-nx", "-ex", "info registers rip"];
-    told(bare, "gdb", &who, says("gdb", &gdb, "rip "));
-    told(bare, "strace", &who, says("timeout", &["1", "strace", "-p", &number], "attached"));
+    trial.note("gdb", says("gdb", &gdb, "rip "));
+    trial.note("strace", says("timeout", &["1", "strace", "-p", &number], "attached"));
     let socket = of("root/var/run/docker.sock");
     let curl = ["-s", "-i", "--max-time", "2", "--unix-socket", &socket, "http://engine/_ping"];
-    told(bare, "curl", &who, says("curl", &curl, "Api-Version"));
-}
-
-fn who(pid: u32) -> String {
-    let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    format!("{pid}:{}", name.trim().replace(' ', "_"))
+    trial.note("curl", says("curl", &curl, "Api-Version"));
 }
 
 /// An engine answers there.
