@@ -1,5 +1,5 @@
 //! An attacker in a component: tries everything that could lead to the engine, the manager or `pause`, and prints what
-//! succeeded. The suite in `tests/attack.rs` runs it in every kind of pod, and against a holder that does nothing to
+//! succeeded. The suite in `tests/attack/mod.rs` runs it in every kind of pod, and against a holder that does nothing to
 //! protect itself, where each attempt must succeed.
 //!
 //! ```text

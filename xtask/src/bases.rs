@@ -20,7 +20,7 @@ const DEBIAN: &str = "debian:bookworm-slim";
 const RELEASE: &str = "bookworm";
 /// The small image that tests run.
 pub(crate) const BUSYBOX: &str = "tandem-test/busybox:latest";
-/// What an attacker brings along.
+/// What an attacker brings along, and a filter for the socket.
 pub(crate) const TOOLS: &str = "tandem-test/tools:latest";
 /// The label of every image that is made for tests only.
 pub(crate) const TEST_LABEL: &str = "io.tandem.test-image";
@@ -132,16 +132,16 @@ fn made(engine: &Engine, image: &str) -> Result<bool> {
     Ok(engine.has_image(image)? && engine.inspect("image", image)?["Config"]["Labels"][TEST_LABEL] == "true")
 }
 
-/// The image with real tools for an attacker.
+/// The image with real tools for an attacker, and a real filter for the socket.
 pub(crate) fn tools(workspace: &Workspace, engine: &Engine) -> Result<()> {
     if made(engine, TOOLS)? {
         return Ok(());
     }
     debian(workspace, engine)?;
-    step(&format!("make {TOOLS} of Debian's curl, gdb and strace"), || {
+    step(&format!("make {TOOLS} of Debian's curl, gdb, haproxy and strace"), || {
         let text = format!(
             "FROM {DEBIAN}\n\
-             RUN apt-get update && apt-get install -y --no-install-recommends curl gdb strace \\\n \
+             RUN apt-get update && apt-get install -y --no-install-recommends curl gdb haproxy strace \\\n \
              && rm -rf /var/lib/apt/lists/*\n\
              LABEL {TEST_LABEL}=true\n"
         );

@@ -117,9 +117,7 @@ fn run(command: Command) -> Result<()> {
     match command {
         Command::Demo => demo::run(&workspace),
         Command::Test { args } => suite::run(&workspace, &args),
-        Command::Attack => {
-            suite::run(&workspace, &["--test", "pod_docker", "pod::attack"].map(str::to_owned))
-        }
+        Command::Attack => suite::run(&workspace, &["--test", "attack_docker"].map(str::to_owned)),
         Command::Images { in_docker } => {
             let engine = Engine::find(&workspace)?;
             if in_docker {

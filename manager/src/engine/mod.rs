@@ -1,6 +1,7 @@
 //! The only door to the engine: what Tandem asks of it, in Tandem's own types.
 
 mod address;
+pub mod calls;
 pub mod convert;
 pub mod docker;
 #[cfg(test)]

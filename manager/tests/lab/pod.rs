@@ -76,6 +76,12 @@ impl Plan {
         self
     }
 
+    /// Reach the engine by this socket of the host.
+    pub(crate) fn engine(mut self, socket: PathBuf) -> Self {
+        self.socket = Some(socket);
+        self
+    }
+
     /// The name that the task container will have.
     pub(crate) fn name(&self) -> &str {
         &self.name

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use manager::engine::calls::listed;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -59,6 +60,8 @@ struct Shared {
     engine: PathBuf,
     rule: Box<dyn Fn(&Seen) -> Verdict + Send + Sync>,
     calls: Mutex<Vec<Call>>,
+    /// Calls that a filter by `engine::calls` would have refused.
+    unlisted: Mutex<Vec<String>>,
     open: Mutex<Vec<UnixStream>>,
     ends: AtomicBool,
 }
@@ -88,6 +91,7 @@ impl Proxy {
                 engine: engine.to_owned(),
                 rule: Box::new(rule),
                 calls: Mutex::default(),
+                unlisted: Mutex::default(),
                 open: Mutex::default(),
                 ends: AtomicBool::new(false),
             }),
@@ -139,6 +143,8 @@ impl Drop for Proxy {
         // Wakes the listener up.
         let _ = UnixStream::connect(self.socket());
         self.break_all();
+        let unlisted = self.shared.unlisted.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        assert!(unlisted.is_empty() || thread::panicking(), "not in `engine::calls`: {unlisted:?}");
     }
 }
 
@@ -157,6 +163,10 @@ impl Shared {
         }
         let mut words = head.split(' ');
         let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        if !listed(method, target) {
+            let call = format!("{method} {target}");
+            self.unlisted.lock().unwrap_or_else(PoisonError::into_inner).push(call);
+        }
         let path = match target.strip_prefix("/v").and_then(|rest| rest.split_once('/')) {
             Some((_, rest)) => format!("/{rest}"),
             None => target.to_owned(),

@@ -4,9 +4,10 @@ use std::os::unix::net::UnixListener;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::lab::docker::{attempt, docker, socket};
 use crate::lab::pod::Pod;
 use crate::lab::proxy::{Call, Verdict};
-use crate::lab::{LONG, idle, program, wait};
+use crate::lab::{LONG, idle, program, script, tools_image, unique, wait};
 
 #[test]
 fn on_a_host_the_manager_says_where_it_belongs() {
@@ -141,4 +142,70 @@ fn a_call_that_is_never_answered_does_not_hold_up_the_stop() {
     assert_eq!(end.status, 0);
     assert!(end.took < Duration::from_secs(45), "took {:?}", end.took);
     pod.assert_nothing_left();
+}
+
+#[test]
+fn behind_a_filter_that_knows_only_the_listed_calls_a_pod_does_all_it_does() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/socket-proxy/haproxy.cfg");
+    let name = unique("filter");
+    struct Gone<'a>(&'a str);
+    impl Drop for Gone<'_> {
+        fn drop(&mut self) {
+            attempt(&["rm", "-fv", self.0]);
+        }
+    }
+    let _gone = Gone(&name);
+    let mounts = [
+        format!("{rules}:/haproxy.cfg:ro"),
+        format!("{}:/var/run/docker.sock", socket().display()),
+        format!("{}:/run/tandem", folder.path().display()),
+    ];
+    let label = format!("io.tandem.test={name}");
+    let mut line = vec!["run", "-d", "--name", &name, "--label", &label, "--network=none", "--user=0"];
+    mounts.iter().for_each(|mount| line.extend(["-v", mount]));
+    let tools = tools_image();
+    line.extend([&*tools, "haproxy", "-f", "/haproxy.cfg"]);
+    docker(&line);
+    let filter = folder.path().join("docker.sock");
+    wait("the filter listens", LONG, || filter.exists().then_some(()));
+
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "hidden").expect("written");
+    let app = format!(
+        "{}secrets: [key]\npost_start: [{{command: 'sh -c \"echo hooked >/tmp/h\"'}}]\nhealthcheck: {{test: test -f /tmp/h, interval: \
+         1s}}\nvolumes: ['/etc:/host:ro']\n",
+        script("echo said; exec sleep 100000").replace("command", "stop_signal: SIGKILL\ncommand")
+    );
+    let pod = Pod::plan("filtered")
+        .engine(filter.clone())
+        .args(&["--logs"])
+        .options(&["-v", &format!("{}:/run/secrets/key:ro", secret.display())])
+        .label("pod.init.components", &format!("- {}", script("true").replace('\n', "\n  ")))
+        .label("pod.copy.app", "/run/secrets/key:/tmp/copied")
+        .component("app", &app)
+        .start();
+    pod.wait_healthy();
+    assert_eq!(pod.exec("app", "cat /run/secrets/key /tmp/copied /tmp/h"), "hiddenhiddenhooked");
+    assert!(pod.logs().0.contains("[out] app: said"), "{}", pod.logs().0);
+    pod.crash_manager("KILL");
+    pod.wait_healthy();
+    pod.stop_clean();
+    // What is not on the list is refused, also of what looks like it.
+    let filter = filter.display().to_string();
+    for (method, path, status) in [
+        ("GET", "/v1.41/info", "200"),
+        ("GET", "/v1.41/containers/x/logs?stdout=1", "403"),
+        ("POST", "/v1.41/build", "403"),
+        ("POST", "/v1.41/containers/x/update", "403"),
+        ("GET", "/v1.41/containers/../images/json", "403"),
+        ("DELETE", "/v1.41/volumes/x", "403"),
+    ] {
+        let url = format!("http://engine{path}");
+        let words =
+            ["-s", "-o", "/dev/null", "-w", "%{http_code}", "-X", method, "--path-as-is", "--unix-socket"];
+        let mount = format!("{}:{}", folder.path().display(), folder.path().display());
+        let head = ["run", "--rm", "--label", &label, "--network=none", "-v", &mount, &tools, "curl"];
+        assert_eq!(docker(&[&head[..], &words, &[&filter, &url]].concat()).text(), status, "{method} {path}");
+    }
 }

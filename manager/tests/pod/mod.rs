@@ -1,6 +1,5 @@
 //! The rules of a pod, by theme. A test's name is the rule it proves.
 
-mod attack;
 mod budget;
 mod check;
 mod compose_file;
