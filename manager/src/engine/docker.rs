@@ -36,6 +36,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout};
 
+use super::calls::listed;
 use super::convert::{self, EventMessage, ImageReference, PullMessage, PullProgress};
 use super::transport::{TlsError, Transport};
 use super::{CreateRequest, Created, Engine, EngineAddress, EngineError, EngineInfo, Exec, FileStat};
@@ -531,6 +532,7 @@ fn negotiate(engine: Option<&str>) -> Result<ClientVersion, EngineError> {
 /// The request with the version before its path, and without scheme and host: HTTP/1.1 sends the path only.
 fn versioned<B>(mut request: Request<B>, prefix: &str) -> Result<Request<B>, BollardError> {
     let path = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
+    debug_assert!(listed(request.method().as_str(), path), "invariant: {path} is listed in `calls`");
     // A bollard that puts it there itself must not break this.
     let has_version =
         path.strip_prefix("/v").is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()));
