@@ -10,13 +10,13 @@ use manager::source::labels;
 use manager::source::load::{FileFault, FileKind, Files};
 use serde_yaml::Value;
 
-/// The folders below `examples/`.
+/// The folders below `examples/` that hold a pod in one form or the other.
 fn examples() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
     let mut folders: Vec<PathBuf> = fs::read_dir(root)
         .expect("examples/")
         .map(|entry| entry.expect("an entry").path())
-        .filter(|path| path.is_dir())
+        .filter(|path| ["stack.yml", "compose.yml"].iter().any(|form| path.join(form).exists()))
         .collect();
     folders.sort();
     assert!(!folders.is_empty());
