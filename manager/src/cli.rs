@@ -12,6 +12,7 @@ use clap::builder::{BoolishValueParser, PossibleValue};
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::pod::policy::Allowance;
+use crate::source::labels::is_name;
 
 /// Pods for Docker Swarm: runs the components of a pod beside its task container.
 #[derive(Debug, Parser)]
@@ -27,8 +28,15 @@ pub struct Cli {
 pub enum Command {
     /// Run the pod that the labels of this container define (the default).
     Run(RunArgs),
+    /// Run every pod of this node whose pause container has no manager of its own.
+    Agent(AgentArgs),
     /// Check the definition of a pod: every fault (exit status 64), or what would run (exit status 0).
     Check(CheckArgs),
+    /// Show the pods of this node, or one of them: what each component does, or how it ended.
+    Status(StatusArgs),
+    /// Look around in a pod: a container of the image that you name, in the pod's network and, where they are shared,
+    /// its PIDs and IPC; removed when you leave, or the pod ends. Where this is in a terminal it has one, too.
+    Debug(DebugArgs),
     /// Exit status 0 when the pod is healthy, 1 when it is not.
     Healthcheck,
     /// Print the version.
@@ -36,7 +44,7 @@ pub enum Command {
 }
 
 /// Flags of `manager run`; each is also an environment variable.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct RunArgs {
     /// Print the components' output, each line marked with its component.
     #[arg(long, env = "TANDEM_LOGS", value_name = "BOOL", num_args = 0..=1, require_equals = true,
@@ -53,13 +61,28 @@ pub struct RunArgs {
     /// module (`info,manager::engine=debug`).
     #[arg(long, env = "TANDEM_LOG", value_name = "LEVEL", default_value = "info")]
     pub log: String,
+    /// Run no pod: print what the manager and pause hold while one runs, as the kernel tells, and why.
+    #[arg(long)]
+    pub explain_privileges: bool,
     /// Where the engine is.
     #[command(flatten)]
     pub engine: EngineArgs,
 }
 
-/// Flags that change what a pod is.
+/// Flags of `manager agent`: those of `run`, which hold for every pod, and its own.
 #[derive(Debug, Args)]
+pub struct AgentArgs {
+    /// Which pods are this agent's: those whose label `pod.manager` says this, or that have no such label where it is
+    /// `agent`.
+    #[arg(long, env = "TANDEM_NAME", value_name = "NAME", default_value = "agent", value_parser = agent_name)]
+    pub name: String,
+    /// What holds for every pod.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// Flags that change what a pod is.
+#[derive(Debug, Clone, Args)]
 pub struct PodArgs {
     /// Pull every image before it is used.
     #[arg(long, env = "TANDEM_PULL", value_name = "BOOL", num_args = 0..=1, require_equals = true,
@@ -81,8 +104,11 @@ pub struct PodArgs {
           default_value = "false", default_missing_value = "true", value_parser = BoolishValueParser::new(),
           action = ArgAction::Set)]
     pub volumes: bool,
-    /// Where the shared PID and IPC namespaces live.
-    #[arg(long = "pause", env = "TANDEM_PAUSE", value_name = "WHICH", default_value = "auto")]
+    /// Where the shared PID and IPC namespaces live: `sandbox`, `task`, or `auto`, which is `sandbox` where they are
+    /// shared at all. Or the pause container of a pod that this manager, in a container of its own, is to run: its name,
+    /// or `service:NAME` for that of the same Compose project or Swarm node.
+    #[arg(long = "pause", env = "TANDEM_PAUSE", value_name = "WHICH", default_value = "auto",
+          value_parser = placement)]
     pub placement: Placement,
     /// What of the host components may have: `strict` leaves them named volumes and what the task container has
     /// mounted.
@@ -92,6 +118,9 @@ pub struct PodArgs {
     /// same.
     #[arg(long, env = "TANDEM_ALLOW", value_name = "WHAT", value_delimiter = ',')]
     pub allow: Vec<Allowance>,
+    /// A file of the task container with `policy` and `allow`, in YAML; flags and variables add to it.
+    #[arg(long, env = "TANDEM_POLICY_FILE", value_name = "PATH")]
+    pub policy_file: Option<String>,
     /// Time for the whole stop, e.g. `6s`; then what still runs is killed. Keep it 4s below the grace period
     /// of the stack (Swarm's default is 10s): the engine may take 3s to be done with what is killed.
     #[arg(long, env = "TANDEM_STOP_TIMEOUT", value_name = "DURATION", default_value = "6s",
@@ -100,7 +129,7 @@ pub struct PodArgs {
 }
 
 /// Where the engine is.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct EngineArgs {
     /// The engine: `unix:///var/run/docker.sock`, or `tcp://host:port` with TLS.
     #[arg(long, env = "DOCKER_HOST", value_name = "URL", default_value = "unix:///var/run/docker.sock")]
@@ -134,6 +163,40 @@ pub struct CheckArgs {
     pub flags: Vec<String>,
 }
 
+/// Flags of `manager status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// A pod: its name, its service's, or the beginning of its task container's id; all of the node where not said.
+    #[arg(value_name = "POD")]
+    pub pod: Option<String>,
+    /// As JSON, for programs.
+    #[arg(long)]
+    pub json: bool,
+    /// Where the engine is.
+    #[command(flatten)]
+    pub engine: EngineArgs,
+}
+
+/// Flags of `manager debug`.
+#[derive(Debug, Args)]
+pub struct DebugArgs {
+    /// The pod: its name, its service's, or the beginning of its task container's id.
+    #[arg(value_name = "POD")]
+    pub pod: String,
+    /// The image with your tools; pulled where the node does not have it.
+    #[arg(value_name = "IMAGE")]
+    pub image: String,
+    /// What to run; what the image says where nothing is said.
+    #[arg(value_name = "CMD", trailing_var_arg = true, allow_hyphen_values = true)]
+    pub command: Vec<String>,
+    /// See the processes of this component, where PIDs are not shared.
+    #[arg(long, value_name = "NAME")]
+    pub component: Option<String>,
+    /// Where the engine is.
+    #[command(flatten)]
+    pub engine: EngineArgs,
+}
+
 /// What is checked: one of these.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
@@ -155,7 +218,7 @@ pub struct DefinitionArgs {
 }
 
 /// Where the shared PID and IPC namespaces live.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Placement {
     /// `sandbox` where PIDs or IPC are shared, else `task`.
     Auto,
@@ -163,6 +226,26 @@ pub enum Placement {
     Sandbox,
     /// The task container itself.
     Task,
+    /// A pause container that somebody else has started; the pod is that one's.
+    Outside(Which),
+}
+
+/// A container of somebody else's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Which {
+    /// By its name or id.
+    Container(String),
+    /// By the service that it belongs to.
+    Service(String),
+}
+
+impl std::fmt::Display for Which {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Container(name) => write!(f, "the container `{name}`"),
+            Self::Service(name) => write!(f, "a container of the service `{name}`"),
+        }
+    }
 }
 
 /// What of the host components may have.
@@ -246,8 +329,13 @@ pub fn run_args(command: &[String], environment: &[String]) -> Result<RunArgs, S
 
 /// Podlike's spellings made today's: a dash added, `run` put in.
 fn normalized(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
-    let mut args = args.into_iter();
+    let mut args = args.into_iter().peekable();
     let mut normal: Vec<OsString> = vec![args.next().unwrap_or_else(|| "manager".into())];
+    // Podlike had no such thing, and what follows is somebody else's command line.
+    if args.peek().is_some_and(|first| first == "debug") {
+        normal.extend(args);
+        return normal;
+    }
     let mut rest = args.map(double_dashed).map(allowed).peekable();
     let named = rest.peek().and_then(|first| first.to_str()).is_some_and(|first| {
         let top_level = ["--help", "-h", "--version", "-V", "help"];
@@ -273,6 +361,28 @@ fn allowed(arg: OsString) -> OsString {
     match arg.to_str().and_then(|text| text.strip_prefix("--allow-")) {
         Some(what) => format!("--allow={what}").into(),
         None => arg,
+    }
+}
+
+/// The name of an agent.
+fn agent_name(text: &str) -> Result<String, String> {
+    match text {
+        "sibling" => Err("that is what the label says of a pod with a manager of its own".to_owned()),
+        _ if is_name(text) => Ok(text.to_owned()),
+        _ => Err("valid are letters, digits, `_`, `.` and `-`, the first a letter or digit".to_owned()),
+    }
+}
+
+/// Where namespaces live, as `--pause` says.
+fn placement(text: &str) -> Result<Placement, String> {
+    match (text, text.strip_prefix("service:")) {
+        ("auto", _) => Ok(Placement::Auto),
+        ("sandbox", _) => Ok(Placement::Sandbox),
+        ("task", _) => Ok(Placement::Task),
+        (_, Some(service)) if is_name(service) => Ok(Placement::Outside(Which::Service(service.to_owned()))),
+        (_, None) if is_name(text) => Ok(Placement::Outside(Which::Container(text.to_owned()))),
+        _ => Err("valid are `auto`, `sandbox`, `task`, the name of a pause container, and `service:NAME`"
+            .to_owned()),
     }
 }
 
@@ -328,6 +438,34 @@ mod tests {
     }
 
     #[test]
+    fn an_agent_has_the_flags_of_run_and_a_name() {
+        let agent = |args: &[&str]| {
+            let args = ["/manager", "agent"].iter().chain(args).map(OsString::from);
+            match parse(args).map(|cli| cli.command) {
+                Ok(Command::Agent(agent)) => Some((agent.name, agent.run.logs)),
+                _ => None,
+            }
+        };
+        assert_eq!(agent(&[]), Some(("agent".into(), false)));
+        assert_eq!(agent(&["-logs", "--name", "strict.1"]), Some(("strict.1".into(), true)));
+        assert_eq!(agent(&["--name", "sibling"]), None);
+        assert_eq!(agent(&["--name", "a b"]), None);
+    }
+
+    #[test]
+    fn a_pause_elsewhere_is_named_or_found_by_its_service() {
+        for (text, want) in [
+            ("web_pod.1", Which::Container("web_pod.1".into())),
+            ("service:pod", Which::Service("pod".into())),
+        ] {
+            assert_eq!(run(&["--pause", text]).pod.placement, Placement::Outside(want));
+        }
+        for text in ["", "service:", "a b", "/name", "-x", "service:a:b"] {
+            assert!(parse(["/manager".into(), format!("--pause={text}").into()]).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn the_subcommand_may_be_named() {
         let args = run(&["run", "--logs", "--pause", "task", "--stop-timeout=1m30s"]);
         assert!(args.logs);
@@ -339,6 +477,19 @@ mod tests {
         for (word, want) in [("version", "Version"), ("healthcheck", "Healthcheck")] {
             let cli = parse(["/manager", word].map(OsString::from)).expect("valid");
             assert_eq!(format!("{:?}", cli.command), want);
+        }
+    }
+
+    #[test]
+    fn what_is_run_to_debug_keeps_its_own_flags() {
+        let line = ["/manager", "debug", "--component", "app", "web", "busybox", "ls", "-la", "--color"];
+        match parse(line.map(OsString::from)).expect("valid").command {
+            Command::Debug(args) => {
+                assert_eq!((args.pod.as_str(), args.image.as_str()), ("web", "busybox"));
+                assert_eq!(args.command, ["ls", "-la", "--color"]);
+                assert_eq!(args.component.as_deref(), Some("app"));
+            }
+            other => panic!("not `debug`: {other:?}"),
         }
     }
 

@@ -5,6 +5,10 @@ use crate::pod::plan::{STATUS_REFUSED, STATUS_UNAVAILABLE, STATUS_USAGE};
 /// Each status that the manager gives of its own, and what it means. Any other is a component's.
 pub const TABLE: &[(u8, &str)] = &[
     (0, "the pod ended as asked: a stop was requested, or the first component to end ended with 0"),
+    (
+        1,
+        "a stop was requested while the pod, once up, was not healthy: Swarm does so, and replaces what did not end with 0",
+    ),
     (STATUS_USAGE, "the definition or the command line is wrong, or this is no place to run a pod"),
     (STATUS_UNAVAILABLE, "the engine does not answer"),
     (STATUS_REFUSED, "the engine refused: an image that cannot be had, a container that cannot be created"),

@@ -20,17 +20,21 @@
 //! | [`source`] | pure, but `load` | what the user wrote, to a [`pod::spec::Definition`] |
 //! | [`engine`] | I/O | the only door to Docker; `bollard` is named nowhere else |
 //! | [`check`] | I/O | `manager check`: a definition for people, before anything runs |
+//! | [`debug`] | I/O | `manager debug`: a container of somebody's choice that looks around in a pod |
+//! | [`status`] | I/O | `manager status`: what the engine tells of pods, for people |
 //! | [`run`] | I/O | tasks, time, signals, privileges |
 //!
-//! Arrows point inward: `check -> run`, `run -> {pod, engine, source}`, `engine -> pod`, `source -> pod`; never back. A
+//! Arrows point inward: `check -> run`, `debug -> status -> {run, engine}`, `run -> {pod, engine, source}`, `engine -> pod`, `source -> pod`; never back. A
 //! file that touches files, the environment or the clock says so in its first line (`clippy.toml`).
 
 #![forbid(unsafe_code)]
 
 pub mod check;
 pub mod cli;
+pub mod debug;
 pub mod engine;
 pub mod exit;
 pub mod pod;
 pub mod run;
 pub mod source;
+pub mod status;

@@ -3,9 +3,9 @@
 
 use std::process::ExitCode;
 
-use manager::cli::{self, CheckArgs, Command, LogFormat, RunArgs};
+use manager::cli::{self, CheckArgs, Command, DebugArgs, LogFormat, RunArgs, StatusArgs};
 use manager::pod::plan::STATUS_USAGE;
-use manager::run::{harden, output::Output, pod};
+use manager::run::{agent, explain, harden, output::Output, pod, site::Refusal};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 
@@ -22,8 +22,13 @@ fn main() -> ExitCode {
         }
     };
     match cli.command {
-        Command::Run(args) => run(args),
+        Command::Run(args) if args.explain_privileges => explain(&args),
+        Command::Agent(args) if args.run.explain_privileges => explain(&args.run),
+        Command::Run(args) => manage(&args.clone(), |output| pod::run(args, output)),
+        Command::Agent(args) => manage(&args.run.clone(), |output| agent::run(args, output)),
         Command::Check(args) => check(args),
+        Command::Status(args) => status(args),
+        Command::Debug(args) => debug(args),
         Command::Healthcheck => healthcheck(),
         Command::Version => {
             println!("manager {}", env!("CARGO_PKG_VERSION"));
@@ -32,9 +37,10 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(args: RunArgs) -> ExitCode {
+/// Run a pod, or all of a node.
+fn manage<F: Future<Output = u8>>(args: &RunArgs, work: impl FnOnce(Output) -> F) -> ExitCode {
     let output = Output::default();
-    if let Err(words) = log(&args, &output) {
+    if let Err(words) = log(args, &output) {
         eprintln!("manager: {words}");
         return ExitCode::from(STATUS_USAGE);
     }
@@ -42,10 +48,28 @@ fn run(args: RunArgs) -> ExitCode {
         Ok(runtime) => runtime,
         Err(status) => return status,
     };
-    let status = runtime.block_on(pod::run(args, output));
+    let status = runtime.block_on(work(output));
     // A writer that nobody reads must not keep the pod from ending.
     runtime.shutdown_background();
     ExitCode::from(status)
+}
+
+fn explain(args: &RunArgs) -> ExitCode {
+    answer(explain::explain(args))
+}
+
+/// Print what was asked for, or why there is nothing.
+fn answer(answer: Result<String, Refusal>) -> ExitCode {
+    match answer {
+        Ok(text) => {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(refusal) => {
+            eprintln!("{}", refusal.words);
+            ExitCode::from(refusal.status)
+        }
+    }
 }
 
 /// One thread: the work is waiting, and privileges are given up by the thread.
@@ -67,6 +91,28 @@ fn check(args: CheckArgs) -> ExitCode {
     }
     print!("{}", verdict.plan);
     ExitCode::from(verdict.status)
+}
+
+fn status(args: StatusArgs) -> ExitCode {
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(status) => return status,
+    };
+    answer(runtime.block_on(manager::status::status(args)))
+}
+
+fn debug(args: DebugArgs) -> ExitCode {
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(status) => return status,
+    };
+    match runtime.block_on(manager::debug::debug(args)) {
+        Ok(status) => ExitCode::from(status),
+        Err(refusal) => {
+            eprintln!("{}", refusal.words);
+            ExitCode::from(refusal.status)
+        }
+    }
 }
 
 fn log(args: &RunArgs, output: &Output) -> Result<(), String> {

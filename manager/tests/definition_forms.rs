@@ -8,7 +8,7 @@ use std::time::Duration;
 use manager::pod::policy::{Allowance, Policy};
 use manager::pod::spec::{
     ComponentSpec, Condition, ContainerSpec, CopySpec, Definition, Dependency, FileSource, FileSpec,
-    HealthCheck, Hook, Mount, MountSource, Recursion,
+    HealthCheck, Hook, Mount, MountSource, Recursion, Restart, Scratch,
 };
 use manager::pod::task::{TaskContainer, TaskMount};
 use manager::pod::tuning::{Blkio, Device, DeviceRequest, PullPolicy, Tuning};
@@ -614,6 +614,53 @@ fn dependencies_as_a_list_and_as_a_map() {
 }
 
 #[test]
+fn restarts_and_what_compose_has_no_key_for() {
+    for (text, restart) in [
+        ("no", Restart::Never),
+        ("\"no\"", Restart::Never),
+        ("always", Restart::Always),
+        ("unless-stopped", Restart::Always),
+        ("on-failure", Restart::OnFailure(None)),
+        ("on-failure:0", Restart::OnFailure(None)),
+        ("on-failure:3", Restart::OnFailure(Some(3))),
+    ] {
+        let definition = sound(&[("pod.component.app", &format!("image: a\nrestart: {text}"))]);
+        assert_eq!(definition.components[0].restart, restart, "{text}");
+    }
+    let plain = &sound(&[("pod.component.app", "image: a")]).components[0];
+    assert_eq!((plain.restart, plain.essential, plain.sidecar), (Restart::Never, true, false));
+    let text = "image: a\nx-tandem: {essential: no, sidecar: yes, shutdown_delay: 1m, x-note: b}";
+    let app = &sound(&[("pod.component.app", text), ("pod.component.other", "image: a")]).components[0];
+    assert_eq!((app.essential, app.sidecar, app.shutdown_delay), (false, true, Duration::from_secs(60)));
+}
+
+#[test]
+fn what_is_the_pods_is_in_labels() {
+    let definition = sound(&[
+        ("pod.component.app", "image: a\nvolumes: ['cache:/c:ro', 'other:/o', 'tmp:/t']"),
+        ("pod.scratch", "[cache, {name: tmp, type: memory, size: 64m}, {name: rest, type: disk}]"),
+        ("pod.stop_grace_period", "1m30s"),
+    ]);
+    let scratch = |name: &str, memory, size_bytes| Scratch { name: name.into(), memory, size_bytes };
+    let expected =
+        [scratch("cache", false, None), scratch("tmp", true, Some(64 << 20)), scratch("rest", false, None)];
+    assert_eq!(definition.scratch, expected);
+    assert_eq!(definition.stop_timeout, Some(Duration::from_secs(90)));
+    let mount = |target: &str, read_only, source| Mount { target: target.into(), read_only, source };
+    assert_eq!(
+        definition.components[0].container.mounts,
+        [
+            mount("/c", true, MountSource::Scratch("cache".into())),
+            mount("/o", false, MountSource::volume(Some("other".into()))),
+            mount("/t", false, MountSource::Scratch("tmp".into())),
+        ]
+    );
+    let nothing =
+        sound(&[("pod.component.app", "image: a"), ("pod.scratch", ""), ("pod.stop_grace_period", "")]);
+    assert_eq!((nothing.scratch, nothing.stop_timeout), (vec![], None));
+}
+
+#[test]
 fn a_dependency_that_is_not_there_is_passed_over_where_it_is_not_required() {
     let (definition, warnings) =
         definition_of(&[("pod.component.app", "image: a\ndepends_on: {db: {required: false}}")]);
@@ -691,6 +738,15 @@ fn the_socket_in_a_shared_volume_or_folder_is_never_shared() {
     ] {
         task.mounts = vec![mount];
         assert_eq!(shared_mounts(&task, socket), [], "{:?}", task.mounts);
+    }
+    // Nor what the manager limits the pod with.
+    for (source, target) in [
+        ("/run/dbus/system_bus_socket", "/run/dbus/system_bus_socket"),
+        ("/srv/bus", "/var/run/dbus/system_bus_socket"),
+        ("/sys/fs/cgroup", "/host/cgroup"),
+    ] {
+        task.mounts = vec![mount("bind", None, source, target, &[])];
+        assert_eq!(shared_mounts(&task, None), [], "{source}");
     }
     task.mounts = vec![mount("bind", None, "/srv", "/srv", &[])];
     assert_eq!(shared_mounts(&task, None).len(), 1);

@@ -16,9 +16,9 @@ pub const MAX_LIFELINE: usize = 107;
 pub const USAGE: &str = "\
 usage:
   pause                   hold the namespaces, reap zombies, end at TERM or INT
-  pause --lifeline NAME   the same, and end when abstract socket NAME hangs up
+  pause --lifeline NAME   the same; end when abstract socket NAME hangs up
   pause -- CMD [ARG...]   run CMD as a child and look after it
-  pause health            exit status 0 when the pause that is PID 1 says healthy
+  pause health            exit status 0 when PID 1 says healthy
   pause cat PATH          write a regular file to standard output
   pause --version | --help
 ";

@@ -5,13 +5,18 @@
 //! |---|---|---|
 //! | any | exit frame N | ends with N |
 //! | any | the lifeline has ended | ends with 0 |
-//! | running, no hold | TERM, INT | ends with 0 |
+//! | running, no hold | TERM, INT | ends with 0, or 1 |
 //! | running, hold | TERM, INT | stopping: says so, waits up to the limit |
 //! | running | hold frame N | the hold is N seconds; 0: none |
-//! | running | channel closed | no hold: whoever asked for it is gone |
-//! | stopping | hold frame N | the limit is N seconds after the stop was asked for; 0: ends with 0 |
+//! | running | channel closed | no hold, and no line: nobody can speak to it any more |
+//! | stopping | hold frame N | the limit is N seconds after the stop was asked for; 0: ends with 0, or 1 |
 //! | stopping | TERM, INT | nothing: it is asked for already |
-//! | stopping | the limit is reached, channel closed | ends with 0 |
+//! | stopping | the limit is reached | ends with 1: whoever asked for time has not settled it |
+//! | stopping | channel closed | ends with 0 |
+//!
+//! It is 1 where it has a line (it is a pod's, and no sandbox) and was not told last that the pod is healthy.
+//! Why not 0: Swarm stops a task that does not get healthy, and takes one that ends with 0 for complete. Nothing would come
+//! in its place.
 #![forbid(unsafe_code)]
 
 use crate::control::MAX_HOLD_SECS;
@@ -22,6 +27,8 @@ use crate::step::{Decision, Event, Why};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bare {
     health: Health,
+    /// What a stop ends with.
+    status: u8,
     /// How long a stop waits for the exit status, in seconds.
     hold_secs: u32,
     /// When a stop was asked for that waits now, in milliseconds.
@@ -29,10 +36,10 @@ pub struct Bare {
 }
 
 impl Bare {
-    /// A bare pause that was told nothing yet.
+    /// A bare pause that was told nothing yet; `line` where somebody can tell it something.
     #[must_use]
-    pub const fn new() -> Self {
-        Self { health: Health::Starting, hold_secs: 0, stopping_since_ms: None }
+    pub const fn new(line: bool) -> Self {
+        Self { health: Health::Starting, status: line as u8, hold_secs: 0, stopping_since_ms: None }
     }
 
     /// Takes in what happened, and decides; see the table above.
@@ -40,9 +47,12 @@ impl Bare {
         match event {
             Event::Exit(status) => return Decision::Exit { status, why: Why::Verdict },
             Event::LifelineGone => return Decision::Exit { status: 0, why: Why::LifelineGone },
-            Event::Health(health) => self.health = health,
+            Event::Health(health) => {
+                self.health = health;
+                self.status = u8::from(!matches!(health, Health::Healthy));
+            }
             Event::Hold(secs) => self.hold_secs = secs.min(MAX_HOLD_SECS),
-            Event::ChannelClosed => self.hold_secs = 0,
+            Event::ChannelClosed => (self.hold_secs, self.status) = (0, 0),
             Event::Signal(signal) if signal.is_stop() && self.stopping_since_ms.is_none() => {
                 self.stopping_since_ms = Some(now_ms);
                 if self.hold_secs > 0 {
@@ -51,13 +61,13 @@ impl Bare {
             }
             Event::Due => {
                 if self.deadline_ms().is_some_and(|deadline| now_ms >= deadline) {
-                    return Decision::Exit { status: 0, why: Why::HoldOver(self.hold_secs) };
+                    return Decision::Exit { status: 1, why: Why::HoldOver(self.hold_secs) };
                 }
             }
             Event::Signal(_) | Event::Ended(_) | Event::CloseListener => {}
         }
         match self.stopping_since_ms {
-            Some(_) if self.hold_secs == 0 => Decision::Exit { status: 0, why: Why::Stop },
+            Some(_) if self.hold_secs == 0 => Decision::Exit { status: self.status, why: Why::Stop },
             _ => Decision::Continue,
         }
     }
@@ -78,12 +88,6 @@ impl Bare {
     }
 }
 
-impl Default for Bare {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,9 +105,20 @@ mod tests {
     fn every_story_ends_as_the_table_says() {
         use Decision::{Continue, Wait};
         type Story<'a> = &'a [(u64, Event, Decision)];
-        let cases: [(&str, Story<'_>); 17] = [
-            ("TERM ends it at once", &[(0, TERM, exit(0, Why::Stop))]),
-            ("so does INT", &[(0, INT, exit(0, Why::Stop))]),
+        let cases: [(&str, Story<'_>); 19] = [
+            (
+                "TERM ends it at once, and a pod that nobody has begun is no success",
+                &[(0, TERM, exit(1, Why::Stop))],
+            ),
+            ("so does INT", &[(0, INT, exit(1, Why::Stop))]),
+            (
+                "a pod that was healthy is one",
+                &[(0, Event::Health(Health::Healthy), Continue), (1, TERM, exit(0, Why::Stop))],
+            ),
+            (
+                "one that was not is none",
+                &[(0, Event::Health(Health::Unhealthy), Continue), (1, TERM, exit(1, Why::Stop))],
+            ),
             (
                 "no other signal does",
                 &[
@@ -134,7 +149,7 @@ mod tests {
                 &[
                     (0, Event::Hold(10), Continue),
                     (5, INT, Wait { secs: 10 }),
-                    (10_005, Event::Due, exit(0, Why::HoldOver(10))),
+                    (10_005, Event::Due, exit(1, Why::HoldOver(10))),
                 ],
             ),
             (
@@ -151,13 +166,14 @@ mod tests {
                     (0, Event::Hold(10), Continue),
                     (5, TERM, Wait { secs: 10 }),
                     (9000, TERM, Continue),
-                    (10_005, Event::Due, exit(0, Why::HoldOver(10))),
+                    (10_005, Event::Due, exit(1, Why::HoldOver(10))),
                 ],
             ),
             (
                 "a hold of 0 releases",
                 &[
                     (0, Event::Hold(10), Continue),
+                    (0, Event::Health(Health::Healthy), Continue),
                     (1, Event::Hold(0), Continue),
                     (2, TERM, exit(0, Why::Stop)),
                 ],
@@ -167,7 +183,7 @@ mod tests {
                 &[
                     (0, Event::Hold(10), Continue),
                     (1, TERM, Wait { secs: 10 }),
-                    (2, Event::Hold(0), exit(0, Why::Stop)),
+                    (2, Event::Hold(0), exit(1, Why::Stop)),
                 ],
             ),
             (
@@ -177,7 +193,7 @@ mod tests {
                     (1000, TERM, Wait { secs: 10 }),
                     (5000, Event::Hold(20), Continue),
                     (11_000, Event::Due, Continue),
-                    (21_000, Event::Due, exit(0, Why::HoldOver(20))),
+                    (21_000, Event::Due, exit(1, Why::HoldOver(20))),
                 ],
             ),
             (
@@ -206,7 +222,7 @@ mod tests {
             ),
         ];
         for (case, story) in cases {
-            let mut bare = Bare::new();
+            let mut bare = Bare::new(true);
             for &(now, event, want) in story {
                 assert_eq!(bare.step(event, now), want, "{case}: {event:?} at {now}");
             }
@@ -214,8 +230,13 @@ mod tests {
     }
 
     #[test]
+    fn one_without_a_line_is_no_pods_and_ends_with_0() {
+        assert_eq!(Bare::new(false).step(TERM, 0), exit(0, Why::Stop));
+    }
+
+    #[test]
     fn it_waits_for_ever_unless_a_stop_waits() {
-        let mut bare = Bare::new();
+        let mut bare = Bare::new(true);
         assert_eq!(bare.deadline_ms(), None);
         bare.step(Event::Hold(10), 0);
         assert_eq!(bare.deadline_ms(), None);
@@ -225,7 +246,7 @@ mod tests {
 
     #[test]
     fn health_is_what_was_said_last_and_stopping_from_the_stop_on() {
-        let mut bare = Bare::new();
+        let mut bare = Bare::new(true);
         assert_eq!(bare.health(), Health::Starting);
         bare.step(Event::Hold(10), 0);
         for health in Health::ALL {

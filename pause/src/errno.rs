@@ -33,7 +33,7 @@ impl Errno {
             2 => "no such file or directory",
             5 => "input/output error",
             7 => "argument list too long",
-            8 => "not in an executable format of this machine",
+            8 => "not a program for this machine",
             11 => "resource temporarily unavailable",
             12 => "out of memory",
             13 => "permission denied",
@@ -43,7 +43,7 @@ impl Errno {
             26 => "text file busy",
             28 => "no space left on device",
             36 => "file name too long",
-            40 => "too many levels of symbolic links",
+            40 => "too many symbolic links",
             111 => "connection refused",
             _ => return None,
         })

@@ -102,12 +102,13 @@ pub(crate) fn set_up<'b>(
         Outputs { out: without_waiting(1, c"/proc/self/fd/1"), err: without_waiting(2, c"/proc/self/fd/2") };
     let log = Log::to(outputs.err);
     if pid != 1 {
-        log.say(log::line().text("not PID 1: zombies of other processes are not reaped here"));
+        log.say(log::line().text("not PID 1: no zombies of others are reaped here"));
     }
 
     let mut channel = Channel::new(if supervise { Writer::Child } else { Writer::Outside }, outputs, buffers);
     // Anything else has nothing to say: a terminal, /dev/null, a file.
-    if !supervise && matches!(sys::kind(0), Ok(Kind::Pipe | Kind::Socket)) {
+    let line = !supervise && matches!(sys::kind(0), Ok(Kind::Pipe | Kind::Socket));
+    if line {
         channel.open(Fd::stdin());
     }
     let mut entry = Entry::EMPTY;
@@ -122,7 +123,7 @@ pub(crate) fn set_up<'b>(
         state: if supervise {
             State::Supervised(Supervised::new(sys::now_ms()))
         } else {
-            State::Bare(Bare::new())
+            State::Bare(Bare::new(line))
         },
         events: Events::new(signals, channel, lifeline),
         launcher: Launcher { process, mask, lifeline: entry, log },

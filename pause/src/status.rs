@@ -83,7 +83,7 @@ impl Step {
     #[must_use]
     pub const fn text(self) -> &'static str {
         match self {
-            Self::Descriptors => "cannot put the standard descriptors in order",
+            Self::Descriptors => "cannot open the standard descriptors",
             Self::Signals => "cannot take over signals",
             Self::Privileges => "cannot give up privileges",
             Self::Listener => "cannot listen for the lifeline of a sandbox",

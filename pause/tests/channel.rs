@@ -81,7 +81,7 @@ fn a_hold_has_a_limit() {
     let mut pod = holding(1);
     let asked = Instant::now();
     pod.signal(Signal::SIGTERM);
-    assert_eq!(pod.wait(), 0);
+    assert_eq!(pod.wait(), 1, "whoever asked for time has not settled it");
     assert!(asked.elapsed() >= Duration::from_secs(1), "{:?}", asked.elapsed());
     assert!(pod.err.at_end().ends_with("pause: no exit status within 1 s: ending\n"));
 }
@@ -93,7 +93,19 @@ fn a_hold_of_0_releases() {
     pod.send(Frame::Health(Health::Unhealthy));
     pod.until_health("pause unhealthy");
     pod.signal(Signal::SIGTERM);
-    assert_eq!(pod.wait(), 0);
+    assert_eq!(pod.wait(), 1, "a pod that is not healthy is no success");
+}
+
+#[test]
+fn a_stop_is_a_success_where_the_pod_is_healthy_or_there_is_no_pod() {
+    let mut never_begun = bare();
+    never_begun.signal(Signal::SIGTERM);
+    assert_eq!(never_begun.wait(), 1);
+    let mut healthy = bare();
+    healthy.send(Frame::Health(Health::Healthy));
+    healthy.until_health("pause healthy");
+    healthy.signal(Signal::SIGTERM);
+    assert_eq!(healthy.wait(), 0);
 }
 
 #[test]
@@ -183,7 +195,7 @@ fn a_reader_that_is_stuck_holds_up_neither_term_nor_reaping() {
     until("the orphans are reaped", || crate::stage::children_of(pod.init()).is_empty());
     let asked = Instant::now();
     pod.signal(Signal::SIGTERM);
-    assert_eq!(pod.wait(), 0);
+    assert_eq!(pod.wait(), 1);
     assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
     drop(reader);
 }
@@ -197,7 +209,7 @@ fn a_reader_that_is_stuck_does_not_outlast_the_hold() {
     pod.until_health("pause healthy");
     stick(&mut pod);
     pod.signal(Signal::SIGTERM);
-    assert_eq!(pod.wait(), 0);
+    assert_eq!(pod.wait(), 1);
     assert!(pod.err.at_end().ends_with("pause: no exit status within 1 s: ending\n"));
     drop(reader);
 }
@@ -243,7 +255,7 @@ fn an_output_that_nobody_reads_any_more_does_not_kill_one_that_is_not_pid_1() {
     to_input.write_all(&bytes_of(Frame::Exit(6))).expect("there is room");
     let output = Command::new(program()).stdin(input).stdout(writer).output().expect("it runs");
     assert_eq!(output.status.code(), Some(6), "{output:?}");
-    let words = "pause: not PID 1: zombies of other processes are not reaped here\n";
+    let words = "pause: not PID 1: no zombies of others are reaped here\n";
     assert_eq!(String::from_utf8_lossy(&output.stderr), words);
 }
 
@@ -253,7 +265,7 @@ fn a_terminal_that_is_stuck_does_not_hold_up_term() {
     let mut pod = stage.stdin(Stdio::piped()).start();
     stick(&mut pod);
     pod.signal(Signal::SIGTERM);
-    assert_eq!(pod.wait(), 0);
+    assert_eq!(pod.wait(), 1);
     drop(terminal);
 }
 

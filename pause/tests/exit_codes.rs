@@ -53,7 +53,7 @@ fn a_command_that_is_not_there_is_127_and_one_that_cannot_run_126() {
         (below.as_str(), 127, "not a directory"),
         ("/etc", 126, "permission denied"),
         (plain.as_str(), 126, "permission denied"),
-        (text.as_str(), 126, "not in an executable format of this machine"),
+        (text.as_str(), 126, "not a program for this machine"),
     ];
     for (command, status, why) in cases {
         let mut pod = Stage::new(&["--", command, "argument"]).start();

@@ -204,7 +204,7 @@ fn pull(workspace: &Workspace, engine: &Engine, image: &str) -> Result<bool> {
 }
 
 /// The mirror that this machine's own apt gets Debian from; none where it gets something else.
-fn mirror() -> Result<Option<String>> {
+pub(crate) fn mirror() -> Result<Option<String>> {
     let mut targets = process::command("apt-get");
     targets.args(["indextargets", "--format", "$(ORIGIN) $(COMPONENT) $(CODENAME) $(REPO_URI)"]);
     targets.arg("Created-By: Packages");

@@ -9,13 +9,26 @@ use crate::engine::Engine;
 use crate::process::{self, LONG, SHORT};
 use crate::report::{note, step};
 use crate::workspace::Workspace;
-use crate::{bench, demo, fuzz, images, suite};
+use crate::{bench, demo, fuzz, images, suite, vm};
 
 /// The test command that the README gives; it is the one that is run here.
 const README_COMMAND: &str = "cargo xtask test";
 
+/// The tests of pods that CI runs once more behind the filter, by what their names begin with: every kind of call is among
+/// them; `cargo xtask filtered` runs all.
+const FILTERED: [&str; 8] = [
+    "pod::agent",
+    "pod::copy",
+    "pod::debug",
+    "pod::hooks",
+    "pod::life",
+    "pod::outside",
+    "pod::registries",
+    "pod::secrets",
+];
+
 /// How long CI fuzzes each target; `cargo xtask fuzz --seconds N` goes on from there.
-const FUZZ: Duration = Duration::from_secs(20);
+const FUZZ: Duration = Duration::from_secs(10);
 
 /// Run all of it.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
@@ -35,6 +48,11 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
         let all =
             ["clippy", "--locked", "--workspace", "--all-targets", "--features", "manager/docker-tests"];
         cargo(&[&all[..], &["--", "-D", "warnings"]].concat())?;
+        // Not among all targets: this test runs by its name alone.
+        let features = "manager/docker-tests";
+        let ingress =
+            ["clippy", "--locked", "--workspace", "--features", features, "--test", "ingress_docker"];
+        cargo(&[&ingress[..], &["--", "-D", "warnings"]].concat())?;
         // On its own: no test profile can have a program without the standard library.
         let pause = ["clippy", "--locked", "--package", "pause", "--features", "program", "--bin", "pause"];
         cargo(&[&pause[..], &["--", "-D", "warnings"]].concat())
@@ -46,11 +64,19 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     })?;
     let engine = Engine::find(workspace)?;
     suite::test(workspace, &engine, &[])?;
+    suite::filtered(workspace, &engine, &FILTERED)?;
     fuzz::run(workspace, None, FUZZ)?;
-    bench::measure(workspace, &engine)?;
+    bench::measure(
+        workspace,
+        &engine,
+        &bench::Order { parts: Vec::new(), quick: true, runs: 1, keep: false },
+    )?;
     // From here on with the images that the Dockerfiles make, as a user would have them.
     images::build_in_docker(workspace, &engine)?;
     demo::show(workspace, &engine)?;
+    // And on a host as they are today, with these images.
+    vm::test(workspace, &engine, vm::Release::Trixie, vm::Driver::Systemd, &vm::Suite::of(false, &[]))?
+        .verdict()?;
     note("ci: all steps passed");
     Ok(())
 }

@@ -1,6 +1,9 @@
 //! A dockerd of our own: with its own folders, socket and cgroup, and an end that leaves nothing of them, however we end.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::Duration;
@@ -10,20 +13,22 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::interrupt::{self, Interrupted};
+use crate::network::Namespace;
 use crate::process::{self, SHORT};
-use crate::report;
 use crate::workspace::Workspace;
+use crate::{report, rootless};
 
 /// Below it is one folder for each daemon. Short, because a socket's path has room for 107 bytes.
-const RUN: &str = "/run/tandem-xtask";
+pub(crate) const RUN: &str = "/run/tandem-xtask";
 /// How long a daemon may take until it answers.
 const START: Duration = Duration::from_secs(60);
 /// How long it may take to end: it ends its containers first.
-const STOP: Duration = Duration::from_secs(30);
+const STOP: Duration = Duration::from_secs(60);
 /// How long it may think about one question.
 const ANSWER: Duration = Duration::from_secs(10);
 
 /// What distinguishes one daemon from another.
+#[derive(Default)]
 pub(crate) struct Settings<'a> {
     /// A word for names.
     pub(crate) name: &'a str,
@@ -31,15 +36,29 @@ pub(crate) struct Settings<'a> {
     pub(crate) data: PathBuf,
     /// The data stay for the next time.
     pub(crate) keep_data: bool,
-    /// Beside another engine: in network and mount namespaces of its own, its containers in a cgroup of its own.
-    /// In the same network namespace it would delete the other one's `docker0`.
-    pub(crate) apart: bool,
+    /// Beside another engine: in a namespace of its own, its containers in a cgroup of its own.
+    pub(crate) apart: Option<&'a Namespace>,
+    /// Its socket is made before it, and outlives its restarts, as systemd does it (`docker.socket`): a container that has
+    /// the socket mounted reaches it again.
+    pub(crate) activated: bool,
+    /// Containers run on while it is away (`live-restore`).
+    pub(crate) live_restore: bool,
+    /// Users of containers are others on the host (`userns-remap`).
+    pub(crate) remapped: bool,
+    /// It runs as an ordinary user; its containers have no network but their own.
+    pub(crate) rootless: bool,
+    /// It answers on this port of every address as well, with TLS: the folder has its `ca.pem`, `cert.pem` and
+    /// `key.pem`.
+    pub(crate) tls: Option<(u16, &'a Path)>,
 }
 
 /// A running dockerd. Dropping it ends it and removes what it had.
 pub(crate) struct Daemon {
     child: Child,
+    /// What starts it.
+    command: Command,
     folder: PathBuf,
+    log: PathBuf,
 }
 
 impl Daemon {
@@ -53,15 +72,21 @@ impl Daemon {
         // What [`remove`] reads, also after we were killed.
         let note = if settings.keep_data { KEPT_NOTE } else { DATA_NOTE };
         fs::write(folder.join(note), settings.data.display().to_string())?;
-        let cgroup = settings.apart.then(|| cgroup_name(&folder));
+        let cgroup = settings.apart.map(|_| cgroup_name(&folder));
         if let Some(cgroup) = &cgroup {
             fs::write(folder.join(CGROUP_NOTE), cgroup)?;
+        }
+        if settings.rootless
+            && let Err(error) = rootless::prepare(workspace, &folder, &settings.data)
+        {
+            remove(&folder);
+            return Err(error);
         }
         let log = workspace.log(&format!("dockerd-{}", settings.name))?;
         let started = dockerd(&folder, settings, cgroup.as_deref(), &log).and_then(|mut command| {
             let child = process::spawn(&mut command)?;
             // From here on it is ended also when the rest fails.
-            Ok(Daemon { child, folder: folder.clone() })
+            Ok(Daemon { child, command, folder: folder.clone(), log: log.clone() })
         });
         let mut daemon = match started {
             Ok(daemon) => daemon,
@@ -70,17 +95,15 @@ impl Daemon {
                 return Err(error);
             }
         };
-        daemon.answers().map_err(|error| {
-            if error.is::<Interrupted>() {
-                return error;
-            }
-            let said = fs::read(&log).unwrap_or_default();
-            let said = report::tail(&String::from_utf8_lossy(&said), 20);
-            error.context(format!("dockerd does not come up; {} ends with:\n{said}", log.display()))
-        })?;
+        daemon.comes_up()?;
         // What a run that was killed left in data that stay.
         daemon.clear();
         Ok(daemon)
+    }
+
+    /// Where its socket is.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// `DOCKER_HOST` for it.
@@ -95,9 +118,52 @@ impl Daemon {
         docker
     }
 
-    /// Its process, whose namespaces are its own where it was started apart.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
+    /// End it, and nothing else, with TERM or KILL.
+    pub(crate) fn end(&mut self, signal: Signal) -> Result<()> {
+        if self.child.try_wait()?.is_some() {
+            bail!("it does not run");
+        }
+        kill(Pid::from_raw(i32::try_from(self.child.id())?), signal)?;
+        process::until("the end of dockerd", STOP, || Ok(self.child.try_wait()?))?;
+        if signal == Signal::SIGKILL {
+            // Its containerd was killed with it (moby: `Pdeathsig`). Where PID 1 does not reap, dockerd would take that for
+            // alive.
+            let _ = fs::remove_file(self.folder.join("exec/containerd/containerd.pid"));
+        }
+        Ok(())
+    }
+
+    /// Everything of it at once, its containers too, as when the power fails.
+    pub(crate) fn fail(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        end_processes_of(&self.folder, &[Signal::SIGKILL]);
+        if let Ok(cgroup) = fs::read_to_string(self.folder.join(CGROUP_NOTE)) {
+            hierarchies(&cgroup).for_each(|cgroup| kill_in_cgroup(&cgroup));
+        }
+        // What is in memory is lost as well: the processes that its numbers name may be anybody's by now.
+        let _ = fs::remove_dir_all(self.folder.join("exec"));
+        let _ = fs::remove_file(self.folder.join("docker.pid"));
+    }
+
+    /// Start it again after it has ended, and wait until it answers.
+    pub(crate) fn start_again(&mut self) -> Result<()> {
+        if self.child.try_wait()?.is_none() {
+            bail!("it runs");
+        }
+        self.child = process::spawn(&mut self.command)?;
+        self.comes_up()
+    }
+
+    fn comes_up(&mut self) -> Result<()> {
+        self.answers().map_err(|error| {
+            if error.is::<Interrupted>() {
+                return error;
+            }
+            let said = fs::read(&self.log).unwrap_or_default();
+            let said = report::tail(&String::from_utf8_lossy(&said), 20);
+            error.context(format!("dockerd does not come up; {} ends with:\n{said}", self.log.display()))
+        })
     }
 
     /// Remove everything but images: nothing here is anybody else's.
@@ -155,15 +221,36 @@ fn dockerd(folder: &Path, settings: &Settings, cgroup: Option<&str>, log: &Path)
     let at = |part: &str| folder.join(part).display().to_string();
     // Its own settings file: the machine's may name the data folder of another daemon.
     fs::write(folder.join("daemon.json"), "{}\n")?;
-    let mut command = if settings.apart {
-        // Mounts go with the mount namespace. Not `ip netns exec`, which hides the cgroup mounts.
-        let mut unshare = process::command("unshare");
-        unshare.args(["--net", "--mount", "dockerd"]);
-        unshare
-    } else {
-        process::command("dockerd")
+    let mut command = match (settings.apart, settings.activated) {
+        (Some(namespace), _) if settings.rootless => namespace.command(rootless::PROGRAM),
+        (None, _) if settings.rootless => process::command(rootless::PROGRAM),
+        (Some(namespace), true) => namespace.command("sh"),
+        (Some(namespace), false) => namespace.command("dockerd"),
+        (None, true) => process::command("sh"),
+        (None, false) => process::command("dockerd"),
     };
-    command.args(["--config-file", &at("daemon.json"), "--host", &format!("unix://{}", at("docker.sock"))]);
+    let socket = folder.join("docker.sock");
+    if settings.rootless {
+        rootless::arguments(&mut command, folder)?;
+    }
+    let host = if settings.activated && !settings.rootless {
+        // sd_listen_fds(3): sockets from 3 on, told to this process alone.
+        command.args(["-c", "exec 3<&0 </dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec dockerd \"$@\"", "sh"]);
+        let listener = UnixListener::bind(&socket).with_context(|| socket.display().to_string())?;
+        fs::set_permissions(&socket, Permissions::from_mode(0o660))?;
+        command.stdin(OwnedFd::from(listener));
+        "fd://".to_owned()
+    } else {
+        format!("unix://{}", socket.display())
+    };
+    if settings.remapped {
+        // The engine makes the user `dockremap` where there is none.
+        command.arg("--userns-remap=default");
+    }
+    if settings.live_restore {
+        command.arg("--live-restore");
+    }
+    command.args(["--config-file", &at("daemon.json"), "--host", &host]);
     command.args(["--pidfile", &at("docker.pid"), "--exec-root", &at("exec")]);
     command.arg("--data-root").arg(&settings.data);
     // Where the machine runs a containerd, dockerd uses that one, and must not take another engine's containers for
@@ -171,8 +258,14 @@ fn dockerd(folder: &Path, settings: &Settings, cgroup: Option<&str>, log: &Path)
     let namespace = format!("tandem-xtask-{}-{}", std::process::id(), settings.name);
     command.args(["--containerd-namespace", &namespace]);
     command.args(["--containerd-plugins-namespace", &format!("{namespace}-plugins")]);
-    if let Some(cgroup) = cgroup {
+    if let Some(cgroup) = cgroup.filter(|_| !settings.rootless) {
         command.args(["--cgroup-parent", cgroup]);
+    }
+    if let Some((port, certificates)) = settings.tls {
+        command.args(["--host", &format!("tcp://0.0.0.0:{port}"), "--tlsverify"]);
+        for (flag, file) in [("--tlscacert", "ca.pem"), ("--tlscert", "cert.pem"), ("--tlskey", "key.pem")] {
+            command.arg(flag).arg(certificates.join(file));
+        }
     }
     if let Some(mtu) = mtu() {
         command.args(["--mtu", &mtu]);
@@ -218,15 +311,11 @@ pub(crate) fn sweep() {
 
 /// Everything of a daemon: what still runs of it, its cgroup, mounts and folders.
 fn remove(folder: &Path) {
-    end_processes_of(folder);
+    end_processes_of(folder, &[Signal::SIGTERM, Signal::SIGKILL]);
+    rootless::remove(folder);
     let note = |name: &str| fs::read_to_string(folder.join(name)).ok().filter(|text| !text.is_empty());
     if let Some(cgroup) = note(CGROUP_NOTE) {
-        let cgroup = cgroup.trim_start_matches('/');
-        let hierarchies = fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
-        let hierarchies = hierarchies.map(|entry| entry.path());
-        for hierarchy in hierarchies.chain([PathBuf::from("/sys/fs/cgroup")]) {
-            remove_cgroup(&hierarchy.join(cgroup));
-        }
+        hierarchies(&cgroup).for_each(|cgroup| remove_cgroup(&cgroup));
     }
     if let Some(kept) = note(KEPT_NOTE) {
         unmount_below(Path::new(&kept));
@@ -245,7 +334,7 @@ fn remove(folder: &Path) {
 }
 
 /// End what was started with a path below the folder on its command line: dockerd, its containerd, and its shims.
-fn end_processes_of(folder: &Path) {
+fn end_processes_of(folder: &Path, signals: &[Signal]) {
     let mark = format!("{}/", folder.display());
     let found = || -> Vec<Pid> {
         let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -256,14 +345,33 @@ fn end_processes_of(folder: &Path) {
         });
         ours.map(Pid::from_raw).collect()
     };
-    for signal in [Signal::SIGTERM, Signal::SIGKILL] {
+    for signal in signals {
         for pid in found() {
-            let _ = kill(pid, signal);
+            let _ = kill(pid, *signal);
         }
         let gone = process::until("their end", ANSWER, || Ok(found().is_empty().then_some(())));
         if gone.is_ok() {
             return;
         }
+    }
+}
+
+/// Where a cgroup is: a folder in each hierarchy.
+fn hierarchies(cgroup: &str) -> impl Iterator<Item = PathBuf> {
+    let hierarchies = fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
+    let hierarchies = hierarchies.map(|entry| entry.path()).chain([PathBuf::from("/sys/fs/cgroup")]);
+    hierarchies.map(move |hierarchy| hierarchy.join(cgroup.trim_start_matches('/')))
+}
+
+/// Kill whatever runs in a cgroup and those below it.
+fn kill_in_cgroup(path: &Path) {
+    let below = fs::read_dir(path).into_iter().flatten().flatten();
+    below
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .for_each(|entry| kill_in_cgroup(&entry.path()));
+    let members = fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
+    for pid in members.lines().filter_map(|line| line.parse().ok()) {
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
     }
 }
 
@@ -277,10 +385,8 @@ fn remove_cgroup(path: &Path) {
             remove_cgroup(&entry.path());
         }
     }
+    kill_in_cgroup(path);
     let members = || fs::read_to_string(path.join("cgroup.procs")).unwrap_or_default();
-    for pid in members().lines().filter_map(|line| line.parse().ok()) {
-        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
-    }
     let _ = process::until("an empty cgroup", ANSWER, || Ok(members().is_empty().then_some(())));
     if let Err(error) = fs::remove_dir(path) {
         report::note(&format!("{} cannot be removed: {error}", path.display()));

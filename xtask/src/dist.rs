@@ -12,6 +12,10 @@ use crate::workspace::Workspace;
 /// Both programs, as files and in the images.
 pub(crate) const PROGRAMS: [&str; 2] = ["pause", "manager"];
 
+/// A static program that is loaded anywhere; its 7,000 relocations in 2 kB instead of 175 (glibc 2.36 and later read them
+/// so).
+const STATIC: &str = "-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs";
+
 /// The target triple to build for, if this machine builds programs that run in the images.
 pub(crate) fn triple() -> Result<Option<String>> {
     let program = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
@@ -51,12 +55,16 @@ pub(crate) fn build(workspace: &Workspace, triple: &str) -> Result<()> {
         let mut manager = workspace.cargo(manager);
         // A target that is named keeps build scripts and macros out of the static flags. `libc.a` comes with libc6-dev
         // (Debian) or glibc-static (Fedora).
-        process::shown(manager.env("RUSTFLAGS", "-C target-feature=+crt-static"), LONG)?;
+        process::shown(manager.env("RUSTFLAGS", STATIC), LONG)?;
         let built =
             [workspace.target.join("release/pause"), workspace.target.join(triple).join("release/manager")];
         for (name, from) in PROGRAMS.iter().zip(&built) {
             keep(workspace, name, from)?;
         }
+        // An older C library does not read what the linker has packed.
+        let version = process::captured(process::command(&built[1]).arg("version"), SHORT);
+        version
+            .context("the manager does not start: it needs the static C library of glibc 2.36 or newer")?;
         Ok(())
     })
 }
@@ -68,7 +76,7 @@ pub(crate) fn attacker(workspace: &Workspace) -> Result<()> {
         let words =
             ["build", "--locked", "--package", "manager", "--example", "attacker", "--target", &triple];
         let mut build = workspace.cargo(words);
-        process::shown(build.env("RUSTFLAGS", "-C target-feature=+crt-static"), LONG)?;
+        process::shown(build.env("RUSTFLAGS", STATIC), LONG)?;
         keep(workspace, "attacker", &workspace.target.join(&triple).join("debug/examples/attacker"))?;
         Ok(())
     })

@@ -167,7 +167,8 @@ impl Engine {
     fn start(workspace: &Workspace) -> Result<Self> {
         let folder = workspace.own("engine")?;
         let lock = lock(&folder.join("lock"))?;
-        let settings = Settings { name: "engine", data: folder.join("data"), keep_data: true, apart: false };
+        let settings =
+            Settings { name: "engine", data: folder.join("data"), keep_data: true, ..Settings::default() };
         let daemon = step("no engine answers: start a private one (stopped at the end)", || {
             Daemon::start(workspace, &settings)
         })?;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, bail};
 
 use crate::engine::Engine;
+use crate::filter::Filter;
 use crate::interrupt::{self, Interrupted};
 use crate::process::{self, LONG};
 use crate::report::step;
@@ -25,19 +26,82 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<()> {
     test(workspace, &engine, args)
 }
 
+/// Faults of every kind, for longer than the tests have them.
+pub(crate) fn chaos(workspace: &Workspace, seeds: u64) -> Result<()> {
+    let engine = Engine::find(workspace)?;
+    let settings = [("TANDEM_CHAOS", "always".to_owned()), ("TANDEM_SEEDS", seeds.to_string())];
+    let args = ["--lib", "--test", "chaos_docker", "--", "--nocapture"].map(str::to_owned);
+    test_through(workspace, &engine, &args, &Way { settings: &settings, limit: LONG * 8, ..Way::default() })
+}
+
+/// Pods come and go for so long, and what the node holds is looked at after each round.
+pub(crate) fn soak(workspace: &Workspace, minutes: u64) -> Result<()> {
+    let engine = Engine::find(workspace)?;
+    let settings = [("TANDEM_SOAK", minutes.to_string())];
+    let args = ["--test", "churn_docker", "--", "--nocapture"].map(str::to_owned);
+    let limit = LONG + Duration::from_secs(60 * minutes);
+    test_through(workspace, &engine, &args, &Way { settings: &settings, limit, ..Way::default() })
+}
+
 /// Every test. Arguments go to `cargo test`.
 pub(crate) fn test(workspace: &Workspace, engine: &Engine, args: &[String]) -> Result<()> {
+    test_through(workspace, engine, args, &Way::default())
+}
+
+/// The tests of pods, their managers behind the filter of `examples/socket-proxy`; those with these names, all where none
+/// is named.
+pub(crate) fn filtered(workspace: &Workspace, engine: &Engine, names: &[&str]) -> Result<()> {
+    let way = Way { filtered: true, ..Way::default() };
+    let mut args: Vec<String> = ["--test", "pod_docker"].map(str::to_owned).into();
+    if !names.is_empty() {
+        args.push("--".to_owned());
+        args.extend(names.iter().map(|name| (*name).to_owned()));
+    }
+    test_through(workspace, engine, &args, &way)
+}
+
+/// How tests are run.
+struct Way<'a> {
+    /// Managers reach the engine through the filter.
+    filtered: bool,
+    /// What the tests find in their environment.
+    settings: &'a [(&'a str, String)],
+    /// How long all of them may take.
+    limit: Duration,
+}
+
+impl Default for Way<'_> {
+    fn default() -> Self {
+        Way { filtered: false, settings: &[], limit: LONG * 2 }
+    }
+}
+
+fn test_through(workspace: &Workspace, engine: &Engine, args: &[String], way: &Way) -> Result<()> {
     // Others may use the engine as well: what is theirs is not left by us.
     let before = labelled(engine)?;
     let swarm = prepare(workspace, engine, args)?;
+    let filter = if way.filtered { Some(Filter::start(workspace, engine)?) } else { None };
     step("run the tests", || {
         let mut tests = cargo_test(workspace, args, &[]);
         tests.env("TANDEM_DIST", workspace.dist()).env("TANDEM_TEST_IMAGE", bases::BUSYBOX);
         tests.env("TANDEM_TOOLS_IMAGE", bases::TOOLS);
-        tests.env("DOCKER_HOST", &engine.host);
+        tests.envs(way.settings.iter().map(|(name, value)| (name, value)));
+        if std::env::var_os("RUST_TEST_THREADS").is_none() {
+            // Those on the real engine mostly wait.
+            let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+            tests.env("RUST_TEST_THREADS", (2 * cores).to_string());
+        }
+        tests.env("DOCKER_HOST", &engine.host).env("TANDEM_XTASK", std::env::current_exe()?);
         tests.env("TANDEM_SWARM_HOST", &swarm.host).env("TANDEM_SWARM_ADDRESS", &swarm.address);
-        process::shown(&mut tests, LONG)
+        if let Some(folder) = &swarm.certificates {
+            tests.env("TANDEM_TLS_CERTIFICATES", folder);
+        }
+        if let Some(filter) = &filter {
+            tests.env("TANDEM_ENGINE_SOCKET", filter.socket());
+        }
+        process::shown(&mut tests, way.limit)
     })?;
+    drop(filter);
     step("look for anything that the tests left", || {
         let left =
             || -> Result<BTreeSet<String>> { Ok(labelled(engine)?.difference(&before).cloned().collect()) };
@@ -80,10 +144,7 @@ fn prepare(workspace: &Workspace, engine: &Engine, args: &[String]) -> Result<Sw
 /// What the tests run on.
 fn things(workspace: &Workspace, engine: &Engine) -> Result<Swarm> {
     compose::find(workspace, engine)?;
-    registry(workspace)?;
-    bases::busybox(workspace, engine)?;
-    bases::tools(workspace, engine)?;
-    examples::build(workspace, engine)?;
+    surroundings(workspace, engine)?;
     let swarm = step("start a Swarm of one node", || Swarm::start(workspace, engine))?;
     step("copy the test images to the Swarm", || {
         let mut names = examples::names();
@@ -91,6 +152,14 @@ fn things(workspace: &Workspace, engine: &Engine) -> Result<Swarm> {
         swarm.load(engine, &names)
     })?;
     Ok(swarm)
+}
+
+/// What the tests find beside the images under test: a registry, and images for components.
+pub(crate) fn surroundings(workspace: &Workspace, engine: &Engine) -> Result<()> {
+    registry(workspace)?;
+    bases::busybox(workspace, engine)?;
+    bases::tools(workspace, engine)?;
+    examples::build(workspace, engine)
 }
 
 /// A real registry, for images that need a password.

@@ -49,6 +49,14 @@ impl Workspace {
         git
     }
 
+    /// The commit that is worked on, and whether there is more than that, but for this path.
+    pub(crate) fn commit(&self, but_for: &str) -> Result<String> {
+        let ask = |words: &[&str]| process::captured(&mut self.git(words.iter().copied()), SHORT);
+        let rest = format!(":!{but_for}");
+        let more = ask(&["status", "--porcelain", "--untracked-files=no", "--", ".", &rest])?;
+        Ok(ask(&["describe", "--always", "--exclude", "*"])? + if more.is_empty() { "" } else { "-dirty" })
+    }
+
     /// Where the static release binaries are left.
     pub(crate) fn dist(&self) -> PathBuf {
         self.target.join("dist")

@@ -12,15 +12,15 @@ use std::fmt::Display;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::cli::{CheckArgs, EngineArgs, run_args};
+use crate::cli::{CheckArgs, EngineArgs, Placement, Which, run_args};
 use crate::engine::docker::DockerEngine;
 use crate::engine::{Engine, EngineAddress, EngineError};
 use crate::pod::placement::Programs;
 use crate::pod::plan::{STATUS_UNAVAILABLE, STATUS_USAGE};
 use crate::pod::task::TaskContainer;
-use crate::run::pod::Refusal;
+use crate::run::site::{Refusal, address, patiently};
 use crate::run::specify::{self, Reading, ask_engine, host_path, read};
-use crate::source::labels::{COMPOSE_FILE, Surroundings};
+use crate::source::labels::{COMPOSE_FILE, MANAGER, Surroundings};
 use crate::source::load::{Disk, FileFault, FileKind, Files, MOST_FILE_BYTES};
 use crate::source::stack::{self, Planned, SOCKET};
 
@@ -60,7 +60,7 @@ async fn looked_up(args: CheckArgs) -> Result<Verdict, Refusal> {
     let CheckArgs { definition, engine, flags } = args;
     let subject = if let Some(path) = &definition.labels {
         let (name, text) = read_file(path)?;
-        let task = stack::labels(&name, &text).map_err(usage)?.task;
+        let task = stack::labels(&name, &text).map_err(Refusal::usage)?.task;
         Subject { title: format!("the labels in {name}"), task, ..Subject::default() }
     } else if let Some(path) = &definition.compose {
         of_compose_file(path)?
@@ -86,12 +86,12 @@ fn of_compose_file(path: &Path) -> Result<Subject, Refusal> {
 
 fn of_stack(stack: &[String]) -> Result<Subject, Refusal> {
     let [path, service] = stack else {
-        return Err(usage("`--stack` takes a file and the name of a service"));
+        return Err(Refusal::usage("`--stack` takes a file and the name of a service"));
     };
     let (name, text) = read_file(Path::new(path))?;
     let lookup = |name: &str| std::env::var(name).ok();
     let (Planned { task, files }, warnings) =
-        stack::service(&name, &text, service, &lookup).map_err(usage)?;
+        stack::service(&name, &text, service, &lookup).map_err(Refusal::usage)?;
     let folder = Path::new(path).parent().unwrap_or(Path::new(""));
     let local = |(path, file): (String, Option<String>)| (path, file.map(|file| folder.join(file)));
     Ok(Subject {
@@ -104,19 +104,17 @@ fn of_stack(stack: &[String]) -> Result<Subject, Refusal> {
 }
 
 async fn of_container(name: &str, engine: &EngineArgs) -> Result<Subject, Refusal> {
-    let address = EngineAddress::parse(
-        Some(&engine.docker_host),
-        Some(&engine.docker_tls_verify),
-        Some(&engine.docker_cert_path),
-    )
-    .map_err(usage)?;
-    let engine = DockerEngine::new(&address).map_err(usage)?;
+    let address = address(engine)?;
+    let engine = DockerEngine::new(&address).map_err(Refusal::usage)?;
     // Somebody waits for the answer: an engine that is not there now is not waited for.
     let task = engine.inspect_task(name).await.map_err(|error| match error {
-        EngineError::NotFound(_) => usage(format!("the engine at {address} has no container `{name}`")),
+        EngineError::NotFound(_) => {
+            Refusal::usage(format!("the engine at {address} has no container `{name}`"))
+        }
         EngineError::Unreachable(words) => {
             Refusal { status: STATUS_UNAVAILABLE, words: format!("the engine does not answer: {words}") }
         }
+        EngineError::Untrusted(words) => Refusal { status: STATUS_UNAVAILABLE, words },
         error => {
             let words = format!("the engine at {address} does not serve: {error}");
             Refusal { status: STATUS_UNAVAILABLE, words }
@@ -129,11 +127,22 @@ async fn of_container(name: &str, engine: &EngineArgs) -> Result<Subject, Refusa
 /// As its own manager would see it; but nobody looks into the files of a container from outside.
 async fn judge(subject: Subject, flags: &[String]) -> Result<Verdict, Refusal> {
     let Subject { title, task, mut warnings, files, here, engine } = subject;
+    let elsewhere = run_args(&task.command, &task.environment).map(|args| args.pod.placement);
+    if let Ok(Placement::Outside(which)) = elsewhere {
+        return Err(Refusal::usage(format!(
+            "{title} runs no pod of its own, but that of {which} (`--pause`), whose labels define it: check that one, with \
+             the flags behind `--`"
+        )));
+    }
     let command: Vec<String> = task.command.iter().chain(flags).cloned().collect();
-    let args = run_args(&command, &task.environment)
-        .map_err(|words| usage(format!("the manager's flags for {title}: {words}")))?;
+    let mut args = run_args(&command, &task.environment)
+        .map_err(|words| Refusal::usage(format!("the manager's flags for {title}: {words}")))?;
+    // A bare `pause`: its manager is elsewhere, and joins it.
+    if args.pod.placement == Placement::Auto && (task.stdin_open || task.labels.contains_key(MANAGER)) {
+        args.pod.placement = Placement::Outside(Which::Container(task.name.clone()));
+    }
     let host_socket = host_path(&task, Path::new(SOCKET));
-    let policy = specify::policy(&args.pod);
+    let policy = specify::policy(&args.pod, &files, &mut warnings).map_err(Refusal::usage)?;
     let around = Surroundings {
         task: &task,
         files: &files,
@@ -147,7 +156,8 @@ async fn judge(subject: Subject, flags: &[String]) -> Result<Verdict, Refusal> {
     };
     let mut reading = read(&args.pod, &around, Programs { unreadable: true });
     if let Some((engine, address)) = &engine {
-        ask_engine(&mut reading, &around, engine, address).await?;
+        let info = patiently(address, || engine.info()).await?;
+        ask_engine(&mut reading, &around, engine, address, &info).await?;
     }
     let Reading { spec, warnings: found, faults } = reading;
     warnings.extend(found);
@@ -235,9 +245,5 @@ fn read_file(path: &Path) -> Result<(String, String), Refusal> {
 }
 
 fn unreadable(name: &str, why: &dyn Display) -> Refusal {
-    usage(format!("cannot check `{name}`: {why}"))
-}
-
-fn usage(words: impl Display) -> Refusal {
-    Refusal { status: STATUS_USAGE, words: words.to_string() }
+    Refusal::usage(format!("cannot check `{name}`: {why}"))
 }

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::pod::limits::{cpus, processes, size};
 use crate::pod::placement::Holder;
-use crate::pod::spec::{ComponentSpec, Condition, FileSource, HealthCheck, MountSource, PodSpec};
+use crate::pod::spec::{ComponentSpec, Condition, FileSource, HealthCheck, MountSource, PodSpec, Restart};
 use crate::pod::tuning::PullPolicy;
 
 /// The pod; `asked` are files of the task container that nobody could look at.
@@ -27,8 +28,15 @@ pub(super) fn of(title: &str, spec: &PodSpec, asked: &BTreeSet<String>) -> Strin
     let stages = stages(&spec.components);
     let last = stages.values().max().map_or(0, |last| last + 1);
     let inits = spec.init.iter().map(|init| vec![init]);
-    let at = |stage: usize| spec.components.iter().filter(|one| stages[one.name.as_str()] == stage).collect();
-    for (number, members) in inits.chain((0..last).map(at)).enumerate() {
+    let staged = |sidecars: bool| {
+        let components = spec.components.iter().filter(move |one| one.sidecar == sidecars);
+        let at = |stage: usize| components.clone().filter(|one| stages[one.name.as_str()] == stage).collect();
+        let all: Vec<Vec<&ComponentSpec>> = (0..last).map(at).filter(|at: &Vec<_>| !at.is_empty()).collect();
+        all
+    };
+    let (sidecars, mains) = (staged(true), staged(false));
+    let groups = sidecars.iter().cloned().chain(inits).chain(mains.iter().cloned());
+    for (number, members) in groups.enumerate() {
         for (place, member) in members.iter().enumerate() {
             let number = if place == 0 { format!("{}.", number + 1) } else { String::new() };
             let mut head = format!("  {number:<3} {:<width$}  ", member.name);
@@ -40,12 +48,22 @@ pub(super) fn of(title: &str, spec: &PodSpec, asked: &BTreeSet<String>) -> Strin
     }
 
     text += &format!("\nStop, within {}\n  ", time(spec.stop_timeout));
-    let stop = (0..last).rev().map(|stage| {
-        let names: Vec<String> = at(stage).into_iter().map(stopped).collect();
+    let stop = sidecars.iter().chain(&mains).rev().map(|members| {
+        let names: Vec<String> = members.iter().copied().map(stopped).collect();
         names.join(", ")
     });
     text += &stop.collect::<Vec<_>>().join("; then ");
     text += "\n";
+
+    if !spec.scratch.is_empty() {
+        text += "\nScratch volumes\n";
+        for scratch in &spec.scratch {
+            let kind = if scratch.memory { "memory" } else { "disk" };
+            let most =
+                scratch.size_bytes.map(|bytes| format!(", {} at most", size(bytes))).unwrap_or_default();
+            text += &format!("  {}  {kind}{most}\n", scratch.name);
+        }
+    }
 
     if !asked.is_empty() {
         text += "\nNot checked: files of the task container\n";
@@ -73,6 +91,21 @@ fn about(member: &ComponentSpec, init: bool) -> Vec<String> {
     let mut lines = vec![format!("image {}{}", container.image, pulled(member))];
     if init {
         lines.push("runs to its end before what follows".into());
+    }
+    if member.sidecar {
+        lines.push("sidecar: before and after all others".into());
+    }
+    if !member.essential {
+        lines.push("not essential: its end does not end the pod".into());
+    }
+    match member.restart {
+        Restart::Never => {}
+        Restart::Always => lines.push("restart: always".into()),
+        Restart::OnFailure(None) => lines.push("restart: on failure".into()),
+        Restart::OnFailure(Some(most)) => lines.push(format!("restart: on failure, {most} times at most")),
+    }
+    if !member.shutdown_delay.is_zero() {
+        lines.push(format!("serves on for {} before it is stopped", time(member.shutdown_delay)));
     }
     for on in &member.depends_on {
         let state = match on.condition {
@@ -108,6 +141,7 @@ fn about(member: &ComponentSpec, init: bool) -> Vec<String> {
             MountSource::Bind { path, .. } => format!("{path} of the host"),
             MountSource::Volume { name: Some(name), .. } => format!("volume {name}"),
             MountSource::Volume { name: None, .. } => "new volume".into(),
+            MountSource::Scratch(name) => format!("scratch volume {name}"),
             MountSource::Tmpfs { .. } => "memory".into(),
         };
         let read_only = if mount.read_only { ", read-only" } else { "" };
@@ -154,29 +188,13 @@ fn health(check: &HealthCheck) -> String {
 fn limits(member: &ComponentSpec) -> Vec<String> {
     let container = &member.container;
     let memory = container.memory_bytes.map(|bytes| format!("memory {}", size(bytes)));
-    let cpus = container.nano_cpus.map(|nano| {
-        let text = format!("{}.{:09}", nano / 1_000_000_000, nano % 1_000_000_000);
-        format!("{} CPUs", text.trim_end_matches('0').trim_end_matches('.'))
-    });
-    let pids = container.pids_limit.map(|pids| match pids {
-        -1 => "any number of processes".to_owned(),
-        pids => format!("{pids} processes"),
-    });
+    let (cpus, pids) = (container.nano_cpus.map(cpus), container.pids_limit.map(processes));
     [memory, cpus, pids].into_iter().flatten().collect()
 }
 
 fn stopped(member: &ComponentSpec) -> String {
     let grace = member.stop_grace.map(|grace| format!(" ({})", time(grace))).unwrap_or_default();
     format!("{}{grace}", member.name)
-}
-
-/// As `docker stats` writes sizes.
-fn size(bytes: i64) -> String {
-    let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
-    match units.into_iter().find(|(unit, _)| bytes >= *unit && bytes % unit == 0) {
-        Some((unit, name)) => format!("{} {name}", bytes / unit),
-        None => format!("{bytes} bytes"),
-    }
 }
 
 /// As Compose writes durations.
@@ -195,6 +213,7 @@ fn time(time: Duration) -> String {
 mod tests {
     use super::*;
     use crate::pod::sample::{pod, sandboxed};
+    use crate::pod::spec::Scratch;
 
     #[test]
     fn a_pod_reads_in_the_order_in_which_it_starts_and_stops() {
@@ -239,6 +258,35 @@ Not checked: files of the task container
     }
 
     #[test]
+    fn sidecars_are_first_and_last_and_what_follows_an_end_is_said() {
+        let mut spec = pod("init-1 | app<vpn log+restart+extra vpn+sidecar");
+        spec.components[0].shutdown_delay = Duration::from_secs(5);
+        spec.components[2].restart = Restart::OnFailure(Some(3));
+        spec.scratch = vec![Scratch { name: "tmp".into(), memory: true, size_bytes: Some(64 << 20) }];
+        let text = of("a test", &spec, &BTreeSet::new());
+        let want = "Start
+  1.  vpn     image vpn
+              sidecar: before and after all others
+              restart: on failure, 3 times at most
+  2.  init-1  image init-1
+              runs to its end before what follows
+  3.  log     image log
+              not essential: its end does not end the pod
+              restart: always
+  4.  app     image app
+              serves on for 5s before it is stopped
+              once vpn runs
+
+Stop, within 8s
+  app; then log; then vpn
+
+Scratch volumes
+  tmp  memory, 64 MiB at most
+";
+        assert!(text.ends_with(want), "{text}");
+    }
+
+    #[test]
     fn namespaces_of_their_own_are_said() {
         let text = of("a test", &pod("app"), &BTreeSet::new());
         assert!(
@@ -248,10 +296,7 @@ Not checked: files of the task container
     }
 
     #[test]
-    fn sizes_and_times_are_short() {
-        for (bytes, want) in [(1 << 30, "1 GiB"), (1536 << 20, "1536 MiB"), (1000, "1000 bytes")] {
-            assert_eq!(size(bytes), want);
-        }
+    fn times_are_short() {
         for (millis, want) in
             [(500, "500ms"), (6000, "6s"), (1500, "1.5s"), (60_000, "1m"), (90_000, "1m30s"), (0, "0s")]
         {

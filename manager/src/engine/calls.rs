@@ -16,13 +16,25 @@ pub const CALLS: &[Call] = &[
     call("GET", "/_ping", "the version of the API"),
     call("GET", "/containers/*/json", "what a container does; the labels of the task container"),
     call("HEAD", "/containers/*/archive", "where a component's mounts end"),
+    call("GET", "/containers/*/archive", "`pod.copy`, for a pod whose pause container is elsewhere"),
     call("PUT", "/containers/*/archive", "`pod.copy`, secrets and configs"),
-    call("POST", "/containers/*/attach", "the output of components (`--logs`)"),
+    call(
+        "POST",
+        "/containers/*/attach",
+        "the output of components (`--logs`); the line to a pause elsewhere; `manager debug`",
+    ),
+    call("GET", "/containers/*/logs", "the last lines of a component that failed"),
     call("POST", "/containers/*/exec", "hooks"),
+    call("POST", "/containers/*/resize", "the terminal of `manager debug`"),
     call("POST", "/containers/*/start", "start"),
     call("POST", "/containers/*/stop", "stop"),
+    call(
+        "POST",
+        "/containers/*/wait",
+        "how the container of `manager debug` ended; the end of another agent",
+    ),
     call("DELETE", "/containers/*", "removal"),
-    call("POST", "/containers/create", "components, sandbox and vault"),
+    call("POST", "/containers/create", "components, sandbox and vault; the lock of an agent"),
     call("GET", "/containers/json", "which containers the pod has"),
     call("GET", "/events", "what happens to them"),
     call("GET", "/exec/*/json", "how a hook ended"),
@@ -40,11 +52,7 @@ const fn call(method: &'static str, path: &'static str, purpose: &'static str) -
 /// This call is one of them. `target` is a path with or without a version before it and a query behind it.
 pub fn listed(method: &str, target: &str) -> bool {
     let path = target.split('?').next().unwrap_or_default();
-    let versionless = path
-        .strip_prefix("/v")
-        .filter(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
-        .and_then(|rest| rest.find('/').map(|slash| &rest[slash..]));
-    let parts: Vec<&str> = versionless.unwrap_or(path).split('/').collect();
+    let parts: Vec<&str> = without_version(path).split('/').collect();
     CALLS.iter().filter(|call| call.method == method).any(|call| {
         let pattern: Vec<&str> = call.path.split('/').collect();
         let fits = |(one, other): (&&str, &&str)| *one == "*" && !other.is_empty() || one == other;
@@ -52,21 +60,28 @@ pub fn listed(method: &str, target: &str) -> bool {
     })
 }
 
-/// The rules of an HAProxy that lets these calls through and nothing else.
-pub fn haproxy_rules() -> String {
-    let rule = |call: &Call| {
-        let path = call.path.replace('*', "[^/]+").replace('.', "\\.");
-        format!(
-            "    # {}\n    http-request allow if {{ method {} }} {{ path_reg ^(/v[0-9]+\\.[0-9]+)?{path}$ }}\n",
-            call.purpose, call.method
-        )
-    };
-    CALLS.iter().map(rule).collect::<String>() + "    http-request deny\n"
+/// `/v1.41/info` as `/info`; a path without a version as it is.
+pub fn without_version(target: &str) -> &str {
+    let rest =
+        target.strip_prefix("/v").filter(|rest| rest.starts_with(|first: char| first.is_ascii_digit()));
+    rest.and_then(|rest| rest.find('/').map(|slash| &rest[slash..])).unwrap_or(target)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The rules of an HAProxy that lets these calls through and nothing else.
+    fn haproxy_rules() -> String {
+        let rule = |call: &Call| {
+            let path = call.path.replace('*', "[^/]+").replace('.', "\\.");
+            format!(
+                "    # {}\n    http-request allow if {{ method {} }} {{ path_reg ^(/v[0-9]+\\.[0-9]+)?{path}$ }}\n",
+                call.purpose, call.method
+            )
+        };
+        CALLS.iter().map(rule).collect::<String>() + "    http-request deny\n"
+    }
 
     #[test]
     fn what_is_not_on_the_list_is_not_listed() {
@@ -81,8 +96,8 @@ mod tests {
         }
         for (method, target) in [
             ("POST", "/build"),
-            ("GET", "/containers/abc/logs"),
-            ("GET", "/v1.41/containers/abc/archive"),
+            ("GET", "/containers/abc/top"),
+            ("POST", "/v1.41/containers/abc/archive"),
             ("DELETE", "/containers/"),
             ("DELETE", "/volumes/abc"),
             ("POST", "/containers/abc/update"),

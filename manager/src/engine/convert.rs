@@ -13,14 +13,16 @@ use bollard::models::{
 };
 use serde::Deserialize;
 
-use super::{CreateRequest, EngineError, EngineInfo, FileStat, VAULT_FOLDER};
-use crate::pod::identity::{LABEL_ROLE, Role};
+use super::outside::Change;
+use super::{CreateRequest, EngineError, EngineInfo, FileStat, SCRATCH_FOLDER, SCRATCH_ROOT, VAULT_FOLDER};
+use crate::pod::identity::{LABEL_ROLE, Role, genuine};
+use crate::pod::limits::{self, Limits};
 use crate::pod::observed::{ContainerInfo, Event, EventKind, Exit, Health, Status};
 use crate::pod::placement::Holder;
 use crate::pod::registry::Credential;
 use crate::pod::spec::{
     ComponentSpec, ContainerSpec, HealthCheck, Hook, LARGEST_SECRET_BYTES, Mount, MountSource, PodSpec,
-    Recursion,
+    Recursion, Scratch,
 };
 use crate::pod::task::{TaskContainer, TaskMount};
 use crate::pod::tuning::Tuning;
@@ -63,6 +65,7 @@ pub fn create_request(pod: &PodSpec, member: &ComponentSpec, role: Role) -> Crea
         security_opt: Vec::new(),
         stop_grace: member.stop_grace,
         vault_bytes: None,
+        scratch: Vec::new(),
         log: None,
     }
 }
@@ -75,7 +78,8 @@ pub fn sandbox_request(pod: &PodSpec, image_id: &str, lifeline: &str) -> CreateR
         container: ContainerSpec {
             image: image_id.into(),
             entrypoint: Some(vec!["/pause".into()]),
-            command: Some(vec!["--lifeline".into(), lifeline.into()]),
+            // A manager elsewhere is told of the pod's end by the engine, and has nothing to tie it to.
+            command: (!lifeline.is_empty()).then(|| vec!["--lifeline".into(), lifeline.into()]),
             user: Some(SANDBOX_USER.into()),
             read_only: true,
             // The image's check asks for the health of a pod; this container has none to tell.
@@ -93,6 +97,7 @@ pub fn sandbox_request(pod: &PodSpec, image_id: &str, lifeline: &str) -> CreateR
         security_opt: vec!["no-new-privileges".into()],
         stop_grace: None,
         vault_bytes: None,
+        scratch: Vec::new(),
         // Not the engine's default: that may be a log service whose absence would keep pods from starting.
         log: Some((
             "json-file".into(),
@@ -108,27 +113,60 @@ pub fn vault_request(pod: &PodSpec, image_id: &str) -> CreateRequest {
     let mut request = sandbox_request(pod, image_id, "");
     request.name = pod.identity.vault_container();
     request.labels = pod.identity.labels(Role::Vault, None);
-    request.container.command = None;
     request.container.shm_size_bytes = None;
     request.network_mode = "none".into();
     request.ipc_mode = "private".into();
     let files = pod.members().map(|member| member.files.len() as u64).sum::<u64>();
     // Only what is written takes memory. One more, because a file that is written anew is there twice.
-    request.vault_bytes = Some((files + 1) * LARGEST_SECRET_BYTES);
+    request.vault_bytes = (files > 0).then_some((files + 1) * LARGEST_SECRET_BYTES);
+    request.scratch.clone_from(&pod.scratch);
     request
 }
 
-/// A secret or config of a component: bound from the vault's memory, which lies at this path of the host.
-pub fn vault_mount(vault_path: &str, component: &str, number: usize, target: &str) -> Mount {
-    let path = format!("{vault_path}/{component}/{number}");
-    Mount { target: target.to_owned(), read_only: true, source: MountSource::bind(path) }
+/// What a component mounts of the vault's, whose volumes lie at these paths of the host: its secrets and configs, and
+/// scratch volumes. `None` where the vault does not hold one of them.
+pub fn vault_mounts(held: &BTreeMap<String, String>, member: &ComponentSpec) -> Option<Vec<Mount>> {
+    let files = member.files.iter().enumerate().map(|(number, file)| {
+        let path = format!("{}/{}/{number}", held.get(VAULT_FOLDER)?, member.name);
+        Some(Mount { target: file.target.clone(), read_only: true, source: MountSource::bind(path) })
+    });
+    let scratch = member.container.mounts.iter().filter_map(|mount| match &mount.source {
+        MountSource::Scratch(name) => Some(held.get(&format!("{SCRATCH_FOLDER}/{name}")).map(|path| Mount {
+            source: MountSource::bind(format!("{path}/{SCRATCH_ROOT}")),
+            ..mount.clone()
+        })),
+        _ => None,
+    });
+    files.chain(scratch).collect()
 }
 
 fn vault_volume(bytes: u64) -> bollard::models::Mount {
-    let options = [("type", "tmpfs"), ("device", "tmpfs"), ("o", &format!("size={bytes},mode=0700"))];
-    let options = options.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let size = format!("size={bytes},mode=0700");
+    new_volume(VAULT_FOLDER.into(), &[("type", "tmpfs"), ("device", "tmpfs"), ("o", &size)])
+}
+
+fn scratch_volume(scratch: &Scratch) -> bollard::models::Mount {
+    let target = format!("{SCRATCH_FOLDER}/{}", scratch.name);
+    let size = |before: &str| scratch.size_bytes.map(|bytes| format!("{before}{bytes}"));
+    match scratch.memory {
+        true => {
+            let size = size("size=").unwrap_or_default();
+            let tmpfs = [("type", "tmpfs"), ("device", "tmpfs"), ("o", size.as_str())];
+            new_volume(target, &tmpfs[..if size.is_empty() { 2 } else { 3 }])
+        }
+        // Of the disk, it is an option of the driver's own: a project quota.
+        false => {
+            let size = size("");
+            new_volume(target, &size.iter().map(|size| ("size", size.as_str())).collect::<Vec<_>>())
+        }
+    }
+}
+
+/// A volume without a name, which is removed with the container.
+fn new_volume(target: String, options: &[(&str, &str)]) -> bollard::models::Mount {
+    let options = options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     bollard::models::Mount {
-        target: Some(VAULT_FOLDER.into()),
+        target: Some(target),
         typ: Some(MountType::VOLUME),
         volume_options: Some(MountVolumeOptions {
             no_copy: Some(true),
@@ -161,6 +199,9 @@ pub fn device(volume: &Volume) -> Option<String> {
 pub struct Info {
     /// Engine version.
     pub server_version: String,
+    /// Its id.
+    #[serde(rename = "ID")]
+    pub id: String,
     /// `cgroupfs` or `systemd`.
     pub cgroup_driver: String,
     /// `1` or `2`.
@@ -169,6 +210,8 @@ pub struct Info {
     pub system_time: String,
     /// Where it keeps images, volumes and containers.
     pub docker_root_dir: String,
+    /// `name=userns`, `name=seccomp,profile=default`, ...
+    pub security_options: Vec<String>,
 }
 
 /// What counts of `GET /images/NAME/json`.
@@ -213,6 +256,9 @@ pub fn create_body(request: &CreateRequest) -> ContainerCreateBody {
     let (binds, mut mounts) = binds_and_mounts(&container.mounts);
     if let Some(bytes) = request.vault_bytes {
         mounts.get_or_insert_default().push(vault_volume(bytes));
+    }
+    if !request.scratch.is_empty() {
+        mounts.get_or_insert_default().extend(request.scratch.iter().map(scratch_volume));
     }
     let filled = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
     // Docker's command line knows this one, the engine does not.
@@ -361,15 +407,27 @@ pub fn file_stat(header: &[u8]) -> Option<FileStat> {
     /// Go's `fs.ModeSocket` and `fs.ModeDir`.
     const SOCKET: u32 = 1 << 24;
     const FOLDER: u32 = 1 << 31;
+    /// Go's `fs.ModeType`: every kind but a regular file.
+    const KINDS: u32 = FOLDER | 1 << 27 | 1 << 25 | SOCKET | 1 << 26 | 1 << 21 | 1 << 19;
     #[derive(Deserialize)]
     struct Told {
         mode: u32,
         mtime: String,
+        size: u64,
+        #[serde(rename = "linkTarget")]
+        link_target: String,
     }
     let json = base64::engine::general_purpose::STANDARD.decode(header).ok()?;
     let told: Told = serde_json::from_slice(&json).ok()?;
     let is = |kind| told.mode & kind != 0;
-    Some(FileStat { socket: is(SOCKET), folder: is(FOLDER), changed_at: nanos(&told.mtime)? })
+    Some(FileStat {
+        socket: is(SOCKET),
+        folder: is(FOLDER),
+        regular: told.mode & KINDS == 0,
+        size: told.size,
+        link_target: Some(told.link_target).filter(|target| !target.is_empty()),
+        changed_at: nanos(&told.mtime)?,
+    })
 }
 
 /// What the engine is asked for a hook (`POST /containers/ID/exec`).
@@ -443,6 +501,8 @@ fn engine_mount(mount: &Mount) -> bollard::models::Mount {
             };
             out.volume_options = (options != MountVolumeOptions::default()).then_some(options);
         }
+        // The vault's: a bind has come in its place ([`vault_mounts`]).
+        MountSource::Scratch(_) => {}
         MountSource::Tmpfs { size_bytes, mode } => {
             out.typ = Some(MountType::TMPFS);
             out.tmpfs_options = (size_bytes.is_some() || mode.is_some()).then(|| MountTmpfsOptions {
@@ -498,12 +558,17 @@ pub fn whole_seconds(duration: Duration) -> i64 {
 
 /// What `GET /info` tells.
 pub fn engine_info(info: Info) -> EngineInfo {
+    let option = |name: &str| info.security_options.iter().any(|option| option == name);
+    let (remaps_users, rootless) = (option("name=userns"), option("name=rootless"));
     EngineInfo {
         version: info.server_version,
+        id: info.id,
         root: info.docker_root_dir,
         cgroup_driver: info.cgroup_driver,
         // Engines before cgroup v2 do not say.
         cgroup_version: info.cgroup_version.parse().unwrap_or(1),
+        remaps_users,
+        rootless,
     }
 }
 
@@ -518,19 +583,21 @@ pub fn container_info(inspect: ContainerInspectResponse) -> ContainerInfo {
     let config = inspect.config.unwrap_or_default();
     let role = config.labels.as_ref().and_then(|labels| labels.get(LABEL_ROLE));
     let is_vault = role.is_some_and(|role| role == Role::Vault.as_str());
+    let state = inspect.state.unwrap_or_default();
     ContainerInfo {
         id: inspect.id.unwrap_or_default(),
         name: bare_name(inspect.name),
         labels: labels(&config),
-        status: inspect.state.map(|state| status(&state)).unwrap_or_default(),
+        status: status(&state),
+        started_at: state.started_at.as_deref().and_then(nanos).unwrap_or_default(),
         tty: config.tty.unwrap_or_default(),
-        vault_path: inspect
+        held: inspect
             .mounts
             .unwrap_or_default()
             .into_iter()
-            .find(|mount| mount.destination.as_deref() == Some(VAULT_FOLDER))
-            .and_then(|mount| mount.source)
-            .filter(|_| is_vault),
+            .filter(|_| is_vault)
+            .filter_map(|mount| Some((mount.destination?, mount.source?)))
+            .collect(),
     }
 }
 
@@ -538,23 +605,47 @@ pub fn container_info(inspect: ContainerInspectResponse) -> ContainerInfo {
 pub fn task_container(inspect: ContainerInspectResponse) -> TaskContainer {
     let config = inspect.config.unwrap_or_default();
     let host = inspect.host_config.unwrap_or_default();
+    let state = inspect.state.unwrap_or_default();
+    let limits = limits(&host);
     TaskContainer {
         id: inspect.id.unwrap_or_default(),
         name: bare_name(inspect.name),
-        started_at: inspect.state.and_then(|state| state.started_at).unwrap_or_default(),
+        started_at: state.started_at.unwrap_or_default(),
         image_id: inspect.image.unwrap_or_default(),
         labels: labels(&config),
         command: config.cmd.unwrap_or_default(),
+        program: inspect.path.into_iter().chain(inspect.args.unwrap_or_default()).collect(),
+        stdin_open: config.open_stdin.unwrap_or_default(),
+        stdin_once: config.stdin_once.unwrap_or_default(),
+        tty: config.tty.unwrap_or_default(),
+        init: host.init.unwrap_or_default(),
+        running: state.running.unwrap_or_default(),
+        exit_status: state.exit_code.unwrap_or_default(),
         environment: config.env.unwrap_or_default(),
         mounts: inspect.mounts.unwrap_or_default().into_iter().map(task_mount).collect(),
         ipc_mode: host.ipc_mode.unwrap_or_default(),
+        pid_mode: host.pid_mode.unwrap_or_default(),
         network_mode: host.network_mode.unwrap_or_default(),
+        userns_mode: host.userns_mode.unwrap_or_default(),
         cgroup_parent: host.cgroup_parent.unwrap_or_default(),
         user: config.user.unwrap_or_default(),
         cap_drop: capabilities(host.cap_drop),
         cap_add: capabilities(host.cap_add),
         privileged: host.privileged.unwrap_or_default(),
-        memory_bytes: host.memory.unwrap_or_default(),
+        limits,
+    }
+}
+
+/// What is not limited the engine writes as nothing, 0 or -1.
+fn limits(host: &HostConfig) -> Limits {
+    let limited = |value: Option<i64>| value.filter(|value| *value > 0);
+    let memory_bytes = limited(host.memory);
+    Limits {
+        memory_bytes,
+        memory_swap: memory_bytes.and(limited(host.memory_swap)),
+        nano_cpus: limited(host.nano_cpus)
+            .or_else(|| limits::nano_cpus(host.cpu_quota.unwrap_or_default(), host.cpu_period)),
+        pids: limited(host.pids_limit),
     }
 }
 
@@ -623,7 +714,7 @@ fn health_of(status: HealthStatusEnum) -> Health {
 
 /// One line of `GET /events`, as far as it is read. Engines from API 1.52 on have no `status` and `id`
 /// any more; `Action` and `Actor` are in all of them.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct EventMessage {
     action: String,
@@ -632,7 +723,7 @@ pub struct EventMessage {
     time_nano: i64,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 struct EventActor {
     #[serde(rename = "ID")]
     id: String,
@@ -640,17 +731,40 @@ struct EventActor {
     attributes: EventAttributes,
 }
 
-/// Only this one of them: the others are the container's labels, of any size.
-#[derive(Debug, Default, Deserialize)]
+/// Only these of them: the others are the container's labels, of any size.
+#[derive(Debug, Clone, Default, Deserialize)]
 struct EventAttributes {
     #[serde(default, rename = "exitCode")]
     exit_code: Option<String>,
+    #[serde(default)]
+    signal: Option<String>,
+    #[serde(default, rename = "io.tandem.role")]
+    role: Option<String>,
+    #[serde(default)]
+    name: String,
+    #[serde(default, rename = "io.tandem.pod")]
+    pod: Option<String>,
 }
 
 impl EventMessage {
     /// Tells one event from another.
     pub fn key(&self) -> (i64, String, String) {
         (self.time_nano, self.actor.id.clone(), self.action.clone())
+    }
+
+    /// When, nanoseconds since 1970 by the engine's clock.
+    pub fn at(&self) -> i64 {
+        self.time_nano
+    }
+
+    /// Id of the container.
+    pub fn container(&self) -> &str {
+        &self.actor.id
+    }
+
+    /// Id of the pod that it belongs to.
+    pub fn pod(&self) -> Option<&str> {
+        self.actor.attributes.pod.as_deref()
     }
 }
 
@@ -665,6 +779,7 @@ pub fn event(message: EventMessage) -> Option<Event> {
         }),
         "oom" => EventKind::Oom,
         "destroy" => EventKind::Destroyed,
+        "create" if visits(&message.actor.attributes) => EventKind::Visited,
         action => EventKind::Health(match action.strip_prefix("health_status:")?.trim() {
             "healthy" => Health::Healthy,
             "unhealthy" => Health::Unhealthy,
@@ -672,7 +787,37 @@ pub fn event(message: EventMessage) -> Option<Event> {
             _ => return None,
         }),
     };
-    Some(Event { id: message.actor.id, kind })
+    Some(Event { id: message.actor.id, kind, at_nanos: message.time_nano })
+}
+
+/// It is a container that looks around.
+fn visits(attributes: &EventAttributes) -> bool {
+    let role = attributes.role.as_deref().filter(|role| *role == Role::Debug.as_str());
+    role.is_some_and(|role| {
+        genuine(&BTreeMap::from([(LABEL_ROLE.to_owned(), role.to_owned())]), &attributes.name)
+    })
+}
+
+/// Nanoseconds since 1970 as `/events` takes a time.
+pub fn seconds(nanos: i64) -> String {
+    format!("{}.{:09}", nanos / 1_000_000_000, nanos % 1_000_000_000)
+}
+
+/// What an event of a container means whose pod is run from elsewhere.
+pub fn change(message: EventMessage) -> Option<Change> {
+    let number = |text: Option<String>| text.and_then(|text| text.parse::<i64>().ok());
+    let attributes = message.actor.attributes;
+    match message.action.as_str() {
+        "kill" => Some(Change::Signalled(u8::try_from(number(attributes.signal)?).ok()?)),
+        "die" => Some(Change::Ended { status: exit_status(number(attributes.exit_code).unwrap_or(255)) }),
+        "destroy" => Some(Change::Ended { status: 0 }),
+        _ => None,
+    }
+}
+
+/// An exit status as a process can have it.
+fn exit_status(status: i64) -> u8 {
+    u8::try_from(status).unwrap_or(u8::MAX)
 }
 
 /// One line of `POST /images/create`, as far as it is read.
@@ -913,6 +1058,7 @@ mod tests {
             components: Vec::new(),
             pull_always: false,
             stop_timeout: Duration::from_secs(8),
+            scratch: Vec::new(),
         }
     }
 
@@ -1156,14 +1302,43 @@ mod tests {
     }
 
     #[test]
+    fn what_happens_to_a_pause_elsewhere_is_read_from_its_events() {
+        let change = |action: &str, attributes: &str| {
+            let text = format!(r#"{{"Action":"{action}","Actor":{{"ID":"x","Attributes":{attributes}}}}}"#);
+            change(serde_json::from_str(&text).expect("an event"))
+        };
+        assert_eq!(change("kill", r#"{"signal":"15","a.label":"b"}"#), Some(Change::Signalled(15)));
+        assert_eq!(change("die", r#"{"exitCode":"3"}"#), Some(Change::Ended { status: 3 }));
+        assert_eq!(change("die", "{}"), Some(Change::Ended { status: 255 }));
+        assert_eq!(change("destroy", "{}"), Some(Change::Ended { status: 0 }));
+        assert_eq!(change("kill", r#"{"signal":"TERM"}"#), None);
+        assert_eq!(change("start", "{}"), None);
+    }
+
+    #[test]
     fn a_file_is_read_from_its_header() {
         let header = |json: &str| base64::engine::general_purpose::STANDARD.encode(json);
         let socket = r#"{"name":"docker.sock","size":0,"mode":16777648,"mtime":"1970-01-01T00:00:02.000000005Z","linkTarget":""}"#;
         let folder =
             r#"{"name":"x","size":4096,"mode":2147484141,"mtime":"1970-01-01T00:00:02Z","linkTarget":""}"#;
+        let link =
+            r#"{"name":"x","size":3,"mode":134218239,"mtime":"1970-01-01T00:00:02Z","linkTarget":"/y"}"#;
+        let file = r#"{"name":"x","size":3,"mode":8389028,"mtime":"1970-01-01T00:00:02Z","linkTarget":""}"#;
         let stat = |json: &str| file_stat(header(json).as_bytes());
-        assert_eq!(stat(socket), Some(FileStat { socket: true, folder: false, changed_at: 2_000_000_005 }));
-        assert_eq!(stat(folder), Some(FileStat { socket: false, folder: true, changed_at: 2_000_000_000 }));
+        let other = FileStat {
+            socket: false,
+            folder: false,
+            regular: false,
+            size: 0,
+            link_target: None,
+            changed_at: 2_000_000_000,
+        };
+        let want = FileStat { socket: true, changed_at: 2_000_000_005, ..other.clone() };
+        assert_eq!(stat(socket), Some(want));
+        assert_eq!(stat(folder), Some(FileStat { folder: true, size: 4096, ..other.clone() }));
+        let want = FileStat { link_target: Some("/y".into()), size: 3, ..other.clone() };
+        assert_eq!(stat(link), Some(want));
+        assert_eq!(stat(file), Some(FileStat { regular: true, size: 3, ..other }), "setuid is no kind");
         assert_eq!(stat("{}"), None);
         assert_eq!(file_stat(b"?"), None);
     }
@@ -1284,6 +1459,7 @@ mod tests {
                 "HostConfig": {
                     "IpcMode": "private", "NetworkMode": "default", "CgroupParent": "/p", "Privileged": true,
                     "CapAdd": ["CAP_KILL", "net_admin"], "CapDrop": ["ALL"], "Memory": 5,
+                    "MemorySwap": -1, "NanoCpus": 0, "CpuQuota": 25000, "CpuPeriod": 50000, "PidsLimit": 0,
                 },
                 "Mounts": [
                     { "Type": "volume", "Name": "v", "Source": "/host/v", "Destination": "/data", "RW": true },
@@ -1295,7 +1471,9 @@ mod tests {
         assert_eq!((task.name.as_str(), task.image_id.as_str()), ("web.1.x", "sha256:1"));
         assert_eq!(task.started_at, "2026-01-01T00:00:00.123456789Z");
         assert_eq!(task.cap_add, ["KILL", "NET_ADMIN"]);
-        assert_eq!((task.cgroup_parent.as_str(), task.memory_bytes, task.privileged), ("/p", 5, true));
+        assert_eq!((task.cgroup_parent.as_str(), task.privileged), ("/p", true));
+        let limits = Limits { memory_bytes: Some(5), nano_cpus: Some(500_000_000), ..Limits::default() };
+        assert_eq!(task.limits, limits, "what is -1 or 0 is not limited");
         assert_eq!((task.mounts[0].volume.as_deref(), task.mounts[0].writable), (Some("v"), true));
         assert_eq!((task.mounts[1].volume.as_deref(), task.mounts[1].target.as_str()), (None, "/var/run"));
 
@@ -1326,6 +1504,9 @@ mod tests {
             ("die", json!({}), died(255)),
             ("oom", json!({}), Some(EventKind::Oom)),
             ("destroy", json!({}), Some(EventKind::Destroyed)),
+            ("create", json!({ "io.tandem.role": "component" }), None),
+            ("create", json!({ "io.tandem.role": "debug", "name": "web.debug-1" }), Some(EventKind::Visited)),
+            ("create", json!({ "io.tandem.role": "debug", "name": "made-of-its-image" }), None),
             ("health_status: healthy", json!({}), Some(EventKind::Health(Health::Healthy))),
             ("health_status: unhealthy", json!({}), Some(EventKind::Health(Health::Unhealthy))),
             ("health_status: starting", json!({}), Some(EventKind::Health(Health::Starting))),
@@ -1338,7 +1519,7 @@ mod tests {
                 "Actor": { "ID": "id", "Attributes": attributes }, "time": 1, "timeNano": 9,
             });
             let got = event(from_value(message).expect("an event"));
-            assert_eq!(got, want.map(|kind| Event { id: "id".into(), kind }), "{action}");
+            assert_eq!(got, want.map(|kind| Event { id: "id".into(), kind, at_nanos: 9 }), "{action}");
         }
     }
 

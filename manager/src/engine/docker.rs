@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bollard::errors::Error as BollardError;
-use bollard::models::ContainerInspectResponse;
+use bollard::models::{ContainerInspectResponse, HealthStatusEnum, HealthcheckResult};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
     StopContainerOptionsBuilder,
@@ -31,16 +31,19 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::http::uri::PathAndQuery;
-use hyper::{Method, Request, Response};
+use hyper::{Method, Request, Response, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
-use super::calls::listed;
+use super::calls::{listed, without_version};
 use super::convert::{self, EventMessage, ImageReference, PullMessage, PullProgress};
-use super::transport::{TlsError, Transport};
+use super::relay::{Relay, Whose};
+use super::tls::TlsError;
+use super::transport::{Transport, TransportError};
 use super::{CreateRequest, Created, Engine, EngineAddress, EngineError, EngineInfo, Exec, FileStat};
-use crate::pod::identity::LABEL_POD;
+use crate::pod::identity::{LABEL_POD, short};
 use crate::pod::needs::ApiVersion;
 use crate::pod::observed::{ContainerInfo, Event};
 use crate::pod::registry::Credentials;
@@ -53,11 +56,14 @@ const NEWEST_API: ClientVersion = ClientVersion { major_version: 1, minor_versio
 const OLDEST_API: ClientVersion = ClientVersion { major_version: 1, minor_version: 41 };
 
 /// Limit of a call that only asks, or does what takes the engine a moment.
-const SHORT: Duration = Duration::from_secs(30);
-/// Limit of a creation, start or removal. A busy engine with a slow disk or a volume plug-in takes its time.
+pub(super) const SHORT: Duration = Duration::from_secs(30);
+/// Limit of a creation or start. A busy engine with a slow disk or a volume plug-in takes its time.
 const LONG: Duration = Duration::from_secs(120);
-/// Limit of unpacking an archive, however large.
-const COPY: Duration = Duration::from_secs(600);
+/// Limit of a removal: then it is asked for again, which an engine that is still at it says, since a pod that ends has
+/// no time for an answer that is lost.
+const REMOVAL: Duration = Duration::from_secs(10);
+/// How long an engine may take nothing of an archive, or say nothing once it has all of it.
+const COPY_STALLS: Duration = Duration::from_secs(60);
 /// What a stop may take beyond the grace it was given: the kill, and the engine's own 10 s for it.
 const STOP_SLACK: Duration = Duration::from_secs(20);
 /// bollard wants one limit for all calls; ours are set here, call by call.
@@ -68,6 +74,10 @@ const INSPECTIONS: usize = 8;
 const LINE_LIMIT: usize = 4 * 1024 * 1024;
 /// Longest error message that is read.
 const ERROR_LIMIT: usize = 64 * 1024;
+/// What is heard of the containers of a pod.
+const POD_EVENTS: [&str; 5] = ["create", "die", "oom", "health_status", "destroy"];
+/// What is heard of a pod's own container, where that is another one than the manager's.
+pub(super) const OWN_EVENTS: [&str; 3] = ["kill", "die", "destroy"];
 /// Events whose repetition is noticed.
 const RECENT_EVENTS: usize = 32;
 
@@ -80,6 +90,8 @@ pub struct DockerEngine {
     api: Arc<Mutex<Option<Docker>>>,
     /// Who images are asked for as.
     credentials: Arc<Credentials>,
+    /// Through which events come, where many pods are run.
+    pub(super) relay: Option<Relay>,
 }
 
 impl DockerEngine {
@@ -88,12 +100,18 @@ impl DockerEngine {
     /// # Errors
     /// Where TLS is asked for and its files are of no use.
     pub fn new(address: &EngineAddress) -> Result<Self, TlsError> {
-        Ok(Self { transport: Transport::new(address)?, api: Arc::default(), credentials: Arc::default() })
+        let transport = Transport::new(address)?;
+        Ok(Self { transport, api: Arc::default(), credentials: Arc::default(), relay: None })
     }
 
     /// The same engine, asked for images with these credentials.
     pub fn with_credentials(self, credentials: Credentials) -> Self {
         Self { credentials: Arc::new(credentials), ..self }
+    }
+
+    /// The same engine, whose events come by one stream for all who listen.
+    pub fn with_one_stream(self) -> Self {
+        Self { relay: Some(Relay::start(self.clone())), ..self }
     }
 
     /// The version of the API that is spoken with it.
@@ -112,7 +130,7 @@ impl DockerEngine {
         }
         // The one path without a version; asked with a version that is too new, an engine refuses.
         let request = empty_request(Method::GET, "/_ping");
-        let response = self.transport.send(request).await.map_err(unreachable)?;
+        let response = self.transport.send(request).await.map_err(not_sent)?;
         let response = accepted(response).await?;
         let words = response.headers().get("Api-Version").and_then(|value| value.to_str().ok());
         let version = negotiate(words)?;
@@ -149,7 +167,7 @@ impl DockerEngine {
     }
 
     /// A call of our own: sent at once; resolves with the head of the answer.
-    async fn send(
+    pub(super) async fn send(
         &self,
         limit: Duration,
         request: BollardRequest,
@@ -157,19 +175,23 @@ impl DockerEngine {
         let work = async {
             let docker = self.api().await?;
             let request = versioned(request, &prefix(&docker.client_version())).map_err(translate)?;
-            let response = self.transport.send(request).await.map_err(unreachable)?;
+            let response = self.transport.send(request).await.map_err(not_sent)?;
             accepted(response).await
         };
         self.within(limit, work).await
     }
 
     /// As [`Self::send`], with the body of the answer.
-    async fn open(&self, limit: Duration, request: BollardRequest) -> Result<Incoming, EngineError> {
+    pub(super) async fn open(
+        &self,
+        limit: Duration,
+        request: BollardRequest,
+    ) -> Result<Incoming, EngineError> {
         Ok(self.send(limit, request).await?.into_body())
     }
 
     /// A call of our own whose answer is one JSON value.
-    async fn ask<T: DeserializeOwned>(&self, request: BollardRequest) -> Result<T, EngineError> {
+    pub(super) async fn ask<T: DeserializeOwned>(&self, request: BollardRequest) -> Result<T, EngineError> {
         let answer = async {
             let body = self.open(SHORT, request).await?;
             let whole = Limited::new(body, LINE_LIMIT).collect().await;
@@ -186,7 +208,7 @@ impl DockerEngine {
         let result = timeout(limit, work).await.unwrap_or_else(|_| {
             Err(EngineError::Unreachable(format!("no answer within {} s", limit.as_secs())))
         });
-        if matches!(result, Err(EngineError::Unreachable(_))) {
+        if matches!(result, Err(EngineError::Unreachable(_) | EngineError::Untrusted(_))) {
             *self.negotiated() = None;
         }
         result
@@ -196,8 +218,68 @@ impl DockerEngine {
         self.call(SHORT, |docker| async move { docker.inspect_container(id, None).await }).await
     }
 
+    /// The engine's health check of this container has failed. Checks that failed because the pod was stopping already
+    /// (`pause health` prints that word) say nothing of what it was before.
+    ///
+    /// # Errors
+    /// Where the engine does not tell.
+    pub async fn fails_its_check(&self, id: &str) -> Result<bool, EngineError> {
+        let health = self.inspect_raw(id).await?.state.and_then(|state| state.health).unwrap_or_default();
+        let stopping = pause::health::Health::Stopping.word();
+        let meant = |check: &&HealthcheckResult| {
+            check.output.as_deref().is_none_or(|output| output.trim() != stopping)
+        };
+        let last = health.log.as_ref().and_then(|log| log.iter().rev().find(meant));
+        Ok(health.status == Some(HealthStatusEnum::UNHEALTHY)
+            && last.is_some_and(|check| check.exit_code != Some(0)))
+    }
+
     async fn system(&self) -> Result<convert::Info, EngineError> {
         self.ask(empty_request(Method::GET, "/info")).await
+    }
+
+    /// The engine's own time, as `/events` takes it. The engine sends the head of that answer and subscribes to the events
+    /// only then (20.10 to 28: `getEvents`), so that one between the two would be lost. Asked for `since` a moment before
+    /// by its own clock, it looks back and subscribes in one step.
+    pub(super) async fn now(&self) -> Result<String, EngineError> {
+        let nanos = convert::nanos(&self.system().await?.system_time).unwrap_or_default();
+        Ok(convert::seconds(nanos))
+    }
+
+    /// Every event that anybody here listens to, of every container (`GET /events`).
+    pub(super) async fn all_events(
+        &self,
+    ) -> Result<BoxStream<'static, Result<EventMessage, EngineError>>, EngineError> {
+        let since = self.now().await?;
+        let events: Vec<&str> = POD_EVENTS.iter().chain(&OWN_EVENTS).copied().collect();
+        self.messages(&since, &serde_json::json!({"type": ["container"], "event": events})).await
+    }
+
+    /// What happens from now on to the containers of a pod.
+    async fn pod_events(
+        &self,
+        pod: &str,
+    ) -> Result<BoxStream<'static, Result<EventMessage, EngineError>>, EngineError> {
+        if let Some(relay) = &self.relay {
+            return relay.listen(Whose::Pod(pod.to_owned())).await;
+        }
+        let since = self.now().await?;
+        let filters = serde_json::json!({
+            "type": ["container"],
+            "label": [format!("{LABEL_POD}={pod}")],
+            "event": POD_EVENTS,
+        });
+        self.messages(&since, &filters).await
+    }
+
+    /// Events that pass these filters, looking back to `since` (`GET /events`), and none after `&until=TIME` behind it.
+    pub(super) async fn messages<T: DeserializeOwned + Send + 'static>(
+        &self,
+        since: &str,
+        filters: &serde_json::Value,
+    ) -> Result<BoxStream<'static, Result<T, EngineError>>, EngineError> {
+        let path = format!("/events?since={since}&filters={}", encoded(&filters.to_string()));
+        Ok(json_lines(self.open(SHORT, empty_request(Method::GET, &path)).await?).boxed())
     }
 
     async fn inspect_image(&self, image: &str) -> Result<convert::Image, EngineError> {
@@ -250,44 +332,37 @@ impl Engine for DockerEngine {
             .all(true)
             .filters(&[("label", vec![label])].into_iter().collect())
             .build();
-        let summaries =
-            self.call(SHORT, |docker| async move { docker.list_containers(Some(options)).await }).await?;
+        let listed = || async {
+            let options = options.clone();
+            let all = self.call(SHORT, |docker| async move { docker.list_containers(Some(options)).await });
+            Ok::<Vec<String>, EngineError>(all.await?.into_iter().filter_map(|one| one.id).collect())
+        };
         // The summaries lack what counts: health, the status of the end, whether a start failed.
-        let inspections = summaries.into_iter().filter_map(|summary| summary.id).map(|id| async move {
+        let inspections = listed().await?.into_iter().map(|id| async move {
             match self.inspect(&id).await {
-                Ok(container) => Ok(Some(container)),
-                // Gone between the two calls.
-                Err(EngineError::NotFound(_)) => Ok(None),
+                Ok(container) => Ok(Ok(container)),
+                Err(EngineError::NotFound(words)) => Ok(Err((id, words))),
                 Err(error) => Err(error),
             }
         });
-        stream::iter(inspections)
-            .buffered(INSPECTIONS)
-            .try_filter_map(|found| async { Ok(found) })
-            .try_collect()
-            .await
+        let found: Vec<_> = stream::iter(inspections).buffered(INSPECTIONS).try_collect().await?;
+        let (there, gone): (Vec<_>, Vec<_>) = found.into_iter().partition(Result::is_ok);
+        let mut gone = gone.into_iter().filter_map(Result::err).peekable();
+        if gone.peek().is_some() {
+            // Gone between the two calls; else the engine contradicts itself, and none of it counts.
+            let still = listed().await?;
+            if let Some((id, words)) = gone.find(|(id, _)| still.contains(id)) {
+                return Err(EngineError::Unreachable(format!("it lists {} and says: {words}", short(&id))));
+            }
+        }
+        Ok(there.into_iter().filter_map(Result::ok).collect())
     }
 
     async fn events(&self, pod: &str) -> Result<BoxStream<'static, Result<Event, EngineError>>, EngineError> {
-        // The engine sends the head of the answer and subscribes to the events only then (20.10 to 28:
-        // `getEvents`), so that one between the two would be lost. Asked for `since` a moment before by its
-        // own clock, it looks back and subscribes in one step.
-        let since = convert::nanos(&self.system().await?.system_time).unwrap_or_default();
-        let filters = serde_json::json!({
-            "type": ["container"],
-            "label": [format!("{LABEL_POD}={pod}")],
-            "event": ["die", "oom", "health_status", "destroy"],
-        });
-        let path = format!(
-            "/events?since={}.{:09}&filters={}",
-            since / 1_000_000_000,
-            since % 1_000_000_000,
-            encoded(&filters.to_string())
-        );
-        let body = self.open(SHORT, empty_request(Method::GET, &path)).await?;
+        let messages = self.pod_events(pod).await?;
         // An event of that moment may come twice, once looked back at and once live.
         let mut recent = VecDeque::with_capacity(RECENT_EVENTS);
-        let events = json_lines::<EventMessage>(body).try_filter_map(move |message| {
+        let events = messages.try_filter_map(move |message| {
             let key = message.key();
             let repeated = recent.contains(&key);
             if !repeated {
@@ -390,6 +465,14 @@ impl Engine for DockerEngine {
         Ok(Created { id: created.id, warnings: created.warnings })
     }
 
+    async fn last_output(
+        &self,
+        id: &str,
+    ) -> Result<BoxStream<'static, Result<Bytes, EngineError>>, EngineError> {
+        let path = format!("/containers/{}/logs?stdout=true&stderr=true&tail={LAST_LINES}", encoded(id));
+        Ok(chunks(self.open(SHORT, empty_request(Method::GET, &path)).await?).boxed())
+    }
+
     async fn copy_in(
         &self,
         id: &str,
@@ -404,7 +487,10 @@ impl Engine for DockerEngine {
         // engine that it was cut.
         let broken = Arc::new(Mutex::new(None));
         let note = Arc::clone(&broken);
+        let moved = Arc::new(Notify::new());
+        let moves = Arc::clone(&moved);
         let parts = archive.map(move |part| {
+            moves.notify_one();
             part.inspect_err(|error| {
                 let words = error.to_string();
                 *note.lock().unwrap_or_else(PoisonError::into_inner) = Some(words);
@@ -412,7 +498,15 @@ impl Engine for DockerEngine {
         });
         let mut request = addressed(Method::PUT, &path, Request::new(body_try_stream(parts)));
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-tar"));
-        let sent = self.open(COPY, request).await.map(drop);
+        // However large it is: as long as it goes on.
+        let stalls = async {
+            while timeout(COPY_STALLS, moved.notified()).await.is_ok() {}
+            EngineError::Unreachable(format!("it took nothing of an archive for {} s", COPY_STALLS.as_secs()))
+        };
+        let sent = tokio::select! {
+            sent = self.open(Duration::MAX, request) => sent.map(drop),
+            error = stalls => Err(error),
+        };
         match broken.lock().unwrap_or_else(PoisonError::into_inner).take() {
             Some(words) => Err(EngineError::Refused(words)),
             None => sent,
@@ -478,9 +572,16 @@ impl Engine for DockerEngine {
 
     async fn remove(&self, id: &str) -> Result<(), EngineError> {
         let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
-        match self.call(LONG, |docker| async move { docker.remove_container(id, Some(options)).await }).await
+        match self
+            .call(REMOVAL, |docker| async move { docker.remove_container(id, Some(options)).await })
+            .await
         {
-            Err(EngineError::NotFound(_)) => Ok(()),
+            // Nothing is to be left: what seems gone is looked for.
+            Err(EngineError::NotFound(words)) => match self.inspect(id).await {
+                Ok(_) => Err(EngineError::Conflict(words)),
+                Err(EngineError::NotFound(_)) => Ok(()),
+                Err(error) => Err(error),
+            },
             // "removal of container X is already in progress".
             Err(EngineError::Conflict(words)) if words.contains("already in progress") => Ok(()),
             result => result,
@@ -495,15 +596,18 @@ fn addressed(method: Method, path: &str, mut request: BollardRequest) -> Bollard
     request
 }
 
-fn empty_request(method: Method, path: &str) -> BollardRequest {
+pub(super) fn empty_request(method: Method, path: &str) -> BollardRequest {
     addressed(method, path, Request::new(body_full(Bytes::new())))
 }
 
-fn json_request(path: &str, body: &serde_json::Value) -> BollardRequest {
+pub(super) fn json_request(path: &str, body: &serde_json::Value) -> BollardRequest {
     let mut request = addressed(Method::POST, path, Request::new(body_full(body.to_string().into())));
     request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     request
 }
+
+/// How many lines of a container's log are enough to see how it ended.
+const LAST_LINES: u32 = 20;
 
 /// `/v1.41`.
 fn prefix(version: &ClientVersion) -> String {
@@ -534,15 +638,14 @@ fn versioned<B>(mut request: Request<B>, prefix: &str) -> Result<Request<B>, Bol
     let path = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
     debug_assert!(listed(request.method().as_str(), path), "invariant: {path} is listed in `calls`");
     // A bollard that puts it there itself must not break this.
-    let has_version =
-        path.strip_prefix("/v").is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()));
+    let has_version = without_version(path) != path;
     let path = if has_version { path.to_owned() } else { format!("{prefix}{path}") };
     *request.uri_mut() = path.parse()?;
     Ok(request)
 }
 
 /// Text as a part of a path or query.
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
@@ -557,7 +660,7 @@ fn encoded(text: &str) -> String {
 /// The answer, unless the engine says no.
 async fn accepted(response: Response<Incoming>) -> Result<Response<Incoming>, EngineError> {
     let status = response.status();
-    if status.is_success() {
+    if status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS {
         return Ok(response);
     }
     #[derive(Deserialize)]
@@ -601,11 +704,18 @@ fn translate(error: BollardError) -> EngineError {
     }
 }
 
-fn not_understood(error: impl std::fmt::Display) -> EngineError {
+pub(super) fn not_understood(error: impl std::fmt::Display) -> EngineError {
     EngineError::Refused(format!("the engine is not understood: {error}"))
 }
 
-fn unreachable(error: impl std::error::Error) -> EngineError {
+fn not_sent(error: TransportError) -> EngineError {
+    match error {
+        TransportError::Untrusted(words) => EngineError::Untrusted(words),
+        error => unreachable(error),
+    }
+}
+
+pub(super) fn unreachable(error: impl std::error::Error) -> EngineError {
     EngineError::Unreachable(causes(&error))
 }
 
@@ -624,7 +734,9 @@ fn causes(error: &dyn std::error::Error) -> String {
 }
 
 /// The parts of a body as they come.
-fn chunks(body: Incoming) -> impl futures_util::Stream<Item = Result<Bytes, EngineError>> + Send + 'static {
+pub(super) fn chunks(
+    body: Incoming,
+) -> impl futures_util::Stream<Item = Result<Bytes, EngineError>> + Send + 'static {
     body.into_data_stream().map_err(unreachable)
 }
 
@@ -747,11 +859,15 @@ mod tests {
     #[tokio::test]
     async fn calls_are_made_in_the_older_of_both_versions() {
         for (engines, spoken) in [("1.41", "1.41"), ("1.53", "1.53"), ("1.99", "1.53"), ("2.0", "1.53")] {
-            let info = r#"{"ServerVersion":"9","CgroupDriver":"systemd","CgroupVersion":"2","DockerRootDir":"/srv"}"#;
+            let info = r#"{"ServerVersion":"9","ID":"A:B","CgroupDriver":"systemd","CgroupVersion":"2","DockerRootDir":"/srv",
+                "SecurityOptions":["name=seccomp,profile=default","name=userns","name=rootless"]}"#;
             let (engine, server) = canned(vec![ping(engines), answer("200 OK", info), endless("raw")]);
             let info = engine.info().await.expect("an answer");
-            let (version, cgroup_driver) = ("9".into(), "systemd".into());
-            let want = EngineInfo { version, root: "/srv".into(), cgroup_driver, cgroup_version: 2 };
+            let (version, id, cgroup_driver) = ("9".into(), "A:B".into(), "systemd".into());
+            let root = "/srv".into();
+            let (remaps_users, rootless) = (true, true);
+            let want =
+                EngineInfo { version, id, root, cgroup_driver, cgroup_version: 2, remaps_users, rootless };
             let minor = spoken.trim_start_matches("1.").parse().expect("a number");
             assert_eq!(engine.api_version().await, Ok((1, minor)));
             assert_eq!(info, want);
@@ -802,11 +918,12 @@ mod tests {
 
     #[tokio::test]
     async fn already_so_is_done() {
-        let cases = ["304 Not Modified", "404 Not Found", "409 Conflict"];
         let words = r#"{"message":"removal of container x is already in progress"}"#;
         let mut answers = vec![ping("1.41"), "HTTP/1.1 304 Not Modified\r\n\r\n".to_owned()];
         answers.push("HTTP/1.1 304 Not Modified\r\n\r\n".to_owned());
-        answers.extend(cases[1..].iter().map(|status| answer(status, words)));
+        // What is said to be gone is looked for: it is gone.
+        let statuses = ["404 Not Found", "404 Not Found", "409 Conflict"];
+        answers.extend(statuses.map(|status| answer(status, words)));
         let (engine, server) = canned(answers);
         assert_eq!(engine.start("x").await, Ok(()));
         assert_eq!(engine.stop("x", Duration::from_millis(1)).await, Ok(()));
@@ -902,8 +1019,8 @@ mod tests {
         let events: Vec<Event> = events.into_iter().collect::<Result<_, _>>().expect("events");
         let exit = crate::pod::observed::Exit { status: 7, oom: false, at_nanos: 5_000_000_001 };
         let want = [
-            Event { id: "a".into(), kind: EventKind::Died(exit) },
-            Event { id: "b".into(), kind: EventKind::Health(Health::Healthy) },
+            Event { id: "a".into(), kind: EventKind::Died(exit), at_nanos: 5_000_000_001 },
+            Event { id: "b".into(), kind: EventKind::Health(Health::Healthy), at_nanos: 6 },
         ];
         assert_eq!(events, want);
         let request = &server.await.expect("served")[2];
@@ -912,6 +1029,46 @@ mod tests {
             "{request}"
         );
         assert!(request.contains("io.tandem.pod%3Dpod"), "{request}");
+    }
+
+    #[tokio::test]
+    async fn many_listen_to_one_stream_and_hear_what_is_theirs() {
+        let one = |action: &str, id: &str, pod: &str| {
+            let labels = if pod.is_empty() { String::new() } else { format!(r#""io.tandem.pod":"{pod}""#) };
+            format!(
+                r#"{{"Action":"{action}","Actor":{{"ID":"{id}","Attributes":{{{labels}}}}},"timeNano":7}}"#
+            )
+        };
+        let all = [one("oom", "a1", "a"), one("die", "a", ""), one("oom", "b1", "b"), one("oom", "c1", "c")]
+            .join("\n");
+        let now = || answer("200 OK", r#"{"SystemTime":"1970-01-01T00:00:05+00:00"}"#);
+        let (engine, server) = canned(vec![
+            ping("1.41"),
+            now(),
+            endless(&all),
+            now(),
+            answer("500 Internal Server Error", "not now"),
+            now(),
+            endless(&one("oom", "a2", "a")),
+        ]);
+        let engine = engine.with_one_stream();
+        let relay = engine.relay.clone().expect("invariant: made one line above");
+        let (a, own, b) =
+            tokio::join!(engine.events("a"), relay.listen(Whose::Container("a".into())), engine.events("b"));
+        let ids = async |stream: BoxStream<'static, Result<Event, EngineError>>| {
+            stream.map(|event| event.expect("an event").id).collect::<Vec<_>>().await
+        };
+        let own: Vec<_> =
+            own.expect("a stream").map(|one| one.expect("an event").container().to_owned()).collect().await;
+        assert_eq!(ids(a.expect("a stream")).await, ["a1"]);
+        assert_eq!(own, ["a"]);
+        assert_eq!(ids(b.expect("a stream")).await, ["b1"]);
+        // It has ended: whoever asks next has a new one made, or hears why there is none.
+        let (a, b) = tokio::join!(engine.events("a"), engine.events("b"));
+        let refused = Some(EngineError::Refused("not now".into()));
+        assert_eq!((a.err(), b.err()), (refused.clone(), refused));
+        assert_eq!(ids(engine.events("a").await.expect("a stream")).await, ["a2"]);
+        assert_eq!(server.await.expect("served").len(), 7, "one stream at a time");
     }
 
     #[tokio::test]
@@ -931,6 +1088,23 @@ mod tests {
         assert!(
             matches!(&lines[..], [Err(EngineError::Refused(words))] if words.contains("invalid reference"))
         );
+    }
+
+    #[tokio::test]
+    async fn a_container_that_is_listed_and_not_there_is_gone_unless_it_is_listed_again() {
+        let listed = r#"[{"Id": "0123456789abcdef"}]"#;
+        let gone = || answer("404 Not Found", r#"{"message": "No such container"}"#);
+        for (again, want) in [
+            ("[]", Ok(Vec::new())),
+            (
+                listed,
+                Err(EngineError::Unreachable("it lists 0123456789ab and says: No such container".into())),
+            ),
+        ] {
+            let answers = vec![ping("1.41"), answer("200 OK", listed), gone(), answer("200 OK", again)];
+            let (engine, _server) = canned(answers);
+            assert_eq!(engine.list("pod").await, want);
+        }
     }
 
     #[tokio::test]

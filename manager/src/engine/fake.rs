@@ -12,7 +12,9 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{CreateRequest, Created, Engine, EngineError, EngineInfo, Exec, FileStat};
+use super::{
+    CreateRequest, Created, Engine, EngineError, EngineInfo, Exec, FileStat, SCRATCH_FOLDER, VAULT_FOLDER,
+};
 use crate::pod::identity::LABEL_POD;
 use crate::pod::observed::{ContainerInfo, Event, EventKind, Exit, Health, Status};
 use crate::pod::spec::Hook;
@@ -25,6 +27,8 @@ pub(crate) struct Script {
     pub(crate) runs_for: Option<Duration>,
     /// With this status.
     pub(crate) status: i64,
+    /// How long each of its first lives lasts, and its status; what is above holds for those after them.
+    pub(crate) lives: Vec<(Duration, i64)>,
     /// Has a health check that says healthy (or, with `false`, unhealthy) after this time.
     pub(crate) health: Option<(Duration, bool)>,
     /// How long it takes to end after its stop signal; `None` ignores the signal.
@@ -122,6 +126,10 @@ struct Container {
     request: CreateRequest,
     status: Status,
     running: watch::Sender<bool>,
+    /// When it was started last, by the engine's clock; 0 for never.
+    started_at: i64,
+    /// How often it was started.
+    lives: usize,
 }
 
 impl Inner {
@@ -179,6 +187,21 @@ impl Fake {
     /// The client on this connection died.
     pub(crate) async fn died(&self) {
         self.line.died.notified().await;
+    }
+
+    /// Every container is gone, which must come to pass.
+    #[track_caller]
+    pub(crate) fn emptied(&self) -> impl Future<Output = ()> {
+        let this = self.clone();
+        async move {
+            let empty = async {
+                while !this.names().is_empty() {
+                    sleep(Duration::from_millis(100)).await;
+                }
+            };
+            let in_time = timeout(Duration::from_secs(300), empty).await.is_ok();
+            assert!(in_time, "{:?} are left\n{:#?}", this.names(), this.calls());
+        }
     }
 
     /// Everything that happened, in order.
@@ -252,7 +275,8 @@ impl Fake {
         inner.created += 1;
         let id = format!("{:064x}", inner.created);
         let running = watch::Sender::new(matches!(status, Status::Running { .. }));
-        inner.containers.insert(id.clone(), Container { request, status, running });
+        let one = Container { request, status, running, started_at: 0, lives: 0 };
+        inner.containers.insert(id.clone(), one);
         id
     }
 
@@ -296,7 +320,10 @@ impl Fake {
     }
 
     fn emit(inner: &mut Inner, id: &str, kind: EventKind) {
-        inner.watchers.retain(|watcher| watcher.send(Ok(Event { id: id.to_owned(), kind })).is_ok());
+        let at_nanos = Self::clock(inner) + 2;
+        inner
+            .watchers
+            .retain(|watcher| watcher.send(Ok(Event { id: id.to_owned(), kind, at_nanos })).is_ok());
     }
 
     fn clock(inner: &Inner) -> i64 {
@@ -312,7 +339,7 @@ impl Fake {
         }
         let name = container.request.name.clone();
         container.running.send_replace(false);
-        let exit = Exit { status, oom: false, at_nanos: Self::clock(&inner) };
+        let exit = Exit { status, oom: false, at_nanos: Self::clock(&inner) + 2 };
         if let Some(container) = inner.containers.get_mut(id) {
             container.status = Status::Exited(exit);
         }
@@ -332,7 +359,7 @@ impl Fake {
     }
 
     fn begin(&self, id: &str) -> Result<(), EngineError> {
-        let script = {
+        let (script, life) = {
             let mut guard = self.lock();
             let inner = &mut *guard;
             let joins = match inner.containers.get(id) {
@@ -351,7 +378,8 @@ impl Fake {
                     )));
                 }
             }
-            let now = Self::clock(inner);
+            // No two moments of a real clock are the same.
+            let now = Self::clock(inner) + 1;
             let container = inner.containers.get_mut(id).expect("invariant: looked up above");
             let script = inner
                 .scripts
@@ -365,9 +393,12 @@ impl Fake {
             let health = if script.health.is_some() { Health::Starting } else { Health::None };
             container.status = Status::Running { health };
             container.running.send_replace(true);
+            container.started_at = now;
+            container.lives += 1;
+            let life = container.lives;
             let name = container.request.name.clone();
             inner.note(What::Started(name));
-            script
+            (script, life)
         };
         if let Some((after, healthy)) = script.health {
             let (this, id) = (self.clone(), id.to_owned());
@@ -375,19 +406,24 @@ impl Fake {
                 sleep(after).await;
                 let verdict = if healthy { Health::Healthy } else { Health::Unhealthy };
                 let mut inner = this.lock();
-                if let Some(Container { status: Status::Running { health }, .. }) =
+                if let Some(Container { status: Status::Running { health }, lives, .. }) =
                     inner.containers.get_mut(&id)
+                    && *lives == life
                 {
                     *health = verdict;
                     Self::emit(&mut inner, &id, EventKind::Health(verdict));
                 }
             });
         }
-        if let Some(after) = script.runs_for {
+        let short = script.lives.get(life - 1).copied();
+        if let Some((after, status)) = short.or(script.runs_for.map(|after| (after, script.status))) {
             let (this, id) = (self.clone(), id.to_owned());
             tokio::spawn(async move {
                 sleep(after).await;
-                this.end(&id, script.status);
+                let same = this.lock().containers.get(&id).is_some_and(|one| one.lives == life);
+                if same {
+                    this.end(&id, status);
+                }
             });
         }
         Ok(())
@@ -400,7 +436,15 @@ impl Fake {
             labels: one.request.labels.clone(),
             status: one.status,
             tty: one.request.container.tty,
-            vault_path: one.request.vault_bytes.map(|_| format!("/volumes/{id}")),
+            started_at: one.started_at,
+            held: one
+                .request
+                .vault_bytes
+                .map(|_| VAULT_FOLDER.to_owned())
+                .into_iter()
+                .chain(one.request.scratch.iter().map(|scratch| format!("{SCRATCH_FOLDER}/{}", scratch.name)))
+                .map(|target| (target.clone(), format!("/volumes/{id}{target}")))
+                .collect(),
         }
     }
 }
@@ -409,9 +453,12 @@ impl Engine for Fake {
     async fn info(&self) -> Result<EngineInfo, EngineError> {
         Ok(EngineInfo {
             version: "0".into(),
+            id: "FAKE".into(),
             root: "/var/lib/docker".into(),
             cgroup_driver: "cgroupfs".into(),
             cgroup_version: 1,
+            remaps_users: false,
+            rootless: false,
         })
     }
 
@@ -508,6 +555,13 @@ impl Engine for Fake {
     }
 
     async fn attach(&self, _id: &str) -> Result<BoxStream<'static, Result<Bytes, EngineError>>, EngineError> {
+        Ok(stream::empty().boxed())
+    }
+
+    async fn last_output(
+        &self,
+        _id: &str,
+    ) -> Result<BoxStream<'static, Result<Bytes, EngineError>>, EngineError> {
         Ok(stream::empty().boxed())
     }
 

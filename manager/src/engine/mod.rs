@@ -6,6 +6,10 @@ pub mod convert;
 pub mod docker;
 #[cfg(test)]
 pub mod fake;
+pub mod guest;
+pub mod outside;
+mod relay;
+mod tls;
 mod transport;
 
 use std::collections::BTreeMap;
@@ -16,14 +20,18 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 
 pub use address::{AddressError, DEFAULT_SOCKET, EngineAddress};
-pub use transport::TlsError;
+pub use tls::TlsError;
 
 use crate::pod::observed::{ContainerInfo, Event};
-use crate::pod::spec::{ContainerSpec, Hook};
+use crate::pod::spec::{ContainerSpec, Hook, Scratch};
 use crate::pod::task::TaskContainer;
 
 /// Where the memory of a vault is mounted in it.
 pub const VAULT_FOLDER: &str = "/vault";
+/// Where the pod's scratch volumes are mounted in its vault, each under its name.
+pub const SCRATCH_FOLDER: &str = "/scratch";
+/// The folder of a scratch volume that components get: its own is root's alone.
+pub const SCRATCH_ROOT: &str = "data";
 
 /// The engine calls that Tandem makes. Every call may be repeated.
 pub trait Engine: Send + Sync + 'static {
@@ -70,6 +78,11 @@ pub trait Engine: Send + Sync + 'static {
         &self,
         id: &str,
     ) -> impl Future<Output = Result<BoxStream<'static, Result<Bytes, EngineError>>, EngineError>> + Send;
+    /// What a container has written of late, in the form of [`Engine::attach`] (`GET /containers/ID/logs`).
+    fn last_output(
+        &self,
+        id: &str,
+    ) -> impl Future<Output = Result<BoxStream<'static, Result<Bytes, EngineError>>, EngineError>> + Send;
     /// What is at a path of a container, mounts and links of the host included (`HEAD /containers/ID/archive`); `None`:
     /// nothing.
     fn stat(
@@ -97,27 +110,39 @@ pub trait Engine: Send + Sync + 'static {
 pub struct EngineInfo {
     /// Engine version, e.g. `20.10.24`.
     pub version: String,
+    /// Its id, of its own making: tells engines of one node apart.
+    pub id: String,
     /// Where it keeps images, volumes and containers: a folder of the host.
     pub root: String,
     /// `cgroupfs` or `systemd`.
     pub cgroup_driver: String,
     /// 1 or 2.
     pub cgroup_version: u8,
+    /// Root of containers is another user of the host (`userns-remap`).
+    pub remaps_users: bool,
+    /// It runs as an ordinary user of the host, who has a systemd of their own.
+    pub rootless: bool,
 }
 
 /// A file of a container.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileStat {
     /// It is a unix socket.
     pub socket: bool,
     /// It is a folder.
     pub folder: bool,
+    /// It is a regular file.
+    pub regular: bool,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Where it leads in the end, where it is a link.
+    pub link_target: Option<String>,
     /// When its content changed last, nanoseconds since 1970; a socket's never does after it was made.
     pub changed_at: i64,
 }
 
 /// A container to create.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct CreateRequest {
     /// Its name.
     pub name: String,
@@ -139,6 +164,8 @@ pub struct CreateRequest {
     pub stop_grace: Option<Duration>,
     /// Give it a volume of memory at [`VAULT_FOLDER`] that may hold so many bytes.
     pub vault_bytes: Option<u64>,
+    /// Give it these volumes below [`SCRATCH_FOLDER`], new ones.
+    pub scratch: Vec<Scratch>,
     /// `HostConfig.LogConfig`: driver and options; `None` is the engine's default.
     pub log: Option<(String, BTreeMap<String, String>)>,
 }
@@ -175,4 +202,26 @@ pub enum EngineError {
     /// No answer: whether the engine acted is unknown. Try again after a look.
     #[error("the engine does not answer: {0}")]
     Unreachable(String),
+    /// One side does not let the other (certificates, the socket's mode), for people: nothing comes of trying again soon.
+    #[error("{0}")]
+    Untrusted(String),
+}
+
+/// Bounds of the wait between two looks at a command.
+const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// The exit status of a command in a container, waited for. Its output may end before it does, and the engine tells
+/// nobody when that is.
+///
+/// # Errors
+/// Where the engine does not tell.
+pub async fn ended<E: Engine>(engine: &E, exec: &str) -> Result<i64, EngineError> {
+    let mut again = LOOK_AGAIN.0;
+    loop {
+        if let Some(status) = engine.exec_status(exec).await? {
+            return Ok(status);
+        }
+        tokio::time::sleep(again).await;
+        again = (again * 2).min(LOOK_AGAIN.1);
+    }
 }

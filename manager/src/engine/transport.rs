@@ -14,7 +14,6 @@
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -31,12 +30,10 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::address::{EngineAddress, authority};
+use super::tls::{self, TlsError};
 
 /// Time for connecting: name look-up, TCP and TLS together.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -48,21 +45,10 @@ const KEEPALIVE_SECS: u32 = 15;
 /// Unanswered questions after which the connection is dead.
 const KEEPALIVE_PROBES: u32 = 4;
 
-/// Why TLS cannot be set up.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// A file of `DOCKER_CERT_PATH` cannot be used.
-    #[error("`{}`: {fault}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        fault: String,
-    },
-    /// The key does not fit the certificate, or the host name cannot stand in a certificate.
-    #[error("TLS to the engine cannot be set up: {0}")]
-    Setup(String),
-}
+/// Why a socket may be closed to root, and what to do.
+const NOT_ROOT: &str = "an engine that remaps users (`userns-remap`) runs it as a stranger to its host; have a bare \
+                        `tandem/pause` be the pod's container, and run the manager beside it with `userns_mode: host` \
+                        and `--pause`, or as an agent";
 
 /// Why a request has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +61,9 @@ pub(super) enum TransportError {
         /// Why not.
         source: io::Error,
     },
+    /// One side does not let the other.
+    #[error("{0}")]
+    Untrusted(String),
     /// The connection broke.
     #[error("{address}: {source}")]
     Http {
@@ -110,7 +99,7 @@ impl Transport {
                     .map_err(|error| TlsError::Setup(format!("`{host}`: {error}")))?;
                 (
                     authority(host, *port),
-                    Some((TlsConnector::from(Arc::new(tls_config(certificates)?)), name)),
+                    Some((TlsConnector::from(Arc::new(tls::client(certificates)?)), name)),
                 )
             }
         };
@@ -139,7 +128,18 @@ impl Transport {
             let text = format!("no connection within {} s", CONNECT_LIMIT.as_secs());
             Err(io::Error::new(io::ErrorKind::TimedOut, text))
         });
-        result.map_err(|source| TransportError::Connect { address: self.address.to_string(), source })
+        let refusal = |source: &io::Error| match &self.address {
+            EngineAddress::Unix(path) if source.kind() == io::ErrorKind::PermissionDenied => Some(format!(
+                "the engine's socket `{}` may not be used by user {} of this container: {NOT_ROOT}",
+                path.display(),
+                nix::unistd::geteuid()
+            )),
+            address => tls::refusal(source, address),
+        };
+        result.map_err(|source| match refusal(&source) {
+            Some(words) => TransportError::Untrusted(words),
+            None => TransportError::Connect { address: self.address.to_string(), source },
+        })
     }
 
     async fn exchange(
@@ -147,7 +147,11 @@ impl Transport {
         stream: Box<dyn Stream>,
         mut request: BollardRequest,
     ) -> Result<Response<Incoming>, TransportError> {
-        let failed = |source| TransportError::Http { address: self.address.to_string(), source };
+        // With TLS 1.3 the engine's word on our certificate comes only now.
+        let failed = |source: hyper::Error| match tls::refusal(&source, &self.address) {
+            Some(words) => TransportError::Untrusted(words),
+            None => TransportError::Http { address: self.address.to_string(), source },
+        };
         request.headers_mut().insert(HOST, self.host.clone());
         let (mut sender, connection) = http1::Builder::new()
             .max_buf_size(BUFFER_BYTES)
@@ -156,7 +160,7 @@ impl Transport {
             .map_err(failed)?;
         // Moves the bytes until the answer has been read or dropped. Its errors come out of the request
         // or the answer's body as well, where they have a reader.
-        tokio::spawn(connection);
+        tokio::spawn(connection.with_upgrades());
         sender.send_request(request).await.map_err(failed)
     }
 }
@@ -190,36 +194,6 @@ async fn look_up(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     addresses
 }
 
-/// Trusts `ca.pem` alone, and presents `cert.pem` with `key.pem`.
-fn tls_config(folder: &Path) -> Result<ClientConfig, TlsError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(&folder.join("ca.pem"))? {
-        roots.add(certificate).map_err(|error| file_fault(&folder.join("ca.pem"), error))?;
-    }
-    let chain = certificates(&folder.join("cert.pem"))?;
-    let key_path = folder.join("key.pem");
-    let key = PrivateKeyDer::from_pem_file(&key_path).map_err(|error| file_fault(&key_path, error))?;
-    ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_root_certificates(roots).with_client_auth_cert(chain, key))
-        .map_err(|error| TlsError::Setup(error.to_string()))
-}
-
-/// Every certificate of a PEM file; at least one.
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let found = CertificateDer::pem_file_iter(path)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| file_fault(path, error))?;
-    if found.is_empty() {
-        return Err(file_fault(path, "there is no certificate in it"));
-    }
-    Ok(found)
-}
-
-fn file_fault(path: &Path, fault: impl ToString) -> TlsError {
-    TlsError::File { path: path.to_owned(), fault: fault.to_string() }
-}
-
 #[cfg(test)]
 #[allow(clippy::disallowed_methods, reason = "tests make the files that are read")]
 mod tests {
@@ -227,13 +201,19 @@ mod tests {
     use bytes::Bytes;
     use http_body_util::BodyExt;
     use hyper::Request;
-    use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
+    use rcgen::{
+        BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, date_time_ymd,
+    };
     use std::fs;
+    use std::path::Path;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
     use tokio_rustls::TlsAcceptor;
-    use tokio_rustls::rustls::ServerConfig;
+    use tokio_rustls::rustls::crypto::ring;
+    use tokio_rustls::rustls::pki_types::pem::PemObject;
+    use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
     use tokio_rustls::rustls::server::WebPkiClientVerifier;
+    use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
     /// A certificate authority.
     struct Authority {
@@ -252,7 +232,14 @@ mod tests {
 
         /// Certificate and key for this name, as PEM.
         fn issue(&self, name: &str) -> (String, String) {
+            self.issue_for(name, (2020, 4096))
+        }
+
+        /// The same, valid from the first of these years to the second.
+        fn issue_for(&self, name: &str, years: (i32, i32)) -> (String, String) {
             let mut params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
+            params.not_before = date_time_ymd(years.0, 1, 1);
+            params.not_after = date_time_ymd(years.1, 1, 1);
             params.extended_key_usages =
                 vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
             let key = KeyPair::generate().expect("a key");
@@ -271,17 +258,23 @@ mod tests {
         }
     }
 
+    const YEARS_AGO: (i32, i32) = (2020, 2021);
+    const YEARS_AHEAD: (i32, i32) = (4000, 4001);
     const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK";
 
     /// An engine with TLS, known as `localhost` by this authority, that demands certificates of it.
     async fn engine(authority: &Authority) -> u16 {
+        engine_of(authority, authority.issue("localhost")).await
+    }
+
+    /// The same with this certificate and key.
+    async fn engine_of(authority: &Authority, (certificate, key): (String, String)) -> u16 {
         let provider = Arc::new(ring::default_provider());
         let mut roots = RootCertStore::empty();
         roots
             .add(CertificateDer::from_pem_slice(authority.pem.as_bytes()).expect("PEM"))
             .expect("a certificate");
         let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
-        let (certificate, key) = authority.issue("localhost");
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("versions")
@@ -336,21 +329,66 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_engine_of_another_authority_or_name_is_not_spoken_to() {
+    async fn who_is_not_trusted_is_told_so_in_words_of_its_own() {
         let (ours, theirs) = (Authority::new(), Authority::new());
+        let (own, strange) = (ours.folder(&ours), ours.folder(&theirs));
+        let certificate = |folder: &tempfile::TempDir| folder.path().join("cert.pem").display().to_string();
+        let address = |port: u16| format!("tcp://localhost:{port}");
+        let say = async |host: &str, port, folder: &tempfile::TempDir| {
+            ask(&tls(host, port, folder.path())).await.expect_err("it is refused")
+        };
+
         let port = engine(&theirs).await;
-        let error = ask(&tls("localhost", port, ours.folder(&theirs).path())).await.expect_err("a stranger");
-        assert!(error.contains("invalid peer certificate"), "{error}");
+        let want = format!(
+            "the certificate of the engine at {} is not signed by `{}`: that file is another engine's, or somebody else \
+             answers there",
+            address(port),
+            own.path().join("ca.pem").display()
+        );
+        assert_eq!(say("localhost", port, &own).await, want);
+
         let port = engine(&ours).await;
-        let error = ask(&tls("127.0.0.1", port, ours.folder(&ours).path())).await.expect_err("another name");
-        assert!(error.contains("invalid peer certificate"), "{error}");
+        let want = format!(
+            "the certificate of the engine at tcp://127.0.0.1:{port} is not for `127.0.0.1` but for `localhost`: use a \
+             name that it is for in `DOCKER_HOST`"
+        );
+        assert_eq!(say("127.0.0.1", port, &own).await, want);
+
+        let want = format!(
+            "the engine at {} does not accept our certificate `{}` (",
+            address(port),
+            certificate(&strange)
+        );
+        let said = say("localhost", port, &strange).await;
+        assert!(said.starts_with(&want), "{said}");
+
+        let port = engine_of(&ours, ours.issue_for("localhost", YEARS_AGO)).await;
+        let want = format!("the certificate of the engine at {} has expired: renew it there", address(port));
+        assert_eq!(say("localhost", port, &own).await, want);
+
+        let plain = TcpListener::bind("localhost:0").await.expect("a port");
+        let port = plain.local_addr().expect("bound").port();
+        tokio::spawn(async move {
+            let (mut stream, _) = plain.accept().await.expect("a connection");
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        });
+        let want = format!("what answers at {} does not speak TLS", address(port));
+        assert_eq!(say("localhost", port, &own).await, want);
     }
 
     #[tokio::test]
-    async fn an_engine_that_does_not_know_us_does_not_answer() {
-        let (ours, theirs) = (Authority::new(), Authority::new());
-        let port = engine(&ours).await;
-        ask(&tls("localhost", port, ours.folder(&theirs).path())).await.expect_err("we are strangers");
+    async fn our_own_certificate_is_told_apart_when_its_time_is_over() {
+        let authority = Authority::new();
+        let folder = authority.folder(&authority);
+        for (years, words) in [(YEARS_AGO, "has expired: renew it"), (YEARS_AHEAD, "is not valid yet")] {
+            let (certificate, key) = authority.issue_for("client", years);
+            fs::write(folder.path().join("cert.pem"), certificate).expect("written");
+            fs::write(folder.path().join("key.pem"), key).expect("written");
+            let error = ask(&tls("localhost", 1, folder.path())).await.expect_err("it is refused");
+            let path = folder.path().join("cert.pem");
+            let want = format!("`{}`: this certificate, which says who we are, {words}", path.display());
+            assert!(error.starts_with(&want), "{error}");
+        }
     }
 
     #[tokio::test]

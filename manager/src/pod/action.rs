@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::identity::short;
 use super::plan::Conclusion;
 use super::spec::Image;
 
@@ -17,14 +18,21 @@ pub enum Action {
     Copy(Target),
     /// Start a created container.
     Start(Target),
+    /// Start a container again whose process has ended.
+    Restart(Target),
     /// Run a component's `post_start` hooks.
     PostStart(Target),
-    /// Run a component's `pre_stop` hooks, for at most this time.
-    PreStop(Target, Duration),
+    /// Let a component serve on for the first time, its `shutdown_delay`, then run its `pre_stop` hooks for at most the
+    /// second.
+    PreStop(Target, Duration, Duration),
     /// Stop a running container: its stop signal, and the kill after this time.
     Stop(Target, Duration),
+    /// Tell people what a component that failed has written last.
+    Examine(Target),
     /// Kill and remove a container.
     Remove(Target),
+    /// List the pod's containers once more.
+    Look,
     /// Decide the pod's end: from here on nothing is started.
     Conclude(Conclusion),
 }
@@ -62,18 +70,29 @@ pub enum Verb {
     Copy,
     /// [`Action::Start`].
     Start,
+    /// [`Action::Restart`].
+    Restart,
     /// [`Action::PostStart`].
     PostStart,
     /// [`Action::PreStop`].
     PreStop,
     /// [`Action::Stop`].
     Stop,
+    /// [`Action::Examine`].
+    Examine,
     /// [`Action::Remove`].
     Remove,
     /// [`Action::Conclude`].
     Conclude,
-    /// List the pod's containers: done by the watch, never planned.
+    /// [`Action::Look`], and what the watch does by itself.
     List,
+}
+
+impl Verb {
+    /// It begins a life of a container.
+    pub fn starts(&self) -> bool {
+        matches!(self, Verb::Start | Verb::Restart)
+    }
 }
 
 /// Why something is done.
@@ -97,6 +116,8 @@ pub enum Reason {
     HasCopies,
     /// All that it waits for is so.
     Ready,
+    /// It has ended, and its `restart` says so.
+    RestartAsked,
     /// It runs, and has hooks for that.
     Started,
     /// A hook failed.
@@ -119,6 +140,10 @@ pub enum Reason {
     OutOfTime,
     /// It has ended, and the pod with it.
     Spent,
+    /// It failed.
+    Failed,
+    /// What a manager before this one has asked for may have come about meanwhile.
+    Inherited,
 }
 
 /// An action and why.
@@ -138,10 +163,13 @@ impl Action {
             Action::Create(target) => (Verb::Create, Some(target)),
             Action::Copy(target) => (Verb::Copy, Some(target)),
             Action::Start(target) => (Verb::Start, Some(target)),
+            Action::Restart(target) => (Verb::Restart, Some(target)),
             Action::PostStart(target) => (Verb::PostStart, Some(target)),
-            Action::PreStop(target, _) => (Verb::PreStop, Some(target)),
+            Action::PreStop(target, ..) => (Verb::PreStop, Some(target)),
             Action::Stop(target, _) => (Verb::Stop, Some(target)),
+            Action::Examine(target) => (Verb::Examine, Some(target)),
             Action::Remove(target) => (Verb::Remove, Some(target)),
+            Action::Look => (Verb::List, None),
             Action::Conclude(_) => (Verb::Conclude, None),
         };
         Key { verb, target: target.cloned() }
@@ -154,7 +182,7 @@ impl fmt::Display for Target {
             Target::Sandbox => f.write_str("the sandbox"),
             Target::Vault => f.write_str("the vault"),
             Target::Member(name) => write!(f, "`{name}`"),
-            Target::Remains(id) => write!(f, "container {}", id.get(..12).unwrap_or(id)),
+            Target::Remains(id) => write!(f, "container {}", short(id)),
         }
     }
 }
@@ -168,9 +196,11 @@ impl fmt::Display for Key {
             Verb::Create => "create",
             Verb::Copy => "copy files into",
             Verb::Start => "start",
+            Verb::Restart => "start again",
             Verb::PostStart => "run post_start of",
-            Verb::PreStop => "run pre_stop of",
+            Verb::PreStop => "prepare the stop of",
             Verb::Stop => "stop",
+            Verb::Examine => "examine",
             Verb::Remove => "remove",
         };
         match &self.target {
@@ -183,15 +213,16 @@ impl fmt::Display for Key {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Reason::Leftover => "left by an earlier run",
+            Reason::Leftover => "it is no part of this run",
             Reason::PullAsked => "asked for",
             Reason::ImageMissing => "the engine does not have it",
             Reason::HoldsNamespaces => "holds the shared namespaces",
-            Reason::HoldsSecrets => "holds secrets and configs",
+            Reason::HoldsSecrets => "holds secrets, configs and scratch volumes",
             Reason::InitsTurn => "its turn",
             Reason::Wanted => "wanted",
             Reason::HasCopies => "pod.copy",
             Reason::Ready => "ready",
+            Reason::RestartAsked => "it has ended",
             Reason::Started => "started",
             Reason::HookFailed => "a hook failed",
             Reason::StopRequested => "a stop was requested",
@@ -203,6 +234,8 @@ impl fmt::Display for Reason {
             Reason::Ending => "the pod ends",
             Reason::OutOfTime => "out of time",
             Reason::Spent => "the pod ends, it has ended",
+            Reason::Failed => "it failed",
+            Reason::Inherited => "an earlier manager was at work",
         })
     }
 }

@@ -1,7 +1,9 @@
 //! Component states to pod health.
 
-use super::observed::{Health, Observed, Status};
-use super::plan::{completed, next_init};
+use std::time::Duration;
+
+use super::observed::{Health, Member, Observed, Status};
+use super::plan::{completed, next_init, outlived, restart_pause, restarts};
 use super::spec::PodSpec;
 
 /// The pod's health, as `pause health` tells it.
@@ -11,12 +13,30 @@ pub enum PodHealth {
     #[default]
     Starting,
     /// All init components are done, all components run and their `post_start` hooks have, each that has a health
-    /// check is healthy.
+    /// check is healthy. Of those that are not essential it is enough that they were started.
     Healthy,
-    /// A component's health check says unhealthy.
+    /// An essential component's health check says unhealthy.
     Unhealthy,
     /// The pod ends.
     Stopping,
+}
+
+/// What ends again and again is noticed by who asks for the pod's health (three times, 2 s apart, where the image's own
+/// check holds) once the pause before its next start is so long.
+const NOTICED: Duration = Duration::from_secs(4);
+
+/// It is not healthy, and not because it is only being started: a health check says so, or an essential component ends
+/// again and again, or was started again and is not up yet.
+pub fn ails(spec: &PodSpec, observed: &Observed) -> bool {
+    pod_health(spec, observed) == PodHealth::Unhealthy
+        || spec.components.iter().filter(|one| one.essential).any(|one| {
+            let fails = |member: &Member| match member.status {
+                Status::Exited(_) => restarts(one, observed) && restart_pause(member) >= NOTICED,
+                Status::Running { health: Health::Starting } => member.restarts > 0,
+                _ => false,
+            };
+            observed.members.get(&one.name).is_some_and(fails)
+        })
 }
 
 /// The health of a pod that is meant to run.
@@ -26,11 +46,13 @@ pub fn pod_health(spec: &PodSpec, observed: &Observed) -> PodHealth {
     if next_init(spec, observed).is_some() {
         health = PodHealth::Starting;
     }
+    let outlived = outlived(spec, observed);
     for component in &spec.components {
         match status(&component.name) {
+            Some(status) if !component.essential && status != Status::Created => {}
             Some(Status::Running { health: Health::Unhealthy }) => return PodHealth::Unhealthy,
             Some(Status::Running { health: Health::None | Health::Healthy }) if observed.up(component) => {}
-            _ if completed(spec, observed, &component.name) => {}
+            _ if completed(spec, observed, &outlived, &component.name) => {}
             _ => health = PodHealth::Starting,
         }
     }

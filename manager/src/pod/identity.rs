@@ -17,6 +17,11 @@ pub const LABEL_TASK: &str = "io.tandem.task";
 /// Label: the Swarm node of the task container.
 pub const LABEL_NODE: &str = "io.tandem.node";
 
+/// An id as people see it.
+pub fn short(id: &str) -> &str {
+    id.get(..12).unwrap_or(id)
+}
+
 /// What a container is in its pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
@@ -28,6 +33,12 @@ pub enum Role {
     Sandbox,
     /// The container that holds secrets and configs in memory.
     Vault,
+    /// A container that somebody has joined to the pod to look around in it (`manager debug`): no part of what the pod
+    /// is, but gone with it.
+    Debug,
+    /// What says that an agent runs here: no pod's, but labelled with the agent's own container as if that were one, so
+    /// that it is swept once that is dead.
+    Lock,
 }
 
 /// Whose pod it is.
@@ -51,7 +62,25 @@ impl Role {
             Role::Init => "init",
             Role::Sandbox => "sandbox",
             Role::Vault => "vault",
+            Role::Debug => "debug",
+            Role::Lock => "lock",
         }
+    }
+}
+
+/// A container with these labels is what they say, and not one of an image that somebody made of such a container
+/// (`docker commit`), which has inherited them: it is called as Tandem calls it.
+pub fn genuine(labels: &BTreeMap<String, String>, name: &str) -> bool {
+    let label = |key: &str| labels.get(key).map(String::as_str);
+    match label(LABEL_ROLE) {
+        Some("component" | "init") => {
+            label(LABEL_COMPONENT).is_some_and(|component| name.ends_with(&format!(".podlike.{component}")))
+        }
+        Some("sandbox") => name.ends_with(".pause"),
+        Some("vault") => name.ends_with(".vault"),
+        Some("debug") => name.contains(".debug-"),
+        Some("lock") => name.trim_start_matches('/').starts_with("tandem-agent."),
+        _ => false,
     }
 }
 
@@ -95,5 +124,37 @@ impl Identity {
         .into_iter()
         .filter_map(|(theirs, ours)| Some((ours.to_owned(), task_labels.get(theirs)?.clone())))
         .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_inherited_our_labels_is_not_ours() {
+        let labels = |role: &str, component: Option<&str>| {
+            let mut labels = BTreeMap::from([(LABEL_ROLE.to_owned(), role.to_owned())]);
+            labels.extend(component.map(|name| (LABEL_COMPONENT.to_owned(), name.to_owned())));
+            labels
+        };
+        for (role, component, name, is) in [
+            ("component", Some("app"), "web.1.podlike.app", true),
+            ("init", Some("init-1"), "web.1.podlike.init-1", true),
+            ("sandbox", None, "web.1.pause", true),
+            ("vault", None, "/web.1.vault", true),
+            ("debug", None, "web.1.debug-6451", true),
+            ("lock", None, "/tandem-agent.agent", true),
+            // `docker run` of what `docker commit` made of a component.
+            ("component", Some("app"), "quirky_turing", false),
+            ("component", Some("app"), "web.1.podlike.other", false),
+            ("component", None, "web.1.podlike.app", false),
+            ("sandbox", None, "pause", false),
+            ("debug", None, "mine", false),
+            ("nonsense", None, "web.1.pause", false),
+        ] {
+            assert_eq!(genuine(&labels(role, component), name), is, "{role} {component:?} {name}");
+        }
+        assert!(!genuine(&BTreeMap::new(), "web.1.pause"));
     }
 }

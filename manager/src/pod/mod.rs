@@ -3,6 +3,7 @@
 pub mod action;
 pub mod health;
 pub mod identity;
+pub mod limits;
 pub mod needs;
 pub mod observed;
 pub mod order;

@@ -7,9 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::action::{Key, Target, Verb};
-use super::identity::{Identity, LABEL_COMPONENT, LABEL_ROLE, LABEL_RUN, Role};
-use super::plan::Conclusion;
+use super::identity::{Identity, LABEL_COMPONENT, LABEL_ROLE, LABEL_RUN, Role, genuine};
+use super::plan::{Conclusion, STATUS_KILLED};
 use super::spec::{ComponentSpec, Image, PodSpec};
+
+/// A container that ran for so long is no longer one that was started in vain: Docker's own measure.
+pub const QUIET: Duration = Duration::from_secs(10);
 
 /// Everything known of a pod. Times are counted from the manager's start.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -24,6 +27,8 @@ pub struct Observed {
     pub members: BTreeMap<String, Member>,
     /// Containers of this pod that belong to an earlier run or to no component: id to name.
     pub remains: BTreeMap<String, String>,
+    /// Ids of [`Role::Debug`] containers of this run: left alone until the pod's end is decided, and then remains.
+    pub guests: BTreeSet<String>,
     /// What became known of images.
     pub images: BTreeMap<Image, Known>,
     /// Actions under way.
@@ -36,15 +41,26 @@ pub struct Observed {
     pub concluded: Option<Conclusion>,
     /// Containers of this run that ran when last seen, and are gone: nobody told how they ended.
     pub vanished: BTreeSet<Target>,
-    /// Components that had ended before they were removed, `docker container prune` perhaps, and how.
-    pub departed: BTreeMap<String, Exit>,
-    /// Ids of containers whose `post_start` hooks have run, also for a manager before this one.
+    /// Components that had ended before they were removed, by us or `docker container prune` perhaps.
+    pub departed: BTreeMap<String, Departed>,
+    /// [`Member::life`] of containers whose `post_start` hooks have run, also for a manager before this one.
     pub hooked: BTreeSet<String>,
     /// A creation ended without a clear answer: until the next listing there may be a container more
     /// than is known.
     pub unsure: bool,
-    /// The listing under way began after that.
+    /// When it was found that a manager before this one was at work on this run of the pod: what it has asked for
+    /// may still come about.
+    pub inherited: Option<Duration>,
+    /// A listing was asked for on that account: it comes, as soon as the engine answers.
+    pub look_asked: bool,
+    /// Since when the engine has not answered; what is known may be long past.
+    pub silent_since: Option<Duration>,
+    /// When the last listing that came to its end had begun.
+    pub looked_at: Duration,
+    /// The listing under way began after a creation had ended without a clear answer.
     resolving: bool,
+    /// When the listing under way began.
+    looking_since: Duration,
     /// Ids known when a listing began: only these can be missing from it.
     before_listing: BTreeSet<String>,
     /// Ids of containers that are gone for good, so that late news does not bring them back.
@@ -58,12 +74,23 @@ pub struct Member {
     pub id: String,
     /// What it does.
     pub status: Status,
+    /// When its process was started last, nanoseconds since 1970 by the engine's clock; 0 for never, as far as is
+    /// known.
+    pub started_at: i64,
+    /// How often it was started again, as far as this manager has seen.
+    pub restarts: u32,
+    /// How often it was started again since it last ran for [`QUIET`].
+    pub streak: u32,
+    /// When it was seen to have ended, counted from the manager's start.
+    pub ended_at: Duration,
     /// Its copies were made (the vault: it was filled) since this manager started.
     pub copied: bool,
     /// The engine has answered that it is stopped; the event that says how it ended may be late.
     pub stopped: bool,
     /// The kernel killed one of its processes for memory.
     pub oom: bool,
+    /// What it wrote last before it failed has been told.
+    pub examined: bool,
     /// A `post_start` hook failed.
     pub hook_failure: Option<HookFailure>,
     /// When its `pre_stop` hooks were begun: its time for stopping runs from here.
@@ -92,10 +119,12 @@ pub struct ContainerInfo {
     pub labels: BTreeMap<String, String>,
     /// What it does.
     pub status: Status,
+    /// When its process was started last, nanoseconds since 1970 by the engine's clock; 0 for never.
+    pub started_at: i64,
     /// It has a terminal.
     pub tty: bool,
-    /// Where on the host the memory of a vault is mounted.
-    pub vault_path: Option<String>,
+    /// What a vault holds: where each of its volumes is mounted in it, and where that lies on the host.
+    pub held: BTreeMap<String, String>,
 }
 
 /// What a container does.
@@ -140,6 +169,53 @@ pub struct Exit {
     pub at_nanos: i64,
 }
 
+/// How a container ended that is gone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Departed {
+    /// Its last end.
+    pub exit: Exit,
+    /// See [`Member::restarts`].
+    pub restarts: u32,
+}
+
+/// In words: `status 3 (started again: 2)`.
+impl std::fmt::Display for Departed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.exit)?;
+        match self.restarts {
+            0 => Ok(()),
+            times => write!(f, " (started again: {times})"),
+        }
+    }
+}
+
+/// The signals that end a process as a rule, from 1 on.
+const SIGNALS: [&str; 15] = [
+    "SIGHUP", "SIGINT", "SIGQUIT", "SIGILL", "SIGTRAP", "SIGABRT", "SIGBUS", "SIGFPE", "SIGKILL", "SIGUSR1",
+    "SIGSEGV", "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM",
+];
+
+impl Exit {
+    /// The signal that ended it, as a shell would say: a program may end with such a status by itself.
+    pub fn signal(&self) -> Option<&'static str> {
+        let number = usize::try_from(self.status - 129).ok()?;
+        SIGNALS.get(number).copied()
+    }
+}
+
+/// In words: `status 137 (SIGKILL, out of memory)`.
+impl std::fmt::Display for Exit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "status {}", self.status)?;
+        match (self.signal(), self.oom) {
+            (Some(signal), true) => write!(f, " ({signal}, out of memory)"),
+            (Some(signal), false) => write!(f, " ({signal})"),
+            (None, true) => f.write_str(" (out of memory)"),
+            (None, false) => Ok(()),
+        }
+    }
+}
+
 /// Something that happened to a container of the pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
@@ -147,6 +223,8 @@ pub struct Event {
     pub id: String,
     /// What happened.
     pub kind: EventKind,
+    /// When, nanoseconds since 1970 by the engine's clock.
+    pub at_nanos: i64,
 }
 
 /// What can happen that Tandem acts on; the engine is asked for these only.
@@ -160,6 +238,8 @@ pub enum EventKind {
     Health(Health),
     /// `destroy`.
     Destroyed,
+    /// `create` of a [`Role::Debug`] container.
+    Visited,
 }
 
 /// What is known of an image.
@@ -176,8 +256,8 @@ pub enum Known {
 pub struct StopRequest {
     /// When.
     pub at: Duration,
-    /// The status that the pod ends with: 0 for a stop from outside, the pod's verdict where `pause`
-    /// started a crashed manager again to clean up.
+    /// The status that the pod ends with: for a stop from outside 0, or 1 where the engine's health check has failed; the
+    /// pod's verdict where `pause` started a crashed manager again to clean up.
     pub status: u8,
     /// It was asked for in an earlier life of the manager: whatever ended since is its effect.
     pub resumed: bool,
@@ -229,13 +309,20 @@ pub enum Observation {
     },
     /// The engine cannot be listed.
     Silent(String),
-    /// The `post_start` hooks of these containers, by id, have run: a manager before this one says so.
-    Hooked(Vec<String>),
+    /// What a manager before this one knew, and the engine does not.
+    Earlier {
+        /// The `post_start` hooks of these have run, by [`Member::life`].
+        hooked: Vec<String>,
+        /// How components ended whose containers are gone.
+        departed: BTreeMap<String, Departed>,
+    },
 }
 
 /// What an action brought about.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
+    /// A listing was asked for.
+    Asked,
     /// An image was pulled.
     Pulled,
     /// A creation found that the image is missing.
@@ -252,6 +339,8 @@ pub enum Effect {
     HookFailed(HookFailure),
     /// Its `pre_stop` hooks are over.
     PreStopped,
+    /// What it wrote last was told, as far as the engine knows it.
+    Examined,
     /// It is stopped.
     Stopped,
     /// It is gone.
@@ -266,10 +355,11 @@ impl Observed {
         match news {
             Observation::Listing => {
                 self.resolving = self.unsure;
+                self.looking_since = now;
                 self.before_listing = self.ids().map(str::to_owned).collect();
             }
-            Observation::Listed(containers) => self.listed(spec, containers),
-            Observation::Event(event) => self.event(&event),
+            Observation::Listed(containers) => self.listed(spec, containers, now),
+            Observation::Event(event) => self.event(&event, now),
             Observation::Begun(key) => {
                 if key.verb == Verb::PreStop
                     && let Some(member) = self.target_mut(&key)
@@ -283,14 +373,20 @@ impl Observed {
                 self.ended(key, result, now);
             }
             Observation::Stop { status, resumed } => {
+                if resumed {
+                    self.inherited.get_or_insert(now);
+                }
                 self.stop.get_or_insert(StopRequest { at: now, status, resumed });
             }
             // Once the pod is known it may run on while the engine is away.
             Observation::Silent(words) if !self.listed => {
                 self.setback(Key { verb: Verb::List, target: None }, Failure::Unreachable(words), now);
             }
-            Observation::Silent(_) => {}
-            Observation::Hooked(ids) => self.hooked.extend(ids),
+            Observation::Silent(_) => _ = self.silent_since.get_or_insert(now),
+            Observation::Earlier { hooked, departed } => {
+                self.hooked.extend(hooked);
+                self.departed.extend(departed);
+            }
         }
     }
 
@@ -298,7 +394,7 @@ impl Observed {
     pub fn up(&self, component: &ComponentSpec) -> bool {
         self.members.get(&component.name).is_some_and(|member| {
             matches!(member.status, Status::Running { .. })
-                && (component.post_start.is_empty() || self.hooked.contains(&member.id))
+                && (component.post_start.is_empty() || self.hooked.contains(&member.life()))
         })
     }
 
@@ -312,9 +408,9 @@ impl Observed {
         }
     }
 
-    /// Something is under way with this target.
-    pub fn busy(&self, target: &Target) -> bool {
-        self.in_flight.iter().any(|key| key.target.as_ref() == Some(target))
+    /// Something is under way with these.
+    pub fn busy(&self) -> BTreeSet<&Target> {
+        self.in_flight.iter().filter_map(|key| key.target.as_ref()).collect()
     }
 
     /// No container of the pod is left, as far as is known.
@@ -325,7 +421,7 @@ impl Observed {
     fn ids(&self) -> impl Iterator<Item = &str> {
         let holders = self.sandbox.iter().chain(&self.vault);
         let members = holders.chain(self.members.values()).map(|member| member.id.as_str());
-        members.chain(self.remains.keys().map(String::as_str))
+        members.chain(self.remains.keys().chain(&self.guests).map(String::as_str))
     }
 
     fn slot(&mut self, id: &str) -> Option<&mut Member> {
@@ -333,7 +429,7 @@ impl Observed {
         holders.chain(self.members.values_mut()).find(|member| member.id == id)
     }
 
-    fn listed(&mut self, spec: &PodSpec, containers: Vec<ContainerInfo>) {
+    fn listed(&mut self, spec: &PodSpec, containers: Vec<ContainerInfo>, now: Duration) {
         let present: BTreeSet<&str> = containers.iter().map(|container| container.id.as_str()).collect();
         let missing: Vec<String> =
             self.before_listing.iter().filter(|id| !present.contains(id.as_str())).cloned().collect();
@@ -341,11 +437,17 @@ impl Observed {
             self.forget(&id);
         }
         for container in containers {
-            if !self.gone.contains(&container.id) {
-                self.seen(spec, container);
+            if !self.gone.contains(&container.id) && genuine(&container.labels, &container.name) {
+                self.seen(spec, container, now);
             }
         }
+        let holders = self.sandbox.iter().chain(&self.vault);
+        if !self.listed && holders.chain(self.members.values()).next().is_some() {
+            self.inherited.get_or_insert(now);
+        }
+        self.looked_at = self.looking_since;
         self.listed = true;
+        self.silent_since = None;
         if std::mem::take(&mut self.resolving) {
             self.unsure = false;
         }
@@ -353,13 +455,20 @@ impl Observed {
     }
 
     /// Put a container that is there in its place.
-    fn seen(&mut self, spec: &PodSpec, container: ContainerInfo) {
+    fn seen(&mut self, spec: &PodSpec, container: ContainerInfo, now: Duration) {
         if let Some(member) = self.slot(&container.id) {
-            member.look(container.status);
+            member.look(container.status, container.started_at, now);
             return;
         }
-        let member = Member { id: container.id.clone(), status: container.status, ..Member::default() };
-        match place(spec, &container) {
+        let label = |key: &str| container.labels.get(key).map(String::as_str);
+        if label(LABEL_RUN) == Some(&spec.identity.run) && label(LABEL_ROLE) == Some(Role::Debug.as_str()) {
+            self.guest(container.id);
+            return;
+        }
+        let place = place(spec, &container);
+        let mut member = self.successor(place.as_ref(), &container.id);
+        member.look(container.status, container.started_at, now);
+        match place {
             Some(Target::Sandbox) if self.sandbox.is_none() => self.sandbox = Some(member),
             Some(Target::Vault) if self.vault.is_none() => self.vault = Some(member),
             Some(Target::Member(name)) if !self.members.contains_key(&name) => {
@@ -371,16 +480,44 @@ impl Observed {
         }
     }
 
-    fn event(&mut self, event: &Event) {
-        if event.kind == EventKind::Destroyed {
-            self.forget(&event.id);
+    /// A new container for this place. Where there was one that has ended and is gone, the new one is a restart too: its
+    /// budget must not begin anew with every `docker container prune`.
+    fn successor(&self, place: Option<&Target>, id: &str) -> Member {
+        let before = match place {
+            Some(Target::Member(name)) => self.departed.get(name),
+            _ => None,
+        };
+        let restarts = before.map_or(0, |before| before.restarts.saturating_add(1));
+        Member { id: id.to_owned(), restarts, streak: restarts, ..Member::default() }
+    }
+
+    /// Somebody looks around in the pod, for as long as there is one.
+    fn guest(&mut self, id: String) {
+        if self.gone.contains(&id) {
             return;
         }
+        match self.concluded {
+            None => _ = self.guests.insert(id),
+            Some(_) => _ = self.remains.insert(id, "a debug container".to_owned()),
+        }
+    }
+
+    fn event(&mut self, event: &Event, now: Duration) {
+        match event.kind {
+            EventKind::Destroyed => return self.forget(&event.id),
+            EventKind::Visited => return self.guest(event.id.clone()),
+            _ => {}
+        }
         let Some(member) = self.slot(&event.id) else { return };
+        // Late news of an earlier life.
+        if event.at_nanos < member.started_at {
+            return;
+        }
         match event.kind {
             EventKind::Died(exit) => {
-                let exit = Exit { oom: exit.oom || member.oom, ..exit };
-                member.look(Status::Exited(exit));
+                let oom = std::mem::take(&mut member.oom);
+                let exit = Exit { oom: exit.oom || oom, ..exit };
+                member.look(Status::Exited(exit), member.started_at, now);
             }
             EventKind::Oom => member.oom = true,
             EventKind::Health(health) => {
@@ -388,7 +525,7 @@ impl Observed {
                     *current = health;
                 }
             }
-            EventKind::Destroyed => {}
+            EventKind::Destroyed | EventKind::Visited => {}
         }
     }
 
@@ -406,7 +543,11 @@ impl Observed {
             }
             Ok(effect) => {
                 self.setbacks.remove(&key);
-                self.effect(&key, effect);
+                if key.verb == Verb::Restart {
+                    // What did not come about in the life before may in this one.
+                    self.setbacks.remove(&Key { verb: Verb::PostStart, target: key.target.clone() });
+                }
+                self.effect(&key, effect, now);
                 return;
             }
         };
@@ -429,8 +570,9 @@ impl Observed {
         setback.last = now;
     }
 
-    fn effect(&mut self, key: &Key, effect: Effect) {
+    fn effect(&mut self, key: &Key, effect: Effect, now: Duration) {
         match effect {
+            Effect::Asked => self.look_asked = true,
             Effect::Pulled => {
                 if let Verb::Pull(image) = &key.verb {
                     self.images.insert(image.clone(), Known::Pulled);
@@ -444,7 +586,7 @@ impl Observed {
                 if self.gone.contains(&id) || self.slot(&id).is_some() {
                     return;
                 }
-                let member = Member { id, ..Member::default() };
+                let member = self.successor(key.target.as_ref(), &id);
                 match &key.target {
                     Some(Target::Sandbox) => self.sandbox = Some(member),
                     Some(Target::Vault) => self.vault = Some(member),
@@ -461,12 +603,15 @@ impl Observed {
             }
             Effect::Started(container) => {
                 if let Some(member) = self.slot(&container.id) {
-                    member.look(container.status);
+                    member.look(container.status, container.started_at, now);
                 }
             }
             Effect::PostStarted => {
-                let id = self.target_mut(key).map(|member| member.id.clone());
-                self.hooked.extend(id);
+                let ran = self.target_mut(key).map(|member| (member.id.clone(), member.life()));
+                if let Some((id, life)) = ran {
+                    self.unhook(&id);
+                    self.hooked.insert(life);
+                }
             }
             Effect::HookFailed(failure) => {
                 if let Some(member) = self.target_mut(key) {
@@ -476,6 +621,11 @@ impl Observed {
             Effect::PreStopped => {
                 if let Some(member) = self.target_mut(key) {
                     member.pre_stopped = true;
+                }
+            }
+            Effect::Examined => {
+                if let Some(member) = self.target_mut(key) {
+                    member.examined = true;
                 }
             }
             Effect::Stopped => {
@@ -495,8 +645,15 @@ impl Observed {
             }
             Effect::Concluded(conclusion) => {
                 self.concluded.get_or_insert(conclusion);
+                std::mem::take(&mut self.guests).into_iter().for_each(|id| self.guest(id));
             }
         }
+    }
+
+    /// A start of this container is under way.
+    pub fn starting(&self, target: &Target) -> bool {
+        let starts = |verb| self.in_flight.contains(&Key { verb, target: Some(target.clone()) });
+        starts(Verb::Start) || starts(Verb::Restart)
     }
 
     fn target_mut(&mut self, key: &Key) -> Option<&mut Member> {
@@ -508,9 +665,16 @@ impl Observed {
         }
     }
 
+    /// Nobody asks any more what this container did in earlier lives.
+    fn unhook(&mut self, id: &str) {
+        self.hooked.retain(|life| life.split(' ').next() != Some(id));
+    }
+
     fn forget(&mut self, id: &str) {
+        self.unhook(id);
         self.gone.insert(id.to_owned());
         self.remains.remove(id);
+        self.guests.remove(id);
         let ran = |member: &Member| member.id == id && matches!(member.status, Status::Running { .. });
         if self.sandbox.as_ref().is_some_and(ran) {
             self.vanished.insert(Target::Sandbox);
@@ -521,7 +685,11 @@ impl Observed {
         let members = self.members.iter().filter(|(_, member)| ran(member));
         self.vanished.extend(members.map(|(name, _)| Target::Member(name.clone())));
         let ended = self.members.iter().filter(|(_, member)| member.id == id);
-        self.departed.extend(ended.filter_map(|(name, member)| Some((name.clone(), member.exit()?))));
+        self.departed.extend(ended.filter_map(|(name, member)| {
+            let killed = ran(member).then_some(Exit { status: STATUS_KILLED.into(), ..Exit::default() });
+            let exit = member.exit().or(killed)?;
+            Some((name.clone(), Departed { exit, restarts: member.restarts }))
+        }));
         self.members.retain(|_, member| member.id != id);
         if self.sandbox.as_ref().is_some_and(|sandbox| sandbox.id == id) {
             self.sandbox = None;
@@ -533,13 +701,27 @@ impl Observed {
 }
 
 impl Member {
-    /// It was seen to do this. News may come out of order (an event overtakes the answer of a call),
-    /// so a container that has ended stays so, and a verdict on its health is not taken back by an
-    /// older look.
-    fn look(&mut self, status: Status) {
+    /// It was seen to do this, in the life that began at `started_at` (0: whichever it is in). News may come out
+    /// of order (an event overtakes the answer of a call), so a life that has ended stays so, and a verdict on its
+    /// health is not taken back by an older look.
+    fn look(&mut self, status: Status, started_at: i64, now: Duration) {
+        if started_at > self.started_at {
+            self.begin_life(started_at);
+        } else if started_at < self.started_at && started_at != 0 {
+            return;
+        }
+        let before = self.status;
         self.status = match (self.status, status) {
             (Status::Removing, _) => Status::Removing,
-            (Status::Exited(exit), Status::Created | Status::Running { .. }) => Status::Exited(exit),
+            (Status::Exited(exit), Status::Created) => Status::Exited(exit),
+            // The end of this very life was told before its beginning.
+            (Status::Exited(exit), Status::Running { .. }) if exit.at_nanos >= self.started_at => {
+                Status::Exited(exit)
+            }
+            // The event comes a moment after the end that a listing tells of.
+            (Status::Exited(exit), Status::Exited(other)) if other.at_nanos < exit.at_nanos => {
+                Status::Exited(exit)
+            }
             (Status::Running { health }, Status::Created) => Status::Running { health },
             (Status::Running { health }, Status::Running { health: Health::Starting })
                 if health != Health::None =>
@@ -548,6 +730,34 @@ impl Member {
             }
             (_, seen) => seen,
         };
+        if self.exit().is_some() && self.status != before {
+            self.ended_at = now;
+        }
+    }
+
+    /// Its process was started, perhaps once more.
+    fn begin_life(&mut self, started_at: i64) {
+        if self.started_at != 0 {
+            self.streak = if self.ran_long() { 1 } else { self.streak.saturating_add(1) };
+            self.restarts = self.restarts.saturating_add(1);
+            self.stopped = false;
+            self.hook_failure = None;
+            self.examined = false;
+        }
+        self.started_at = started_at;
+    }
+
+    /// Tells this run of its process from those before and after it.
+    pub fn life(&self) -> String {
+        format!("{} {}", self.id, self.started_at)
+    }
+
+    /// It ran long enough before it ended that what was before counts no more.
+    pub fn ran_long(&self) -> bool {
+        self.exit().is_none_or(|exit| {
+            let ran = exit.at_nanos.saturating_sub(self.started_at);
+            u64::try_from(ran).is_ok_and(|ran| Duration::from_nanos(ran) >= QUIET)
+        })
     }
 
     /// Its process runs, as far as is known.

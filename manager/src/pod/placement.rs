@@ -26,11 +26,23 @@ pub enum Holder {
     Sandbox,
 }
 
+/// Which container is to hold what is shared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// A sandbox, where there is something to hold.
+    Sandbox,
+    /// The task container, in which the manager runs too.
+    Task,
+    /// The task container, a bare pause that holds nothing else: the manager is in a container of its own. A sandbox
+    /// holds what the engine lets nobody join.
+    Outside,
+}
+
 /// What the operator asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wish {
-    /// `--pause`: `None` is `auto`.
-    pub holder: Option<Holder>,
+    /// `--pause`.
+    pub place: Place,
     /// `--pids`.
     pub pids: bool,
     /// `--ipc`.
@@ -115,9 +127,8 @@ pub fn place<'a>(
     shm_sizes: impl Iterator<Item = i64>,
     added: impl Iterator<Item = (&'a str, &'a str)>,
 ) -> Result<Namespaces, Vec<PlacementError>> {
-    let holder = wish.holder.unwrap_or(Holder::Sandbox);
     let mut faults = Vec::new();
-    if holder == Holder::Task {
+    if wish.place == Place::Task {
         if wish.pids
             && let Some(missing) = socket_in_sight(task, programs)
         {
@@ -128,17 +139,27 @@ pub fn place<'a>(
                 PlacementError::Piercing { component: component.into(), capability: cap.into() }
             }));
         }
-        if wish.ipc && task.ipc_mode != "shareable" {
+        if wish.ipc && !shareable(task) {
             faults.push(PlacementError::IpcNotShareable { mode: task.ipc_mode.clone() });
         }
     }
     if !faults.is_empty() {
         return Err(faults);
     }
-    let ipc = wish.ipc.then_some(holder);
+    let (pid, ipc) = match wish.place {
+        Place::Sandbox => (Holder::Sandbox, Holder::Sandbox),
+        Place::Task => (Holder::Task, Holder::Task),
+        // A task of a Swarm can never be joined there.
+        Place::Outside => (Holder::Task, if shareable(task) { Holder::Task } else { Holder::Sandbox }),
+    };
+    let ipc = wish.ipc.then_some(ipc);
     // One /dev/shm for all: the largest that anybody asked for.
     let shm_size_bytes = if ipc == Some(Holder::Sandbox) { shm_sizes.max() } else { None };
-    Ok(Namespaces { pid: wish.pids.then_some(holder), ipc, shm_size_bytes, cgroup_parent: None })
+    Ok(Namespaces { pid: wish.pids.then_some(pid), ipc, shm_size_bytes, cgroup_parent: None })
+}
+
+fn shareable(task: &TaskContainer) -> bool {
+    task.ipc_mode == "shareable"
 }
 
 /// What lets components that see the task container's processes reach the socket. Every health check and
@@ -164,7 +185,7 @@ fn socket_in_sight(task: &TaskContainer, programs: Programs) -> Option<&'static 
 mod tests {
     use super::*;
 
-    const TASK_WISH: Wish = Wish { holder: Some(Holder::Task), pids: true, ipc: false };
+    const TASK_WISH: Wish = Wish { place: Place::Task, pids: true, ipc: false };
     const UNREADABLE: Programs = Programs { unreadable: true };
 
     fn task(user: &str, drop: &[&str], add: &[&str]) -> TaskContainer {
@@ -180,7 +201,7 @@ mod tests {
 
     #[test]
     fn by_default_a_sandbox_holds_what_is_shared_with_the_largest_shm() {
-        let wish = Wish { holder: None, pids: true, ipc: true };
+        let wish = Wish { place: Place::Sandbox, pids: true, ipc: true };
         let got =
             place(wish, &task("", &[], &[]), UNREADABLE, [64, 256, 128].into_iter(), std::iter::empty())
                 .expect("valid");
@@ -191,11 +212,11 @@ mod tests {
 
     #[test]
     fn a_pod_that_shares_only_the_network_needs_no_sandbox() {
-        for holder in [None, Some(Holder::Sandbox), Some(Holder::Task)] {
-            let wish = Wish { holder, pids: false, ipc: false };
+        for place_wished in [Place::Sandbox, Place::Task, Place::Outside] {
+            let wish = Wish { place: place_wished, pids: false, ipc: false };
             let got = place(wish, &task("", &[], &[]), UNREADABLE, [64].into_iter(), std::iter::empty())
                 .expect("valid");
-            assert!(!got.sandbox(), "{holder:?}");
+            assert!(!got.sandbox(), "{place_wished:?}");
             assert_eq!(got.shm_size_bytes, None);
         }
     }
@@ -227,7 +248,7 @@ mod tests {
 
     #[test]
     fn ipc_of_the_task_container_is_shared_only_where_the_engine_lets_it() {
-        let wish = Wish { holder: Some(Holder::Task), pids: false, ipc: true };
+        let wish = Wish { place: Place::Task, pids: false, ipc: true };
         let mut task = task("65532", &[], &[]);
         let faults =
             place(wish, &task, UNREADABLE, std::iter::empty(), std::iter::empty()).expect_err("private");
@@ -245,13 +266,28 @@ mod tests {
         let words: Vec<String> = faults.iter().map(ToString::to_string).collect();
         assert!(words[0].contains("`app`") && words[0].contains("SYS_PTRACE"), "{words:?}");
         assert!(words[1].contains("`init-1`"), "{words:?}");
-        let sandboxed = Wish { holder: None, ..TASK_WISH };
+        let sandboxed = Wish { place: Place::Sandbox, ..TASK_WISH };
         assert!(place(sandboxed, &task, UNREADABLE, std::iter::empty(), added.into_iter()).is_ok());
     }
 
     #[test]
+    fn a_pause_elsewhere_holds_pids_and_of_ipc_what_the_engine_lets_it() {
+        let wish = Wish { place: Place::Outside, pids: true, ipc: true };
+        let mut task = task("", &[], &[]);
+        // Whoever may trace finds nothing there.
+        let traces = [("app", "SYS_PTRACE")];
+        let got = place(wish, &task, UNREADABLE, [64].into_iter(), traces.into_iter()).expect("valid");
+        assert_eq!((got.pid, got.ipc), (Some(Holder::Task), Some(Holder::Sandbox)));
+        assert_eq!(got.shm_size_bytes, Some(64));
+        task.ipc_mode = "shareable".into();
+        let got = place(wish, &task, UNREADABLE, [64].into_iter(), std::iter::empty()).expect("valid");
+        assert_eq!((got.pid, got.ipc), (Some(Holder::Task), Some(Holder::Task)));
+        assert_eq!((got.sandbox(), got.shm_size_bytes), (false, None));
+    }
+
+    #[test]
     fn every_reason_is_given_at_once() {
-        let wish = Wish { holder: Some(Holder::Task), pids: true, ipc: true };
+        let wish = Wish { place: Place::Task, pids: true, ipc: true };
         let faults = place(wish, &task("", &[], &[]), UNREADABLE, std::iter::empty(), std::iter::empty())
             .expect_err("both");
         assert_eq!(faults.len(), 2);

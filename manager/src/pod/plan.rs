@@ -6,10 +6,11 @@
 //! Rolling back a failed start, stopping on request and cleaning up after a component's exit are all
 //! this second phase.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::action::{Action, Key, Reason, Step, Target, Verb};
-use super::health::{PodHealth, pod_health};
+use super::health::{PodHealth, ails, pod_health};
 use super::observed::{Failure, Health, HookFailure, Known, Member, Observed, Setback, Status};
 use super::order::dependents;
 use super::spec::{ComponentSpec, Condition, DEFAULT_STOP_GRACE, Image, PodSpec};
@@ -23,16 +24,23 @@ pub const STATUS_UNAVAILABLE: u8 = 69;
 pub const STATUS_REFUSED: u8 = 125;
 /// How long an engine that does not answer is waited for.
 pub const ENGINE_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a pod is as healthy as it was when the engine was last heard: a restart of the engine is done by then.
+pub const HEARSAY: Duration = Duration::from_secs(60);
 /// The status of a pod of which a running container was removed: what a kill gives (128 + 9).
-const STATUS_KILLED: u8 = 137;
+pub const STATUS_KILLED: u8 = 137;
 /// How often something unsettled (a name still in use, a container gone) is looked at again.
 const UNSETTLED_ATTEMPTS: u32 = 10;
+/// How long after a manager's death what it asked the engine for may take to come about, as far as is waited for.
+const INHERITED_SETTLES: Duration = Duration::from_secs(2);
 /// After the time for stopping is over, how long removal is tried before the pod ends all the same.
 pub const CLEANUP_PATIENCE: Duration = Duration::from_secs(30);
 
 /// What `pre_stop` hooks leave of a component's time for stopping, so that it hears its stop signal before it
 /// is killed; half, where the whole is less than twice this.
 const AFTER_HOOKS: Duration = Duration::from_secs(2);
+
+/// Bounds of the wait before a component is started again, which doubles each time: Docker's own.
+const RESTART_PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
 
 /// What to do next.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -63,13 +71,25 @@ pub struct Conclusion {
     pub status: u8,
     /// Why, as a sentence for people.
     pub because: String,
+    /// The component whose failure it is.
+    pub culprit: Option<String>,
     /// When, counted from the manager's start: the time for stopping runs from here.
     pub at: Duration,
 }
 
 /// What to do next for this pod.
 pub fn plan(spec: &PodSpec, observed: &Observed, now: Duration) -> Plan {
-    let mut draft = Draft { spec, observed, now, plan: Plan::default() };
+    let mut draft = Draft {
+        spec,
+        observed,
+        now,
+        members: spec.members().map(|member| (member.name.as_str(), member)).collect(),
+        busy: observed.busy(),
+        outlived: outlived(spec, observed),
+        sidecars_ready: true,
+        planned: BTreeSet::new(),
+        plan: Plan::default(),
+    };
     match &observed.concluded {
         Some(conclusion) => {
             draft.plan.health = PodHealth::Stopping;
@@ -83,6 +103,17 @@ pub fn plan(spec: &PodSpec, observed: &Observed, now: Duration) -> Plan {
             None if observed.listed => {
                 draft.bring_up();
                 draft.plan.health = pod_health(spec, observed);
+                if let Some(since) = observed.silent_since {
+                    let mut open = observed.setbacks.iter();
+                    if let Some(at) = open.find_map(|(key, setback)| draft.given_up_at(key, setback)) {
+                        draft.wake(at);
+                    }
+                    match unheard(observed, now) {
+                        // Whoever asks reaches the engine, so it is this manager that does not.
+                        true => draft.plan.health = PodHealth::Unhealthy,
+                        false => draft.wake(since + HEARSAY),
+                    }
+                }
             }
             None => draft.wake(ENGINE_PATIENCE),
         },
@@ -90,18 +121,30 @@ pub fn plan(spec: &PodSpec, observed: &Observed, now: Duration) -> Plan {
     draft.plan
 }
 
+/// A plan in the making. What is asked for each component is looked up here, so that a plan of many takes no longer for
+/// each.
 struct Draft<'a> {
     spec: &'a PodSpec,
     observed: &'a Observed,
     now: Duration,
+    /// By name.
+    members: BTreeMap<&'a str, &'a ComponentSpec>,
+    /// Something is under way with these.
+    busy: BTreeSet<&'a Target>,
+    /// See [`outlived`].
+    outlived: BTreeSet<&'a str>,
+    /// Every sidecar is ready; known once the pod is brought up.
+    sidecars_ready: bool,
+    /// What the plan has already.
+    planned: BTreeSet<Key>,
     plan: Plan,
 }
 
-impl Draft<'_> {
+impl<'a> Draft<'a> {
     /// Why the pod must end, if it must; the earliest cause counts.
     fn conclusion(&self) -> Option<(Conclusion, Reason)> {
         let conclude = |status: u8, because: String, reason: Reason| {
-            Some((Conclusion { status, because, at: self.now }, reason))
+            Some((Conclusion { status, because, culprit: None, at: self.now }, reason))
         };
         if let Some(stop) = self.observed.stop.filter(|stop| stop.resumed) {
             return conclude(stop.status, "the pod was ending already".into(), Reason::StopRequested);
@@ -116,12 +159,13 @@ impl Draft<'_> {
             return conclude(STATUS_UNAVAILABLE, because, Reason::Impossible);
         }
         if let Some((key, setback)) =
-            self.observed.setbacks.iter().find(|(_, setback)| self.final_setback(setback))
+            self.observed.setbacks.iter().find(|(key, setback)| self.final_setback(key, setback))
         {
             let (Failure::Unreachable(words) | Failure::Refused(words) | Failure::Unsettled(words)) =
                 &setback.failure;
             let status = match &setback.failure {
                 Failure::Unreachable(_) => STATUS_UNAVAILABLE,
+                _ if self.given_up_at(key, setback).is_some() => STATUS_UNAVAILABLE,
                 Failure::Refused(_) | Failure::Unsettled(_) => self.refusal(key),
             };
             let chain = match &key.target {
@@ -147,13 +191,18 @@ impl Draft<'_> {
         }
         if let Some((name, exit, init)) = self.first_exit() {
             let kind = if init { "init component" } else { "component" };
-            let oom = if exit.oom { ", out of memory" } else { "" };
             let chain = if init { String::new() } else { self.chain(name) };
-            let because = format!("{chain}{kind} `{name}` ended with status {}{oom}", exit.status);
+            let because = format!("{chain}{kind} `{name}` ended with {exit}");
             let reason = if init { Reason::InitFailed } else { Reason::ComponentEnded };
-            return conclude(passed_on(exit.status), because, reason);
+            let culprit = Some(name.to_owned()).filter(|_| exit.status != 0);
+            let status = passed_on(exit.status);
+            return Some((Conclusion { status, because, culprit, at: self.now }, reason));
         }
-        if let Some(target) = self.observed.vanished.first() {
+        let essential = |target: &&Target| match target {
+            Target::Member(name) => self.spec.member(name).is_none_or(|member| member.essential),
+            _ => true,
+        };
+        if let Some(target) = self.observed.vanished.iter().find(essential) {
             return conclude(
                 STATUS_KILLED,
                 format!("{target} was removed while it ran"),
@@ -165,7 +214,15 @@ impl Draft<'_> {
             return conclude(passed_on(failure.status).max(1), because, Reason::HookFailed);
         }
         if let Some(stop) = self.observed.stop {
-            return conclude(stop.status, "a stop was requested".into(), Reason::StopRequested);
+            // Swarm stops what is not healthy, and takes a task that ends with 0 then for done: with `condition: on-failure`
+            // nothing would come in its place. The status says what the engine's own health check has found.
+            let ill = stop.status != 0 || unheard(self.observed, self.now) || ails(self.spec, self.observed);
+            let because = match ill {
+                true => "a stop was requested while the pod was not healthy",
+                false => "a stop was requested",
+            };
+            let status = stop.status.max(u8::from(ill));
+            return conclude(status, because.to_owned(), Reason::StopRequested);
         }
         if let Some((name, image)) = self.image_not_to_be_pulled() {
             let because = format!(
@@ -209,13 +266,17 @@ impl Draft<'_> {
             }
             None => return None,
         };
-        Some((Conclusion { status, because, at: self.now }, Reason::VaultEnded))
+        Some((Conclusion { status, because, culprit: None, at: self.now }, Reason::VaultEnded))
     }
 
     /// Trying again is over.
-    fn final_setback(&self, setback: &Setback) -> bool {
+    fn final_setback(&self, key: &Key, setback: &Setback) -> bool {
+        if self.given_up_at(key, setback).is_some_and(|at| self.now >= at) {
+            return true;
+        }
         match setback.failure {
             Failure::Refused(_) => true,
+            _ if self.observed.silent_since.is_some() && self.again(key) => false,
             Failure::Unsettled(_) => setback.attempts >= UNSETTLED_ATTEMPTS,
             // By its own attempts, not by the clock: one that failed once, and was found done by a look
             // at the engine, is over.
@@ -223,13 +284,26 @@ impl Draft<'_> {
         }
     }
 
+    /// When an action is given up of which nobody knows whether it was done: only a listing tells, and the engine answers
+    /// none.
+    fn given_up_at(&self, key: &Key, setback: &Setback) -> Option<Duration> {
+        let open = !matches!(setback.failure, Failure::Refused(_))
+            && self.observed.looked_at < setback.last
+            && !self.again(key);
+        self.observed.silent_since.filter(|_| open).map(|since| since + ENGINE_PATIENCE)
+    }
+
+    /// It is for a component that ran before: the pod was up, and outlives an engine that is away.
+    fn again(&self, key: &Key) -> bool {
+        let member = key.target.as_ref().and_then(|target| self.observed.member(target));
+        key.verb == Verb::Restart || member.is_some_and(|member| member.restarts > 0)
+    }
+
     /// The status of a pod of which this was refused: where a start failed, the engine has put down
     /// what a shell would say (126, 127), as `docker run` passes it on.
     fn refusal(&self, key: &Key) -> u8 {
-        let exit = match (&key.verb, &key.target) {
-            (Verb::Start, Some(target)) => self.observed.member(target).and_then(Member::exit),
-            _ => None,
-        };
+        let target = key.target.as_ref().filter(|_| key.verb.starts());
+        let exit = target.and_then(|target| self.observed.member(target)).and_then(Member::exit);
         exit.map_or(STATUS_REFUSED, |exit| passed_on(exit.status).max(1))
     }
 
@@ -237,11 +311,12 @@ impl Draft<'_> {
     fn first_exit(&self) -> Option<(&str, super::observed::Exit, bool)> {
         let ended = |name: &str| self.observed.members.get(name).and_then(Member::exit);
         let inits = self.spec.init.iter().filter_map(|init| {
-            let exit = ended(&init.name).filter(|exit| exit.status != 0)?;
+            let exit = ended(&init.name).filter(|exit| exit.status != 0 && !self.restarts(init))?;
             Some((init.name.as_str(), exit, true))
         });
         let components = self.spec.components.iter().filter_map(|one| {
-            let exit = ended(&one.name).filter(|exit| !self.spec.may_end(&one.name, exit.status))?;
+            let exit = ended(&one.name)
+                .filter(|exit| !self.spec.may_end(&one.name, exit.status) && !self.restarts(one))?;
             Some((one.name.as_str(), exit, false))
         });
         inits.chain(components).min_by_key(|(_, exit, _)| (exit.at_nanos, exit.status == 0))
@@ -267,6 +342,14 @@ impl Draft<'_> {
     /// and the reason.
     fn hopeless_dependency(&self) -> Option<(&str, &str, u8, &'static str)> {
         let unstarted = self.spec.components.iter().filter(|one| !self.started(&one.name));
+        let mut later = self.spec.init.iter().chain(self.spec.mains()).filter(|one| !self.started(&one.name));
+        let ill = |one: &&ComponentSpec| {
+            let status = self.observed.members.get(&one.name).map(|member| member.status);
+            one.essential && status == Some(Status::Running { health: Health::Unhealthy })
+        };
+        if let (Some(waits), Some(sidecar)) = (later.next(), self.spec.sidecars().find(ill)) {
+            return Some((&waits.name, &sidecar.name, 1, "is unhealthy"));
+        }
         unstarted
             .flat_map(|one| one.depends_on.iter().map(move |dependency| (one, dependency)))
             .filter(|(_, dependency)| dependency.condition == Condition::Healthy && dependency.required)
@@ -285,7 +368,7 @@ impl Draft<'_> {
     }
 
     fn completed(&self, name: &str) -> bool {
-        completed(self.spec, self.observed, name)
+        completed(self.spec, self.observed, &self.outlived, name)
     }
 
     /// Towards everything running.
@@ -320,25 +403,27 @@ impl Draft<'_> {
                 Some(_) => {}
             }
         }
+        self.sidecars_ready = spec.sidecars().all(|sidecar| self.sidecar_ready(sidecar));
         // One at a time, created when its turn comes: what an engine copies from an image into an empty
         // volume at creation must not come before what an earlier init component wrote there.
+        spec.sidecars().for_each(|sidecar| self.advance(sidecar, Reason::Wanted));
         match next_init(spec, self.observed) {
             Some(init) => self.advance(init, Reason::InitsTurn),
-            None => spec.components.iter().for_each(|component| self.advance(component, Reason::Wanted)),
+            None => spec.mains().for_each(|component| self.advance(component, Reason::Wanted)),
         }
     }
 
     /// The next step of one component towards running.
     fn advance(&mut self, component: &ComponentSpec, wanted: Reason) {
         let target = Target::Member(component.name.clone());
-        if self.observed.busy(&target) {
+        if self.busy.contains(&target) {
             return;
         }
         let Some(member) = self.observed.members.get(&component.name) else {
             if self.completed(&component.name) {
                 return;
             }
-            if !component.files.is_empty() && !self.vault_filled() {
+            if component.needs_vault() && !self.vault_filled() {
                 return self.fill_vault();
             }
             let image = component.container.wanted_image();
@@ -352,12 +437,20 @@ impl Draft<'_> {
         if member.status != Status::Created {
             if member.runs() && !self.observed.up(component) {
                 self.add(Action::PostStart(target), Reason::Started);
+            } else if self.restarts(component) && self.sandbox_ready() {
+                let at = member.ended_at + restart_pause(member);
+                match self.now < at {
+                    true => self.wake(at),
+                    false => self.add(Action::Restart(target), Reason::RestartAsked),
+                }
+            } else if member.exit().is_some_and(|exit| exit.status != 0) && !member.examined {
+                self.add(Action::Examine(target), Reason::Failed);
             }
             return;
         }
         if !component.copies.is_empty() && !member.copied {
             self.add(Action::Copy(target), Reason::HasCopies);
-        } else if !component.files.is_empty() && self.observed.busy(&Target::Vault) {
+        } else if component.needs_vault() && self.busy.contains(&Target::Vault) {
             // Filled again for another one, its files are gone for a moment.
         } else if self.sandbox_ready() && self.dependencies_met(component) {
             self.add(Action::Start(target), Reason::Ready);
@@ -380,21 +473,38 @@ impl Draft<'_> {
         !self.spec.namespaces.sandbox() || self.observed.sandbox.as_ref().is_some_and(Member::runs)
     }
 
+    fn restarts(&self, component: &ComponentSpec) -> bool {
+        restarts(component, self.observed)
+    }
+
+    /// Sidecars come before all others.
+    fn sidecar_ready(&self, sidecar: &ComponentSpec) -> bool {
+        let health = match self.observed.members.get(&sidecar.name).map(|member| member.status) {
+            Some(Status::Running { health }) if self.observed.up(sidecar) => Some(health),
+            _ => None,
+        };
+        matches!(health, Some(Health::None | Health::Healthy))
+            || health == Some(Health::Unhealthy) && !sidecar.essential
+            || self.completed(&sidecar.name)
+    }
+
     fn dependencies_met(&self, component: &ComponentSpec) -> bool {
-        component.depends_on.iter().all(|dependency| {
-            let up = self.spec.member(&dependency.on).is_some_and(|on| self.observed.up(on));
-            let status = self.observed.members.get(&dependency.on).map(|member| member.status);
-            let completed = self.completed(&dependency.on);
-            match (dependency.condition, status) {
-                (Condition::Started, Some(Status::Running { .. })) => up,
-                (Condition::Started | Condition::Completed, _) => completed,
-                (Condition::Healthy, Some(Status::Running { health })) => {
-                    let never = matches!(health, Health::None | Health::Unhealthy);
-                    up && (health == Health::Healthy || (never && !dependency.required))
+        (component.sidecar || self.sidecars_ready)
+            && component.depends_on.iter().all(|dependency| {
+                let on = self.members.get(dependency.on.as_str());
+                let up = on.is_some_and(|on| self.observed.up(on));
+                let status = self.observed.members.get(&dependency.on).map(|member| member.status);
+                let completed = self.completed(&dependency.on);
+                match (dependency.condition, status) {
+                    (Condition::Started, Some(Status::Running { .. })) => up,
+                    (Condition::Started | Condition::Completed, _) => completed,
+                    (Condition::Healthy, Some(Status::Running { health })) => {
+                        let never = matches!(health, Health::None | Health::Unhealthy);
+                        up && (health == Health::Healthy || (never && !dependency.required))
+                    }
+                    (Condition::Healthy, _) => completed && !dependency.required,
                 }
-                (Condition::Healthy, _) => completed && !dependency.required,
-            }
-        })
+            })
     }
 
     fn started(&self, name: &str) -> bool {
@@ -407,21 +517,32 @@ impl Draft<'_> {
         let give_up = deadline + CLEANUP_PATIENCE;
         // Of an engine that was never heard there is nothing to wait for any more.
         let unheard = !self.observed.listed && conclusion.at >= ENGINE_PATIENCE;
-        let over = self.observed.listed && self.observed.is_empty() && self.quiet(deadline);
+        let gone = self.observed.listed && self.observed.is_empty() && self.quiet(deadline);
+        let settled = self.observed.inherited.map(|at| at + INHERITED_SETTLES);
+        let over = gone && settled.is_none_or(|at| self.observed.looked_at >= at);
         if over || unheard || self.now >= give_up {
             self.plan.outcome = Some(Outcome { status: conclusion.status, left: self.left() });
             return;
         }
         self.wake(if self.now < deadline { deadline } else { give_up });
+        let waits = gone || self.spec.members().any(|one| self.may_begin(one));
+        if let Some(settled) = settled.filter(|_| waits) {
+            match self.now < settled {
+                true => self.wake(settled),
+                false if !self.observed.look_asked => self.add(Action::Look, Reason::Inherited),
+                false => {}
+            }
+        }
         for id in self.observed.remains.keys() {
             self.add(Action::Remove(Target::Remains(id.clone())), Reason::Leftover);
         }
+        let needed = self.needed();
         for (name, member) in &self.observed.members {
-            self.retire(name, member, deadline);
+            self.retire(name, member, needed.contains(name.as_str()), deadline);
         }
         // Its end is the end of every process in the pod: not before these had their chance.
         let any_runs = self.observed.members.values().any(Member::runs);
-        let starting = self.observed.in_flight.iter().any(|key| key.verb == Verb::Start);
+        let starting = self.observed.members.keys().any(|name| self.starting(name));
         if self.observed.sandbox.is_some() && (self.now >= deadline || !any_runs && !starting) {
             self.remove(Target::Sandbox, if any_runs { Reason::OutOfTime } else { Reason::Ending });
         }
@@ -436,41 +557,82 @@ impl Draft<'_> {
         !self.observed.unsure && !self.observed.in_flight.iter().any(matters)
     }
 
+    /// What others still rely on that run, or are as good as running: they were just told to start.
+    fn needed(&self) -> BTreeSet<&'a str> {
+        let runs = |one: &ComponentSpec| {
+            self.observed.members.get(&one.name).is_some_and(Member::runs) || self.starting(&one.name)
+        };
+        let spec = self.spec;
+        let users = spec.components.iter().filter(|one| runs(one)).flat_map(|one| &one.depends_on);
+        let mut needed: BTreeSet<&'a str> = users.map(|dependency| dependency.on.as_str()).collect();
+        if self.spec.sidecars().next().is_some() && self.spec.init.iter().chain(self.spec.mains()).any(runs) {
+            needed.extend(self.spec.sidecars().map(|sidecar| sidecar.name.as_str()));
+        }
+        needed
+    }
+
     /// The next step of one component towards nothing.
-    fn retire(&mut self, name: &str, member: &Member, deadline: Duration) {
+    fn retire(&mut self, name: &str, member: &Member, needed: bool, deadline: Duration) {
         let target = Target::Member(name.to_owned());
-        let unsettled = self.observed.busy(&target);
+        let unsettled = self.busy.contains(&target) || self.starting(name);
         if self.now >= deadline && (member.runs() || unsettled) {
             self.remove(target, Reason::OutOfTime);
             return;
         }
         if !member.runs() {
             // One that was just told to start is settled first, or it would run on unseen.
-            if !unsettled {
+            let culprit = self.observed.concluded.as_ref().and_then(|end| end.culprit.as_deref());
+            if !unsettled && culprit == Some(name) && !member.examined {
+                self.add(Action::Examine(target), Reason::Failed);
+            } else if !unsettled {
                 let created = member.status == Status::Created;
                 self.remove(target, if created { Reason::Ending } else { Reason::Spent });
             }
             return;
         }
-        // One that was just told to start is as good as running.
-        let runs = |name: &str| {
-            let start = Key { verb: Verb::Start, target: Some(Target::Member(name.to_owned())) };
-            self.observed.members.get(name).is_some_and(Member::runs)
-                || self.observed.in_flight.contains(&start)
-        };
-        let needed = dependents(&self.spec.components, name).any(|dependent| runs(&dependent.name));
+        let component = self.members.get(name).copied();
         if !needed && !unsettled {
-            let component = self.spec.member(name);
             let grace = component.and_then(|one| one.stop_grace).unwrap_or(DEFAULT_STOP_GRACE);
-            let end = deadline.min(member.stopping_since.unwrap_or(self.now) + grace);
+            let delay = component.map_or(Duration::ZERO, |one| one.shutdown_delay);
+            let end = deadline.min(member.stopping_since.unwrap_or(self.now) + delay + grace);
             let left = end.saturating_sub(self.now);
-            let hooks = component.is_some_and(|one| !one.pre_stop.is_empty()) && !member.pre_stopped;
-            let action = match hooks {
-                true => Action::PreStop(target, left - AFTER_HOOKS.min(left / 2)),
+            let first = component.is_some_and(|one| !one.pre_stop.is_empty() || !delay.is_zero());
+            let action = match first && !member.pre_stopped {
+                true => {
+                    // A delay that is longer than the pod has leaves half of that for the stop itself.
+                    let delay = delay.min(left - grace.min(left / 2));
+                    let rest = left - delay;
+                    Action::PreStop(target, delay, rest - AFTER_HOOKS.min(rest / 2))
+                }
                 false => Action::Stop(target, left),
             };
             self.add(action, Reason::Ending);
         }
+    }
+
+    /// A manager before this one may have asked for a start of it, which comes about now.
+    fn may_begin(&self, component: &ComponentSpec) -> bool {
+        let settled = self.observed.inherited.map(|at| at + INHERITED_SETTLES);
+        let member = self.observed.members.get(&component.name);
+        let rests = member.is_some_and(|member| member.status == Status::Created) || self.restarts(component);
+        rests && settled.is_some_and(|at| self.observed.looked_at < at)
+    }
+
+    /// A component is being started, or may have been.
+    fn starting(&self, name: &str) -> bool {
+        let target = Target::Member(name.to_owned());
+        let late = self.members.get(name).is_some_and(|one| self.may_begin(one));
+        self.observed.starting(&target) || self.in_doubt(&target) || late
+    }
+
+    /// A start that failed in the middle may have begun the container, which may even have ended since: only a
+    /// listing tells.
+    fn in_doubt(&self, target: &Target) -> bool {
+        self.observed.setbacks.iter().any(|(key, setback)| {
+            let open =
+                !matches!(setback.failure, Failure::Refused(_)) && self.observed.looked_at < setback.last;
+            key.verb.starts() && key.target.as_ref() == Some(target) && open
+        })
     }
 
     fn remove(&mut self, target: Target, reason: Reason) {
@@ -500,17 +662,21 @@ impl Draft<'_> {
     /// Add a step, unless it is under way, was added already, or failed a moment ago.
     fn add(&mut self, action: Action, reason: Reason) {
         let key = action.key();
-        let planned = self.plan.steps.iter().any(|step| step.action.key() == key);
-        if planned || self.observed.in_flight.contains(&key) {
+        if self.planned.contains(&key) || self.observed.in_flight.contains(&key) {
             return;
         }
         if let Some(setback) = self.observed.setbacks.get(&key) {
+            let starts = matches!(key.verb, Verb::Start | Verb::Restart);
+            if starts && key.target.as_ref().is_some_and(|target| self.in_doubt(target)) {
+                return;
+            }
             let again = setback.last + pause_after(setback.attempts);
             if self.now < again {
                 self.wake(again);
                 return;
             }
         }
+        self.planned.insert(key);
         self.plan.steps.push(Step { action, reason });
     }
 
@@ -526,33 +692,59 @@ impl Draft<'_> {
 /// a pod begin again.
 pub fn next_init<'a>(spec: &'a PodSpec, observed: &Observed) -> Option<&'a ComponentSpec> {
     let members = &observed.members;
-    let seen = |later: &[ComponentSpec]| later.iter().any(|one| members.contains_key(&one.name));
+    let seen = |one: &ComponentSpec| members.contains_key(&one.name);
     spec.init.iter().enumerate().find_map(|(place, init)| {
         let done = match members.get(&init.name) {
             Some(member) => member.exit().is_some_and(|exit| exit.status == 0),
-            None => seen(&spec.init[place + 1..]) || seen(&spec.components),
+            None => spec.init[place + 1..].iter().chain(spec.mains()).any(seen),
         };
         (!done).then_some(init)
     })
 }
 
+/// The engine has been silent for so long ([`HEARSAY`]) that what it said last counts no more.
+pub fn unheard(observed: &Observed, now: Duration) -> bool {
+    observed.silent_since.is_some_and(|since| now >= since + HEARSAY)
+}
+
 /// The component has ended, as others wait for it to.
 ///
-/// One that is not there has ended where that was seen, or where one that waited for it was started: what
-/// `docker container prune` removes must not run again.
-pub fn completed(spec: &PodSpec, observed: &Observed, name: &str) -> bool {
+/// One that is not there has ended where that was seen, or where it is among the [`outlived`].
+pub fn completed(spec: &PodSpec, observed: &Observed, outlived: &BTreeSet<&str>, name: &str) -> bool {
     let may_end = |exit: &super::observed::Exit| spec.may_end(name, exit.status);
     if let Some(member) = observed.members.get(name) {
-        return member.exit().is_some_and(|exit| may_end(&exit));
+        let again = || spec.member(name).is_some_and(|component| restarts(component, observed));
+        return member.exit().is_some_and(|exit| may_end(&exit) && !again());
     }
-    let waited = dependents(&spec.components, name).filter(|one| {
-        let mut on = one.depends_on.iter();
-        on.any(|dependency| dependency.on == name && dependency.condition == Condition::Completed)
-    });
-    let started = |one: &ComponentSpec| {
+    let for_good = |departed: &super::observed::Departed| {
+        let again = |one: &ComponentSpec| one.restarts_after(departed.exit.status, departed.restarts);
+        may_end(&departed.exit) && !spec.member(name).is_some_and(again)
+    };
+    observed.departed.get(name).is_some_and(for_good) || outlived.contains(name)
+}
+
+/// Those for whose end somebody waited who has been started since: what `docker container prune` removes must not run
+/// again.
+pub fn outlived<'a>(spec: &'a PodSpec, observed: &Observed) -> BTreeSet<&'a str> {
+    let started = |one: &&ComponentSpec| {
         observed.members.get(&one.name).is_some_and(|member| member.status != Status::Created)
     };
-    observed.departed.get(name).is_some_and(may_end) || waited.into_iter().any(started)
+    let awaited = spec.components.iter().filter(started).flat_map(|one| &one.depends_on);
+    let ends = awaited.filter(|dependency| dependency.condition == Condition::Completed);
+    ends.map(|dependency| dependency.on.as_str()).collect()
+}
+
+/// The component has ended and is to be started again.
+pub fn restarts(component: &ComponentSpec, observed: &Observed) -> bool {
+    observed.members.get(&component.name).is_some_and(|member| {
+        member.exit().is_some_and(|exit| component.restarts_after(exit.status, member.restarts))
+    })
+}
+
+/// How long to wait after its end until it is started again.
+pub(super) fn restart_pause(member: &Member) -> Duration {
+    let doublings = if member.ran_long() { 0 } else { member.streak.min(10) };
+    (RESTART_PAUSE.0 * (1 << doublings)).min(RESTART_PAUSE.1)
 }
 
 /// How long to wait after the n-th failure in a row: doubling from 100 ms to 2 s.
@@ -579,5 +771,7 @@ fn pulls_first(spec: &PodSpec, component: &ComponentSpec) -> bool {
     }
 }
 
+#[cfg(test)]
+mod restart_tests;
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::spec::{ContainerSpec, Mount, MountSource};
+use super::spec::{ContainerSpec, Mount, MountSource, Recursion};
 use super::task::TaskContainer;
 
 /// What an operator can allow (`--allow`).
@@ -114,6 +114,30 @@ const DISKS: &[&str] = &[
 /// Devices through which the memory of the host is read and written.
 const MEMORY: &[&str] = &["/dev/kmem", "/dev/kmsg", "/dev/mem", "/dev/port"];
 
+/// Where the sockets are through which the host's services are run: D-Bus leads to systemd, and root there starts what
+/// it likes.
+const SERVICES: &[&str] = &["/run/dbus", "/run/systemd"];
+
+/// What of that only takes log lines, or names.
+const HARMLESS: &[&str] = &["/run/systemd/journal", "/run/systemd/resolve"];
+
+/// The host's cgroups.
+const CGROUPS: &str = "/sys/fs/cgroup";
+/// File systems that hosts have mounted in those of the kernel, each a way to more than to look.
+const MOUNTED: &[&str] = &[
+    CGROUPS,
+    "/proc/fs/nfsd",
+    "/proc/sys/fs/binfmt_misc",
+    "/sys/firmware/efi/efivars",
+    "/sys/fs/bpf",
+    "/sys/fs/fuse/connections",
+    "/sys/fs/pstore",
+    "/sys/kernel/config",
+    "/sys/kernel/debug",
+    "/sys/kernel/security",
+    "/sys/kernel/tracing",
+];
+
 impl Policy {
     /// It allows all that there is to allow.
     pub fn everything() -> Self {
@@ -196,13 +220,16 @@ impl Policy {
     /// Why a component may not have this mount of the host; `None` where it may. The engine's socket is a matter of
     /// its own.
     pub fn against_mount(&self, mount: &Mount, task: &TaskContainer) -> Option<Refusal> {
-        let MountSource::Bind { path, .. } = &mount.source else { return None };
-        if let Some(why) = runs_the_host(path, mount.read_only, ENGINE_ROOTS) {
-            return self.against_host_path(path, why);
+        let MountSource::Bind { path, recursive, .. } = &mount.source else { return None };
+        let whole = matches!(recursive, Recursion::Disabled | Recursion::ReadOnly) || !writable_below(path);
+        let read_only = mount.read_only && whole;
+        let against =
+            runs_the_host(path, read_only, ENGINE_ROOTS).or_else(|| for_the_manager(task, path, read_only));
+        if let Some(refusal) = against.and_then(|why| self.against_host_path(path, why)) {
+            return Some(refusal);
         }
         // What the task container has, its operator has given.
-        let own = |source: &str| !source.is_empty() && within(path, source);
-        if self.strict && !task.mounts.iter().any(|mount| own(&mount.source)) {
+        if self.strict && !task.mounts.iter().any(|mount| within(path, &mount.source)) {
             return Some(Refusal {
                 key: "volumes",
                 problem: format!("found `{path}` of the host, and the manager runs with `--policy strict`"),
@@ -212,9 +239,10 @@ impl Policy {
         None
     }
 
-    /// As [`Self::against_mount`], of a path that a volume stands for, at an engine that keeps what it has in `root`.
-    pub fn against_device(&self, path: &str, root: &str) -> Option<Refusal> {
-        self.against_host_path(path, runs_the_host(path, false, &[root])?)
+    /// As [`Self::against_mount`], of a path that is mounted or that a volume stands for, at an engine that keeps what
+    /// it has in `root`.
+    pub fn against_device(&self, path: &str, read_only: bool, root: &str) -> Option<Refusal> {
+        self.against_host_path(path, runs_the_host(path, read_only && !writable_below(path), &[root])?)
     }
 
     fn against_host_path(&self, path: &str, why: &str) -> Option<Refusal> {
@@ -254,12 +282,60 @@ fn raw_rule(rule: &str) -> bool {
     }
 }
 
-/// Why whoever has this path of the host, tidy, is close to being root there; `None` for any other.
+const TO_SERVICES: &str = "through which systemd is told what to run";
+
+fn runs_services(path: &str) -> bool {
+    let path = if within(path, "/var/run") { &path["/var".len()..] } else { path };
+    let below = |folders: &[&str]| folders.iter().any(|folder| within(path, folder));
+    below(SERVICES) && !below(HARMLESS) || of_a_user(path)
+}
+
+/// Every user may have a systemd and a D-Bus of their own, root too; all of them are below the user's folder.
+fn of_a_user(path: &str) -> bool {
+    // `/run/user/UID/...`: the folder itself holds them all.
+    within(path, "/run/user")
+        && path.split('/').nth(4).is_none_or(|word| matches!(word, "bus" | "systemd" | "dbus-1"))
+}
+
+/// Read-only is not all of this path: what is mounted below it stays writable. A bind of the engine's is read-only for
+/// itself alone before Docker Engine 25, and where the kernel cannot do more (before Linux 5.12).
+fn writable_below(path: &str) -> bool {
+    // On cgroup v1 the tree is a folder of mounts.
+    path == CGROUPS || MOUNTED.iter().any(|place| *place != path && within(place, path))
+}
+
+/// Why no component may have this path of the host though the task container has it: it is there for the manager, to
+/// hold the pod to its limits. `None` for any other. `read_only` as it is mounted, which is not all of some paths.
+pub fn managers_alone(task: &TaskContainer, path: &str, read_only: bool) -> Option<&'static str> {
+    for_the_manager(task, path, read_only && !writable_below(path))
+}
+
+/// As [`managers_alone`], where `read_only` holds for all that is mounted there.
+fn for_the_manager(task: &TaskContainer, path: &str, read_only: bool) -> Option<&'static str> {
+    // What stands where the socket is looked for is one, whatever it is called on the host.
+    let stands_for_it = task.mounts.iter().any(|mount| {
+        runs_services(&mount.target)
+            && !mount.source.is_empty()
+            && (within(path, &mount.source) || within(&mount.source, path))
+    });
+    match path {
+        _ if stands_for_it || runs_services(path) => Some(TO_SERVICES),
+        _ if SERVICES.iter().any(|folder| within(folder, path)) => Some(TO_SERVICES),
+        _ if !read_only && (within(path, CGROUPS) || within(CGROUPS, path)) => {
+            Some("through which every limit of the host can be changed")
+        }
+        _ => None,
+    }
+}
+
+/// Why whoever has this path of the host, tidy, is close to being root there; `None` for any other. `read_only` holds for
+/// all that is mounted there.
 fn runs_the_host(path: &str, read_only: bool, roots: &[&str]) -> Option<&'static str> {
     let kernel = |folder: &str| path == folder || (within(path, folder) && !read_only);
     match path {
         "/" => Some("which is all of it"),
         "/run" | "/var/run" => Some("which holds the sockets of everything that runs there"),
+        _ if runs_services(path) => Some(TO_SERVICES),
         _ if kernel("/proc") || kernel("/sys") => Some("through which the kernel is told what to do"),
         _ if roots.iter().any(|root| {
             within(root, path) || (within(path, root) && !within(path, &format!("{root}/volumes")))
@@ -271,9 +347,11 @@ fn runs_the_host(path: &str, read_only: bool, roots: &[&str]) -> Option<&'static
     }
 }
 
-/// `inner` is `outer` or below it; both tidy.
+/// `inner` is `outer` or below it; both tidy. Nothing is within no path at all.
 pub fn within(inner: &str, outer: &str) -> bool {
-    outer == "/" || inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    outer == "/"
+        || !outer.is_empty()
+            && inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 #[cfg(test)]
@@ -357,6 +435,9 @@ mod tests {
         assert!(!refused(MountSource::bind("/srv/data/app")));
         assert!(!refused(MountSource::volume(Some("any".into()))));
         assert!(!refused(MountSource::Tmpfs { size_bytes: None, mode: None }));
+        let allowed = Policy { strict: true, allowed: [Allowance::HostPaths].into() };
+        let mount = Mount { target: "/t".into(), read_only: false, source: MountSource::bind("/sys") };
+        assert!(allowed.against_mount(&mount, &task).is_some(), "what is allowed makes nothing less strict");
         let gpu = tuned(|tuning| tuning.device_requests.push(DeviceRequest::default()));
         assert_eq!(keys(&strict, &gpu), ["gpus"]);
         assert!(keys(&Policy::default(), &gpu).is_empty());
@@ -377,12 +458,82 @@ mod tests {
             assert!(refused(path, true), "{path}");
         }
         assert!(refused("/sys/fs/cgroup", false) && !refused("/sys/class/hwmon", true));
-        for path in ["/etc", "/srv", "/run/user", "/home/run", "/var/lib/docker/volumes/a/_data", "/procs"] {
+        // Read-only for the path itself, and not for what is mounted below it.
+        for path in ["/sys/fs", "/sys/fs/cgroup", "/sys/kernel", "/proc/sys", "/proc/sys/fs"] {
+            assert!(refused(path, true), "{path}");
+            for recursive in [Recursion::Disabled, Recursion::ReadOnly] {
+                let source =
+                    MountSource::Bind { path: path.into(), create: false, propagation: None, recursive };
+                let mount = Mount { target: "/t".into(), read_only: true, source };
+                assert!(
+                    Policy::default().against_mount(&mount, &TaskContainer::default()).is_none(),
+                    "{mount:?}"
+                );
+            }
+        }
+        assert!(!refused("/sys/fs/cgroup/memory", true) && !refused("/proc/sys/net", true));
+        for path in ["/run/dbus", "/run/dbus/system_bus_socket", "/run/systemd", "/run/systemd/private"] {
+            assert!(refused(path, true) && refused(path, false), "{path}");
+            assert!(refused(&format!("/var{path}"), true), "/var{path}");
+        }
+        for path in ["/run/user", "/run/user/0", "/run/user/0/bus", "/run/user/1000/systemd/private"] {
+            assert!(refused(path, true) && refused(path, false), "{path}");
+        }
+        for path in ["/run/systemd/journal/dev-log", "/run/systemd/resolve/resolv.conf", "/run/dbusx"] {
             assert!(!refused(path, false), "{path}");
         }
-        assert!(Policy::default().against_device("/data/docker/containers", "/data/docker").is_some());
-        assert!(Policy::default().against_device("/data/other", "/data/docker").is_none());
-        assert!(Policy::everything().against_device("/", "/data/docker").is_none());
+        for path in [
+            "/etc",
+            "/srv",
+            "/run/user/1000/app",
+            "/run/users",
+            "/home/run",
+            "/var/lib/docker/volumes/a/_data",
+            "/procs",
+        ] {
+            assert!(!refused(path, false), "{path}");
+        }
+        let device = |policy: Policy, path, read_only| {
+            policy.against_device(path, read_only, "/data/docker").is_some()
+        };
+        assert!(device(Policy::default(), "/data/docker/containers", true));
+        assert!(!device(Policy::default(), "/data/other", false));
+        assert!(
+            !device(Policy::default(), "/sys/class", true) && device(Policy::default(), "/sys/class", false)
+        );
+        assert!(!device(Policy::everything(), "/", false));
+    }
+
+    #[test]
+    fn what_the_manager_limits_with_is_the_managers_alone() {
+        let mount = |source: &str, target: &str| TaskMount {
+            source: source.into(),
+            target: target.into(),
+            ..TaskMount::default()
+        };
+        let mounts = vec![
+            mount("/srv/bus", "/var/run/dbus/system_bus_socket"),
+            mount("/srv/data", "/data"),
+            mount("", "/run/dbus"),
+        ];
+        let task = TaskContainer { mounts, ..TaskContainer::default() };
+        let alone = |path: &str, read_only| managers_alone(&task, path, read_only).is_some();
+        for path in
+            ["/srv/bus", "/srv", "/run/dbus/system_bus_socket", "/var/run/systemd/private", "/run", "/"]
+        {
+            assert!(alone(path, true) && alone(path, false), "{path}");
+        }
+        assert!(alone("/sys/fs/cgroup/unified", false) && !alone("/sys/fs/cgroup/unified", true));
+        for path in ["/sys/fs/cgroup", "/sys/fs", "/sys"] {
+            assert!(alone(path, false) && alone(path, true), "{path}");
+            assert!(for_the_manager(&task, path, true).is_none(), "{path}");
+        }
+        for path in ["/srv/data", "/srv/other", "/etc", "/run/systemd/journal", "/sys/class"] {
+            assert!(!alone(path, false), "{path}");
+        }
+        let bind = Mount { target: "/t".into(), read_only: true, source: MountSource::bind("/srv/bus") };
+        assert!(Policy::default().against_mount(&bind, &task).is_some());
+        assert!(Policy::everything().against_mount(&bind, &task).is_none());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::identity::Identity;
 use super::placement::{Holder, Namespaces};
 use super::spec::{
     ComponentSpec, Condition, ContainerSpec, CopySpec, Dependency, FileSource, FileSpec, Hook, PodSpec,
+    Restart,
 };
 
 /// Id of the task container of [`pod`].
@@ -13,7 +14,8 @@ const POD_ID: &str = "0000000000000000000000000000000000000000000000000000000000
 
 /// A pod from text like `init-1 init-2 | app db+copy web+secret<app,db:healthy`: init components before the
 /// bar; what a component waits for after `<` (`db:healthy`, `db:done`, and with a `?` where it is not
-/// required); `+copy`, `+post`, `+pre` and `+secret`, in this order, give it one such; its image is called as it
+/// required); `+copy`, `+post`, `+pre` and `+secret`, in this order, give it one such; then `+restart` (always), `+sidecar` and `+extra` (not
+/// essential); its image is called as it
 /// is. The task container is called `pod`, and the time for stopping is 8 s.
 pub(crate) fn pod(text: &str) -> PodSpec {
     let (init, components) = text.split_once('|').unwrap_or(("", text));
@@ -32,6 +34,7 @@ pub(crate) fn pod(text: &str) -> PodSpec {
         components,
         pull_always: false,
         stop_timeout: Duration::from_secs(8),
+        scratch: Vec::new(),
     }
 }
 
@@ -44,6 +47,9 @@ pub(crate) fn sandboxed(text: &str) -> PodSpec {
 
 fn component(text: &str) -> ComponentSpec {
     let (name, on) = text.split_once('<').unwrap_or((text, ""));
+    let (name, essential) = name.strip_suffix("+extra").map_or((name, true), |name| (name, false));
+    let (name, sidecar) = name.strip_suffix("+sidecar").map_or((name, false), |name| (name, true));
+    let (name, restart) = name.strip_suffix("+restart").map_or((name, false), |name| (name, true));
     let (name, secret) = name.strip_suffix("+secret").map_or((name, false), |name| (name, true));
     let (name, pre) = name.strip_suffix("+pre").map_or((name, false), |name| (name, true));
     let (name, post) = name.strip_suffix("+post").map_or((name, false), |name| (name, true));
@@ -83,5 +89,9 @@ fn component(text: &str) -> ComponentSpec {
         stop_grace: None,
         post_start: hook("post", post),
         pre_stop: hook("pre", pre),
+        restart: if restart { Restart::Always } else { Restart::Never },
+        essential,
+        sidecar,
+        shutdown_delay: Duration::ZERO,
     }
 }

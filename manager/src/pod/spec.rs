@@ -29,6 +29,8 @@ pub struct PodSpec {
     pub pull_always: bool,
     /// Time for the whole stop, from the decision to the kill.
     pub stop_timeout: Duration,
+    /// Volumes that come and go with the pod.
+    pub scratch: Vec<Scratch>,
 }
 
 /// What a definition (labels, Compose text) says, before the pod's surroundings are known.
@@ -38,10 +40,25 @@ pub struct Definition {
     pub init: Vec<ComponentSpec>,
     /// Components, sorted by name.
     pub components: Vec<ComponentSpec>,
+    /// Volumes that come and go with the pod.
+    pub scratch: Vec<Scratch>,
+    /// Time for the whole stop, where the definition says it (`stop_grace_period`).
+    pub stop_timeout: Option<Duration>,
+}
+
+/// A volume that is made with the pod, shared by the components that mount it, and gone with the pod.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Scratch {
+    /// What components call it.
+    pub name: String,
+    /// In memory, not on disk.
+    pub memory: bool,
+    /// What it can hold, bytes.
+    pub size_bytes: Option<i64>,
 }
 
 /// One component or init component.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ComponentSpec {
     /// Its name within the pod: the `<name>` of `pod.component.<name>`, or `init-<n>`.
     pub name: String,
@@ -59,6 +76,62 @@ pub struct ComponentSpec {
     pub post_start: Vec<Hook>,
     /// What runs in it before its stop signal, one after the other; empty for init components.
     pub pre_stop: Vec<Hook>,
+    /// What follows the end of its process.
+    pub restart: Restart,
+    /// Its end ends the pod, where it is not started again.
+    pub essential: bool,
+    /// It starts before all others, init components too, and stops after them.
+    pub sidecar: bool,
+    /// Time between the decision to stop it and its `pre_stop` hooks, in which it serves on.
+    pub shutdown_delay: Duration,
+}
+
+impl Default for ComponentSpec {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            container: ContainerSpec::default(),
+            depends_on: Vec::new(),
+            copies: Vec::new(),
+            files: Vec::new(),
+            stop_grace: None,
+            post_start: Vec::new(),
+            pre_stop: Vec::new(),
+            restart: Restart::default(),
+            essential: true,
+            sidecar: false,
+            shutdown_delay: Duration::ZERO,
+        }
+    }
+}
+
+impl ComponentSpec {
+    /// It mounts something that the vault holds.
+    pub fn needs_vault(&self) -> bool {
+        let scratch = |mount: &Mount| matches!(mount.source, MountSource::Scratch(_));
+        !self.files.is_empty() || self.container.mounts.iter().any(scratch)
+    }
+
+    /// Its container is started again after an end with this status, having been started again so often before.
+    pub fn restarts_after(&self, status: i64, restarts: u32) -> bool {
+        match self.restart {
+            Restart::Never => false,
+            Restart::Always => true,
+            Restart::OnFailure(most) => status != 0 && most.is_none_or(|most| restarts < most),
+        }
+    }
+}
+
+/// What follows the end of a component's process (`restart`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Restart {
+    /// `no`: its end is the end.
+    #[default]
+    Never,
+    /// `always`, and `unless-stopped`: it is started again.
+    Always,
+    /// `on-failure[:N]`: it is started again where its status is not 0, so often at most.
+    OnFailure(Option<u32>),
 }
 
 /// A command that runs beside a component's own, in its container (Compose's `post_start` and `pre_stop`).
@@ -260,6 +333,8 @@ pub enum MountSource {
         /// The folder or file of it that is mounted, relative; all of it where not said.
         subpath: Option<String>,
     },
+    /// The pod's [`Scratch`] volume of this name.
+    Scratch(String),
     /// Memory.
     Tmpfs {
         /// Limit in bytes.
@@ -323,19 +398,31 @@ impl PodSpec {
         self.init.iter().chain(&self.components)
     }
 
-    /// A component may end with this status and the pod goes on: others wait for its end, and it is a success,
-    /// or none of them requires it to be one.
+    /// A component may end with this status and the pod goes on: others wait for its end, or it is not essential;
+    /// and it is a success, or none of them requires it to be one.
     pub fn may_end(&self, name: &str, status: i64) -> bool {
+        let essential = self.member(name).is_none_or(|member| member.essential);
         let dependencies = self.components.iter().flat_map(|component| &component.depends_on);
         let mut waited = dependencies
             .filter(|dependency| dependency.on == name && dependency.condition == Condition::Completed)
             .peekable();
-        waited.peek().is_some() && (status == 0 || waited.all(|dependency| !dependency.required))
+        (waited.peek().is_some() || !essential)
+            && (status == 0 || waited.all(|dependency| !dependency.required))
     }
 
-    /// Some member has secrets or configs, which a vault holds.
+    /// Components that start before all others.
+    pub fn sidecars(&self) -> impl Iterator<Item = &ComponentSpec> {
+        self.components.iter().filter(|component| component.sidecar)
+    }
+
+    /// Components that start after the init components.
+    pub fn mains(&self) -> impl Iterator<Item = &ComponentSpec> {
+        self.components.iter().filter(|component| !component.sidecar)
+    }
+
+    /// There is something that a vault holds: secrets and configs of a member, or scratch volumes.
     pub fn vault(&self) -> bool {
-        self.members().any(|member| !member.files.is_empty())
+        !self.scratch.is_empty() || self.members().any(ComponentSpec::needs_vault)
     }
 
     /// The member of this name.

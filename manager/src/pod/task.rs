@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::limits::Limits;
+
 /// The container that Swarm, Compose or `docker run` started for the pod.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct TaskContainer {
@@ -17,14 +19,32 @@ pub struct TaskContainer {
     pub labels: BTreeMap<String, String>,
     /// `Config.Cmd`: the manager's flags.
     pub command: Vec<String>,
+    /// `Path` and `Args`: what it was started with.
+    pub program: Vec<String>,
+    /// `Config.OpenStdin`: somebody can write to its standard input.
+    pub stdin_open: bool,
+    /// `Config.StdinOnce`: its standard input closes with the first who wrote to it.
+    pub stdin_once: bool,
+    /// `Config.Tty`: its standard input is a terminal.
+    pub tty: bool,
+    /// `HostConfig.Init`: the engine put an init of its own in front.
+    pub init: bool,
+    /// `State.Running`.
+    pub running: bool,
+    /// `State.ExitCode`, 0 while it runs.
+    pub exit_status: i64,
     /// `Config.Env`, as `NAME=value`.
     pub environment: Vec<String>,
     /// What is mounted into it.
     pub mounts: Vec<TaskMount>,
     /// `HostConfig.IpcMode`: `private`, `shareable`, ...
     pub ipc_mode: String,
+    /// `HostConfig.PidMode`, empty for a namespace of its own.
+    pub pid_mode: String,
     /// `HostConfig.NetworkMode`.
     pub network_mode: String,
+    /// `HostConfig.UsernsMode`: `host`, or empty.
+    pub userns_mode: String,
     /// `HostConfig.CgroupParent`, empty where the daemon's default holds.
     pub cgroup_parent: String,
     /// `Config.User`, empty for the image's default (root in the manager image).
@@ -35,8 +55,8 @@ pub struct TaskContainer {
     pub cap_add: Vec<String>,
     /// `HostConfig.Privileged`.
     pub privileged: bool,
-    /// `HostConfig.Memory` in bytes, 0 for no limit.
-    pub memory_bytes: i64,
+    /// `HostConfig.Memory`, `MemorySwap`, `NanoCpus` (or `CpuQuota` and `CpuPeriod`) and `PidsLimit`.
+    pub limits: Limits,
 }
 
 /// One mount of the task container.

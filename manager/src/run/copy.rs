@@ -14,12 +14,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
+use futures_util::{StreamExt, TryStreamExt};
 use tokio::sync::mpsc;
 
-use crate::engine::VAULT_FOLDER;
-use crate::pod::spec::{CopySpec, FileSource, FileSpec, LARGEST_SECRET_BYTES, Mount, PodSpec};
+use crate::engine::docker::DockerEngine;
+use crate::engine::outside::MOST_BYTES;
+use crate::engine::{Engine, EngineError, SCRATCH_FOLDER, SCRATCH_ROOT, VAULT_FOLDER};
+use crate::pod::spec::{CopySpec, FileSource, FileSpec, LARGEST_SECRET_BYTES, Mount, PodSpec, Scratch};
 
 /// Most files and folders that one source may have: each open file costs a descriptor.
 const MOST_ENTRIES: usize = 10_000;
@@ -87,12 +89,14 @@ pub enum CopyError {
 pub struct CopySources {
     sources: BTreeMap<String, Arc<Vec<Entry>>>,
     secrets: BTreeMap<String, Arc<Secret>>,
+    /// Where the sources are, if not here.
+    elsewhere: Option<(DockerEngine, String)>,
 }
 
 /// What becomes a file in the vault.
 enum Secret {
     File { file: File, path: String, bytes: u64 },
-    Content(String),
+    Content(Vec<u8>),
 }
 
 /// A tar archive on its way.
@@ -148,7 +152,57 @@ impl CopySources {
                 }
             }
         }
-        if errors.is_empty() { Ok(CopySources { sources, secrets }) } else { Err(errors) }
+        if errors.is_empty() { Ok(CopySources { sources, secrets, elsewhere: None }) } else { Err(errors) }
+    }
+
+    /// The same of a pod whose sources are in another container: looked at now, read when they are copied. Secrets and
+    /// configs are read now.
+    ///
+    /// # Errors
+    /// For each source that is not there; an error of the engine stands for all.
+    pub async fn open_elsewhere(
+        spec: &PodSpec,
+        engine: &DockerEngine,
+        container: &str,
+    ) -> Result<Self, Vec<CopyError>> {
+        let (mut secrets, mut errors) = (BTreeMap::new(), Vec::new());
+        for member in spec.members() {
+            let component = || member.name.clone();
+            for copy in &member.copies {
+                let path = || copy.source.clone();
+                let failed = |error| CopyError::Open { component: component(), path: path(), error };
+                match engine.stat(container, &copy.source).await {
+                    Ok(Some(file)) if file.socket => {
+                        errors.push(CopyError::Special { component: component(), path: path() });
+                    }
+                    Ok(Some(_)) => {}
+                    Ok(None) => errors.push(failed(io::ErrorKind::NotFound.into())),
+                    Err(error) => errors.push(failed(io::Error::other(error))),
+                }
+            }
+            for FileSpec { source, .. } in &member.files {
+                let FileSource::Path(source) = source else { continue };
+                match engine.read_file(container, source).await {
+                    Ok(content) if content.len() as u64 > LARGEST_SECRET_BYTES => {
+                        errors.push(CopyError::TooLarge { component: component(), path: source.clone() });
+                    }
+                    Ok(content) => {
+                        secrets.insert(source.clone(), Arc::new(Secret::Content(content)));
+                    }
+                    Err(error) => errors.push(CopyError::Secret {
+                        component: component(),
+                        path: source.clone(),
+                        error: io::Error::other(error),
+                    }),
+                }
+            }
+        }
+        let elsewhere = Some((engine.clone(), container.to_owned()));
+        if errors.is_empty() {
+            Ok(CopySources { sources: BTreeMap::new(), secrets, elsewhere })
+        } else {
+            Err(errors)
+        }
     }
 
     /// Every secret and config of the pod: for each component a folder, and in it the files by number. It
@@ -166,7 +220,7 @@ impl CopySources {
                             self.secrets.get(path).ok_or_else(|| CopyError::Unknown(path.clone()))?;
                         Arc::clone(secret)
                     }
-                    FileSource::Content(content) => Arc::new(Secret::Content(content.clone())),
+                    FileSource::Content(content) => Arc::new(Secret::Content(content.clone().into_bytes())),
                 };
                 files.push((format!("{}/{number}", member.name), file.clone(), secret));
             }
@@ -179,12 +233,149 @@ impl CopySources {
     /// # Errors
     /// When the source is not among those opened.
     pub fn archive(&self, copy: &CopySpec, mounts: &[Mount]) -> Result<Archive, CopyError> {
-        let entries =
-            self.sources.get(&copy.source).ok_or_else(|| CopyError::Unknown(copy.source.clone()))?;
-        let (entries, root) = (Arc::clone(entries), root_name(copy));
+        let root = root_name(copy);
         let folder = folder(&root, mounts);
         let root = root.strip_prefix(folder.trim_start_matches('/')).map(Path::to_owned).unwrap_or(root);
+        if let Some((engine, container)) = &self.elsewhere {
+            let (engine, container, source) = (engine.clone(), container.clone(), copy.source.clone());
+            let stream = stream::once(async move { fetch(&engine, &container, &source, root).await });
+            return Ok(Archive { folder, stream: stream.try_flatten().boxed() });
+        }
+        let entries =
+            self.sources.get(&copy.source).ok_or_else(|| CopyError::Unknown(copy.source.clone()))?;
+        let entries = Arc::clone(entries);
         Ok(archive(folder, move |to| write_archive(&entries, &root, to)))
+    }
+}
+
+/// What a new scratch volume gets: a folder that every user can write into.
+pub fn scratch_archive(scratch: &Scratch) -> Archive {
+    archive(format!("{SCRATCH_FOLDER}/{}", scratch.name), |to| {
+        let mut archive = tar::Builder::new(to);
+        let mut header = header(tar::EntryType::Directory, 0o1777, (0, 0), 0);
+        archive.append_data(&mut header, SCRATCH_ROOT, io::empty())?;
+        archive.into_inner()?.end()
+    })
+}
+
+/// A copy as an archive whose source is in another container.
+async fn fetch(
+    engine: &DockerEngine,
+    container: &str,
+    source: &str,
+    root: PathBuf,
+) -> io::Result<BoxStream<'static, io::Result<Bytes>>> {
+    let failed = |error: EngineError| io::Error::other(format!("cannot copy `{source}`: {error}"));
+    let mut path = source.to_owned();
+    let mut file = engine.stat(container, &path).await.map_err(failed)?;
+    // What is named is meant, though it be a link.
+    while let Some(target) = file.as_ref().and_then(|file| file.link_target.clone()).filter(|to| *to != path)
+    {
+        path = target;
+        file = engine.stat(container, &path).await.map_err(failed)?;
+    }
+    // Of what Swarm mounts, secrets and configs, the engine's archives have the name alone.
+    if file.is_some_and(|file| file.regular && file.size == 0) {
+        let content = engine.read_file(container, source).await.map_err(failed)?;
+        if content.len() > MOST_BYTES {
+            return Err(io::Error::other(format!("cannot copy `{source}`: it is larger than 1 MiB")));
+        }
+        if !content.is_empty() {
+            return Ok(archive(String::new(), move |to| write_one(&root, &content, to)).stream);
+        }
+    }
+    let mut parts = engine.copy_out(container, &path).await.map_err(failed)?;
+    let (sender, receiver) = mpsc::channel(2);
+    tokio::spawn(async move {
+        while let Some(part) = parts.next().await {
+            if sender.send(part.map_err(io::Error::other)).await.is_err() {
+                return;
+            }
+        }
+    });
+    let from = Received { receiver, part: Bytes::new() };
+    Ok(archive(String::new(), move |to| rename(from, &root, to)).stream)
+}
+
+/// The header of an entry without content.
+fn header(kind: tar::EntryType, mode: u32, (uid, gid): (u64, u64), mtime: u64) -> tar::Header {
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_mode(mode);
+    header.set_uid(uid);
+    header.set_gid(gid);
+    header.set_mtime(mtime);
+    header.set_size(0);
+    header
+}
+
+/// One file alone, as Swarm mounts secrets and configs.
+fn write_one(name: &Path, content: &[u8], to: Pieces) -> io::Result<()> {
+    let mut archive = tar::Builder::new(to);
+    let mut header = header(tar::EntryType::Regular, 0o444, (0, 0), 0);
+    header.set_size(content.len() as u64);
+    archive.append_data(&mut header, name, content)?;
+    archive.into_inner()?.end()
+}
+
+/// An archive once more, with this name for the first one in it.
+fn rename(from: Received, root: &Path, to: Pieces) -> io::Result<()> {
+    let mut archive = tar::Builder::new(to);
+    for entry in tar::Archive::new(from).entries()? {
+        let mut entry = entry?;
+        let old = entry.path()?.into_owned();
+        let below: PathBuf = old.components().skip(1).collect();
+        let name = if below.as_os_str().is_empty() { root.to_owned() } else { root.join(below) };
+        // The root folder itself is the component's own.
+        if name.as_os_str().is_empty() {
+            continue;
+        }
+        let theirs = entry.header();
+        let (kind, owner) = (theirs.entry_type(), (theirs.uid()?, theirs.gid()?));
+        let mut header = header(kind, theirs.mode()? & 0o7777, owner, theirs.mtime()?);
+        match kind {
+            tar::EntryType::Symlink => {
+                let target = entry.link_name()?.map(|target| target.into_owned()).unwrap_or_default();
+                archive.append_link(&mut header, &name, target)?;
+            }
+            tar::EntryType::Directory => archive.append_data(&mut header, &name, io::empty())?,
+            tar::EntryType::Regular => {
+                header.set_size(entry.size());
+                archive.append_data(&mut header, &name, &mut entry)?;
+            }
+            // The same file by another name in the folder.
+            tar::EntryType::Link => {
+                let target = entry.link_name()?.map(|target| target.into_owned()).unwrap_or_default();
+                let below: PathBuf = target.components().skip(1).collect();
+                archive.append_link(&mut header, &name, root.join(below))?;
+            }
+            _ => {
+                let words =
+                    format!("cannot copy `{}`: it is neither a file, a folder nor a link", old.display());
+                return Err(io::Error::other(words));
+            }
+        }
+    }
+    archive.into_inner()?.end()
+}
+
+/// Reads what comes, on a thread that may wait for it.
+struct Received {
+    receiver: mpsc::Receiver<io::Result<Bytes>>,
+    part: Bytes,
+}
+
+impl Read for Received {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.part.is_empty() {
+            match self.receiver.blocking_recv() {
+                Some(part) => self.part = part?,
+                None => return Ok(0),
+            }
+        }
+        let part = self.part.split_to(self.part.len().min(buffer.len()));
+        buffer[..part.len()].copy_from_slice(&part);
+        Ok(part.len())
     }
 }
 
@@ -281,21 +472,10 @@ fn write_vault(files: &[(String, FileSpec, Arc<Secret>)], to: Pieces) -> io::Res
     let mut archive = tar::Builder::new(to);
     for (name, spec, secret) in files {
         if let Some((folder, "0")) = name.split_once('/') {
-            let mut header = tar::Header::new_gnu();
-            header.set_entry_type(tar::EntryType::Directory);
-            header.set_mode(0o700);
-            header.set_uid(0);
-            header.set_gid(0);
-            header.set_mtime(0);
-            header.set_size(0);
+            let mut header = header(tar::EntryType::Directory, 0o700, (0, 0), 0);
             archive.append_data(&mut header, folder, io::empty())?;
         }
-        let mut header = tar::Header::new_gnu();
-        header.set_entry_type(tar::EntryType::Regular);
-        header.set_mode(spec.mode);
-        header.set_uid(spec.uid.into());
-        header.set_gid(spec.gid.into());
-        header.set_mtime(0);
+        let mut header = header(tar::EntryType::Regular, spec.mode, (spec.uid.into(), spec.gid.into()), 0);
         match &**secret {
             Secret::File { file, path, bytes } => {
                 header.set_size(*bytes);
@@ -308,7 +488,7 @@ fn write_vault(files: &[(String, FileSpec, Arc<Secret>)], to: Pieces) -> io::Res
             }
             Secret::Content(content) => {
                 header.set_size(content.len() as u64);
-                archive.append_data(&mut header, name, content.as_bytes())?;
+                archive.append_data(&mut header, name, content.as_slice())?;
             }
         }
     }
@@ -323,30 +503,25 @@ fn write_archive(entries: &[Entry], root: &Path, to: Pieces) -> io::Result<()> {
         if name.as_os_str().is_empty() {
             continue;
         }
-        let mut header = tar::Header::new_gnu();
-        header.set_mode(entry.meta.mode() & 0o7777);
-        header.set_uid(u64::from(entry.meta.uid()));
-        header.set_gid(u64::from(entry.meta.gid()));
-        header.set_mtime(u64::try_from(entry.meta.mtime()).unwrap_or(0));
-        header.set_size(0);
+        let kind = match &entry.content {
+            Content::File(_) => tar::EntryType::Regular,
+            Content::Folder => tar::EntryType::Directory,
+            Content::Link(_) => tar::EntryType::Symlink,
+        };
+        let owner = (u64::from(entry.meta.uid()), u64::from(entry.meta.gid()));
+        let mtime = u64::try_from(entry.meta.mtime()).unwrap_or(0);
+        let mut header = header(kind, entry.meta.mode() & 0o7777, owner, mtime);
         match &entry.content {
             Content::File(file) => {
                 // Its size now: it was opened when the manager started, perhaps long ago.
                 let end = file.metadata()?.len();
-                header.set_entry_type(tar::EntryType::Regular);
                 header.set_size(end);
                 let shrunk =
                     || io::Error::other(format!("`{}` became shorter while it was copied", entry.shown));
                 archive.append_data(&mut header, &name, ReadAt { file, at: 0, end, shrunk: &shrunk })?;
             }
-            Content::Folder => {
-                header.set_entry_type(tar::EntryType::Directory);
-                archive.append_data(&mut header, &name, io::empty())?;
-            }
-            Content::Link(target) => {
-                header.set_entry_type(tar::EntryType::Symlink);
-                archive.append_link(&mut header, &name, target)?;
-            }
+            Content::Folder => archive.append_data(&mut header, &name, io::empty())?,
+            Content::Link(target) => archive.append_link(&mut header, &name, target)?,
         }
     }
     archive.into_inner()?.end()
@@ -429,6 +604,7 @@ mod tests {
             components: vec![ComponentSpec { name: "app".into(), copies, ..ComponentSpec::default() }],
             pull_always: false,
             stop_timeout: std::time::Duration::from_secs(8),
+            scratch: Vec::new(),
         }
     }
 

@@ -7,9 +7,6 @@
 use std::fs;
 use std::io;
 
-use crate::engine::EngineInfo;
-use crate::pod::task::TaskContainer;
-
 /// Why this is no place for a pod.
 #[derive(Debug, thiserror::Error)]
 pub enum DiscoverError {
@@ -55,37 +52,6 @@ fn is_id(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// The parent cgroup for the pod's components, so that the task's limits bind them where that can be had;
-/// DESIGN.md has the table. `None` leaves it to the engine.
-pub fn cgroup_parent(engine: &EngineInfo, own_cgroups: &str, task: &TaskContainer) -> Option<String> {
-    let short = task.id.get(..12)?;
-    match (engine.cgroup_version, engine.cgroup_driver.as_str()) {
-        // The engine accepts only a slice there, and makes it.
-        (_, "systemd") => Some(format!("tandem-{short}.slice")),
-        // A rootless engine without a delegated cgroup has none to give.
-        (_, "none") => None,
-        // Below the task's own cgroup the parent would turn `domain threaded`, and no component with a
-        // memory limit could start.
-        (2, _) => Some(format!("/tandem/{short}")),
-        _ => {
-            let own = own_cgroups.lines().find_map(|line| {
-                let (_, rest) = line.split_once(':')?;
-                let (controllers, path) = rest.split_once(':')?;
-                controllers.split(',').any(|name| name == "memory").then_some(path)
-            });
-            match own {
-                // From inside a private cgroup namespace the path is not to be seen.
-                Some("/") | None => Some(format!(
-                    "{}/{}",
-                    if task.cgroup_parent.is_empty() { "/docker" } else { &task.cgroup_parent },
-                    task.id
-                )),
-                Some(path) => Some(path.to_owned()),
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,32 +90,5 @@ mod tests {
     fn an_id_elsewhere_than_in_etc_is_not_ours() {
         let line = format!("30 22 254:1 /var/lib/docker/containers/{ID}/x /data rw - ext4 /dev/vda1 rw\n");
         assert_eq!(container_in(&line), None);
-    }
-
-    #[test]
-    fn the_parent_cgroup_is_what_the_engine_can_nest() {
-        let task = TaskContainer { id: ID.into(), ..TaskContainer::default() };
-        let engine = |version: u8, driver: &str| EngineInfo {
-            version: "20.10.24".into(),
-            root: "/var/lib/docker".into(),
-            cgroup_driver: driver.into(),
-            cgroup_version: version,
-        };
-        let own = format!("12:pids:/docker/{ID}\n9:cpu,memory:/lab/docker/{ID}\n0::/\n");
-        let private = "9:memory:/\n0::/\n";
-        let cases = [
-            (1, "cgroupfs", own.as_str(), format!("/lab/docker/{ID}")),
-            (1, "cgroupfs", private, format!("/docker/{ID}")),
-            (2, "systemd", "0::/\n", "tandem-0123456789ab.slice".to_owned()),
-            (2, "cgroupfs", "0::/\n", "/tandem/0123456789ab".to_owned()),
-        ];
-        for (version, driver, text, want) in cases {
-            assert_eq!(
-                cgroup_parent(&engine(version, driver), text, &task),
-                Some(want),
-                "v{version} {driver}"
-            );
-        }
-        assert_eq!(cgroup_parent(&engine(2, "none"), "0::/\n", &task), None);
     }
 }

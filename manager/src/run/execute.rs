@@ -1,22 +1,30 @@
 //! One action to engine calls. No policy: what a failure means is the planner's to say.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
-use tracing::{info, warn};
+use tokio::time::{sleep, timeout};
+use tracing::{error, info, warn};
 
-use super::copy::CopySources;
+use super::copy::{self, CopySources};
 use super::follow::Followers;
 use super::hooks::{self, Hooks};
 use super::marks::Marks;
 use super::sentry::Sentry;
+use super::tail::Tail;
+use super::{BROKEN_OFF, LAST_OUTPUT};
 use crate::engine::{CreateRequest, Engine, EngineError, convert};
 use crate::pod::action::{Action, Target};
 use crate::pod::identity::Role;
 use crate::pod::observed::{Effect, Event, EventKind, Failure, Observation, Status};
-use crate::pod::spec::{ComponentSpec, Hook, Image, Mount, PodSpec};
+use crate::pod::spec::{ComponentSpec, Hook, Image, Mount, MountSource, PodSpec};
+
+/// How long the last lines of a component that failed are waited for.
+const LAST_LOOK: Duration = Duration::from_secs(1);
 
 /// What actions need to be carried out. Each is carried out in a task of its own.
 pub struct Executor<E> {
@@ -33,9 +41,11 @@ pub struct Executor<E> {
     /// Whose `post_start` hooks have run.
     pub marks: Marks,
     /// Who looks at mounts before a component starts.
-    pub sentry: Option<Sentry>,
+    pub sentry: Sentry,
     /// Asks the watch for a listing.
     pub doubt: Arc<Notify>,
+    /// The pod's end is decided: what has not reached the engine yet must not.
+    pub ending: Arc<AtomicBool>,
     /// Where news goes that is more than the action's own end.
     pub news: UnboundedSender<Observation>,
 }
@@ -50,17 +60,36 @@ pub struct SandboxOrder {
 }
 
 impl<E: Engine> Executor<E> {
-    /// Carry out an action. `id` is the container's, where there is one.
-    pub async fn execute(&self, action: &Action, id: Option<String>) -> Result<Effect, Failure> {
+    /// Carry out an action. `id` is the container's, where there is one, and `life` tells which run of it
+    /// ([`crate::pod::observed::Member::life`]).
+    pub async fn execute(
+        &self,
+        action: &Action,
+        id: Option<String>,
+        life: Option<String>,
+    ) -> Result<Effect, Failure> {
         let result = match (action, id) {
+            (Action::Look, _) => {
+                self.doubt.notify_one();
+                Ok(Effect::Asked)
+            }
             (Action::Pull(image), _) => self.pull(image).await,
             (Action::Create(target), _) => self.create(target).await,
             (Action::Copy(Target::Member(name)), Some(id)) => self.copy(name, &id).await,
             (Action::Copy(Target::Vault), Some(id)) => self.fill_vault(&id).await,
             (Action::Start(target), Some(id)) => self.start(target, &id).await,
-            (Action::PostStart(target), Some(id)) => self.post_start(target, &id).await,
-            (Action::PreStop(target, limit), Some(id)) => {
+            (Action::Restart(target), Some(id)) => {
+                if let Some(followers) = &self.followers {
+                    followers.settle(&id, LAST_OUTPUT).await;
+                }
+                self.start(target, &id).await.inspect(|_| self.marks.again(&id))
+            }
+            (Action::PostStart(target), Some(id)) => {
+                self.post_start(target, &id, &life.unwrap_or_default()).await
+            }
+            (Action::PreStop(target, delay, limit), Some(id)) => {
                 if let Some(member) = self.member(target) {
+                    sleep(*delay).await;
                     let hooks = self.hooks(member, "pre_stop", &member.pre_stop);
                     hooks::before_stop(&hooks, &*self.engine, &id, *limit).await;
                 }
@@ -69,7 +98,13 @@ impl<E: Engine> Executor<E> {
             (Action::Stop(_, grace), Some(id)) => {
                 self.engine.stop(&id, *grace).await.map(|()| Effect::Stopped)
             }
-            (Action::Remove(_), Some(id)) => self.engine.remove(&id).await.map(|()| Effect::Removed),
+            (Action::Examine(target), Some(id)) => {
+                self.examine(target, &id).await;
+                Ok(Effect::Examined)
+            }
+            (Action::Remove(_), Some(id)) => {
+                self.engine.remove(&id).await.inspect(|()| self.marks.forget(&id)).map(|()| Effect::Removed)
+            }
             // Gone between the plan and now: the next plan knows.
             _ => return Err(Failure::Unsettled("the container is gone".into())),
         };
@@ -81,7 +116,9 @@ impl<E: Engine> Executor<E> {
             match error {
                 EngineError::Refused(words) => Failure::Refused(words),
                 EngineError::NotFound(words) | EngineError::Conflict(words) => Failure::Unsettled(words),
-                EngineError::Unreachable(words) => Failure::Unreachable(words),
+                EngineError::Unreachable(words) | EngineError::Untrusted(words) => {
+                    Failure::Unreachable(words)
+                }
             }
         })
     }
@@ -104,8 +141,12 @@ impl<E: Engine> Executor<E> {
         let Some((mut request, image)) = self.request(target) else {
             return Err(EngineError::NotFound(format!("{target} is not in the definition")));
         };
-        if let Some(member) = self.member(target).filter(|member| !member.files.is_empty()) {
+        if let Some(member) = self.member(target).filter(|member| member.needs_vault()) {
+            request.container.mounts.retain(|mount| !matches!(mount.source, MountSource::Scratch(_)));
             request.container.mounts.extend(self.vault_mounts(member).await?);
+            if self.ending.load(Ordering::Relaxed) {
+                return Err(EngineError::Refused(BROKEN_OFF.into()));
+            }
         }
         match self.engine.create(&request).await {
             Ok(created) => {
@@ -155,13 +196,16 @@ impl<E: Engine> Executor<E> {
     }
 
     async fn fill_vault(&self, id: &str) -> Result<Effect, EngineError> {
-        let archive =
-            self.copies.vault_archive(&self.spec).map_err(|error| EngineError::Refused(error.to_string()))?;
-        self.engine.copy_in(id, &archive.folder, archive.stream).await?;
+        let files = self.spec.members().any(|member| !member.files.is_empty());
+        let archive = files.then(|| self.copies.vault_archive(&self.spec)).transpose();
+        let archive = archive.map_err(|error| EngineError::Refused(error.to_string()))?;
+        for archive in archive.into_iter().chain(self.spec.scratch.iter().map(copy::scratch_archive)) {
+            self.engine.copy_in(id, &archive.folder, archive.stream).await?;
+        }
         Ok(Effect::Copied)
     }
 
-    /// A member's secrets and configs as mounts of the vault's memory.
+    /// What a member mounts of what the vault holds.
     async fn vault_mounts(&self, member: &ComponentSpec) -> Result<Vec<Mount>, EngineError> {
         let vault = self.engine.inspect(&self.spec.identity.vault_container()).await;
         // Missing, it is no missing image.
@@ -169,18 +213,13 @@ impl<E: Engine> Executor<E> {
             EngineError::NotFound(words) => EngineError::Conflict(words),
             other => other,
         })?;
-        let Some(path) = vault.vault_path else {
-            return Err(EngineError::Conflict("the vault has no memory".into()));
-        };
-        let files = member.files.iter().enumerate();
-        Ok(files
-            .map(|(number, file)| convert::vault_mount(&path, &member.name, number, &file.target))
-            .collect())
+        convert::vault_mounts(&vault.held, member)
+            .ok_or_else(|| EngineError::Conflict("the vault does not hold it".into()))
     }
 
     async fn start(&self, target: &Target, id: &str) -> Result<Effect, EngineError> {
-        if let (Some(sentry), Some(member)) = (&self.sentry, self.member(target))
-            && let Some(words) = sentry.against(&*self.engine, id, &member.container.mounts).await?
+        if let Some(member) = self.member(target)
+            && let Some(words) = self.sentry.against(&*self.engine, id, &member.container.mounts).await?
         {
             return Err(EngineError::Refused(words));
         }
@@ -193,7 +232,8 @@ impl<E: Engine> Executor<E> {
             if let Ok(container) = self.engine.inspect(id).await
                 && let Status::Exited(exit) = container.status
             {
-                let event = Event { id: id.to_owned(), kind: EventKind::Died(exit) };
+                let kind = EventKind::Died(exit);
+                let event = Event { id: id.to_owned(), kind, at_nanos: exit.at_nanos };
                 let _ = self.news.send(Observation::Event(event));
             }
             if let (Some(followers), EngineError::Conflict(_) | EngineError::NotFound(_)) =
@@ -203,19 +243,41 @@ impl<E: Engine> Executor<E> {
             }
             return Err(error);
         }
-        Ok(Effect::Started(self.engine.inspect(id).await?))
+        // It is started, whatever the engine says of this question.
+        let seen = self.engine.inspect(id).await;
+        seen.map(Effect::Started).map_err(|error| EngineError::Conflict(error.to_string()))
     }
 
-    async fn post_start(&self, target: &Target, id: &str) -> Result<Effect, EngineError> {
+    async fn post_start(&self, target: &Target, id: &str, life: &str) -> Result<Effect, EngineError> {
         let Some(member) = self.member(target) else { return Ok(Effect::PostStarted) };
         let hooks = self.hooks(member, "post_start", &member.post_start);
         Ok(match hooks.run(&*self.engine, id).await? {
             Some(failure) => Effect::HookFailed(failure),
             None => {
-                self.marks.add(id);
+                self.marks.add(life);
                 Effect::PostStarted
             }
         })
+    }
+
+    /// Put what a component wrote last into the log, unless all of it is there already.
+    async fn examine(&self, target: &Target, id: &str) {
+        let (None, Some(member)) = (&self.followers, self.member(target)) else { return };
+        let mut last = Tail::default();
+        let read = async {
+            let output = self.engine.last_output(id).await?;
+            last.read(output, member.container.tty).await
+        };
+        match timeout(LAST_LOOK, read).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => warn!("what {target} wrote last is not known: {error}"),
+            Err(_) => warn!("the engine does not tell in time what {target} wrote last"),
+        }
+        // At once: so many lines one by one would be more than the writer of log lines keeps.
+        let lines = last.lines();
+        if !lines.is_empty() {
+            error!("{target} wrote last:\n  {}", lines.join("\n  "));
+        }
     }
 
     fn hooks<'a>(&'a self, member: &'a ComponentSpec, key: &'static str, hooks: &'a [Hook]) -> Hooks<'a> {

@@ -10,7 +10,7 @@ use futures_util::stream::BoxStream;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
-use tracing::warn;
+use tracing::{Instrument, warn};
 
 use super::logs;
 use super::output::Output;
@@ -59,13 +59,14 @@ impl Followers {
         };
         let (this, id, component) = (self.clone(), id.to_owned(), component.to_owned());
         let place = id.clone();
-        let task = tokio::spawn(async move {
+        let pump = async move {
             if let Err(error) = logs::pump(stream, &component, tty, &this.output).await {
                 warn!("the output of `{component}` broke off: {error}");
             }
             this.with_open(|open| open.remove(&id));
             this.closed.notify_waiters();
-        });
+        };
+        let task = tokio::spawn(pump.in_current_span());
         // The task has not run yet: there is one thread, and nothing was awaited since.
         self.with_open(|open| open.insert(place, Some(task.abort_handle())));
         Ok(())
@@ -86,6 +87,15 @@ impl Followers {
         }
     }
 
+    /// Its process is about to be started again: the output of the one before is put out first, or given up
+    /// after this time.
+    pub async fn settle(&self, id: &str, limit: Duration) {
+        if timeout(limit, self.closed_down(|open| !open.contains_key(id))).await.is_err() {
+            warn!("nobody takes the output of a component that is started again: the rest is dropped");
+            self.abandon(id);
+        }
+    }
+
     /// The pod ends: nobody is waited for who does not read.
     pub fn ending(&self) {
         self.output.ending();
@@ -93,17 +103,18 @@ impl Followers {
 
     /// Wait until every followed output has ended, at most this long.
     pub async fn finish(&self, limit: Duration) {
-        let all = async {
-            loop {
-                let closed = self.closed.notified();
-                if self.with_open(|open| open.is_empty()) {
-                    return;
-                }
-                closed.await;
-            }
-        };
-        if timeout(limit, all).await.is_err() {
+        if timeout(limit, self.closed_down(|open| open.is_empty())).await.is_err() {
             warn!("the output of some components did not end within {limit:?}");
+        }
+    }
+
+    async fn closed_down(&self, so: impl Fn(&BTreeMap<String, Option<AbortHandle>>) -> bool) {
+        loop {
+            let closed = self.closed.notified();
+            if self.with_open(|open| so(open)) {
+                return;
+            }
+            closed.await;
         }
     }
 

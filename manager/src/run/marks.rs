@@ -1,38 +1,72 @@
 #![expect(clippy::disallowed_methods, reason = "keeps a file in the task container's memory")]
 //! What this manager has done and the engine does not know: for the manager that takes over after a crash.
 //!
-//! Which containers' `post_start` hooks have run is one line each, the container's id, in a file of the task
-//! container's `/dev/shm`, which is writable also where its root is not, and ends with it.
+//! Whose `post_start` hooks have run, and who was started again, stands in a file of the task container's `/dev/shm`, which
+//! is writable also where its root is not, and ends with it. It grows with the containers that are there, not with time.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nix::fcntl::OFlag;
-use tracing::warn;
+use tracing::{debug, warn};
 
+use crate::pod::identity::{Identity, short};
+use crate::pod::observed::{Departed, Exit};
+
+/// The name of the marks of an agent, which are those of all its pods.
+pub const AGENT: &str = "agent";
 /// Where the task container keeps what is to be in memory.
-pub const FOLDER: &str = "/dev/shm";
-/// More than the marks of any pod.
+const FOLDER: &str = "/dev/shm";
+/// More than the marks of all pods of a node.
 const MOST_BYTES: u64 = 1 << 20;
+/// So many lines that no longer count may stand in the file, and as many as there are that do.
+const STALE_LINES: usize = 64;
 
-/// The marks of one run of a task container.
-#[derive(Debug, Default)]
+/// The marks of one run of a task container, or of an agent.
+#[derive(Debug, Clone, Default)]
 pub struct Marks {
-    /// Nothing is kept where there is none.
+    kept: Arc<Mutex<Kept>>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// Nothing outlives this manager where there is none.
     file: Option<File>,
-    /// Those of the managers before this one.
-    pub earlier: Vec<String>,
+    /// By the container's id; of a component whose container is gone, by `<pod>/<run>/<component>`.
+    marks: BTreeMap<String, Mark>,
+    /// In the file.
+    lines: usize,
+}
+
+/// What is kept of one container. Its last line in the file is what counts: `<key> <restarts> <start or status>`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Mark {
+    /// How often it was started again.
+    again: usize,
+    /// When the life began whose `post_start` hooks have run, as the engine says it; empty for none. Of a container that
+    /// is gone, the status with which it ended.
+    hooked: String,
 }
 
 impl Marks {
+    /// The marks of this name where they can be kept, else none.
+    pub fn kept(name: &str) -> Self {
+        Self::open(Path::new(FOLDER), name).unwrap_or_else(|error| {
+            debug!("no marks of hooks can be kept in {FOLDER}: {error}");
+            Self::default()
+        })
+    }
+
     /// Open the marks of a pod, or begin them.
     ///
     /// # Errors
     /// Where there is no such folder, or something else stands there.
     pub fn open(folder: &Path, pod: &str) -> io::Result<Self> {
-        let name = format!(".tandem-{}", pod.get(..12).unwrap_or(pod));
+        let name = file_name(pod);
         // A link, or a pipe that nobody writes, is not followed nor waited for.
         let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
         let mut options = OpenOptions::new();
@@ -42,39 +76,201 @@ impl Marks {
         if !meta.is_file() || meta.uid() != nix::unistd::geteuid().as_raw() {
             return Err(io::Error::other("it is not the manager's own file"));
         }
-        let mut text = String::new();
-        (&file).take(MOST_BYTES).read_to_string(&mut text)?;
-        // What a crash cut short is no mark.
-        let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-        let earlier = whole.lines().map(str::to_owned).collect();
-        Ok(Marks { file: Some(file), earlier })
+        let text = read(&file)?;
+        let kept = Kept { lines: text.lines().count(), marks: marks(&text), file: Some(file) };
+        Ok(Marks { kept: Arc::new(Mutex::new(kept)) })
     }
 
-    /// The hooks of this container have run.
-    pub fn add(&self, id: &str) {
-        let Some(mut file) = self.file.as_ref() else { return };
-        if let Err(error) = file.write_all(format!("{id}\n").as_bytes()) {
+    /// The lives ([`crate::pod::observed::Member::life`]) whose hooks have run, as far as a manager before this one knew.
+    pub fn hooked(&self) -> Vec<String> {
+        let kept = self.lock();
+        let hooked = kept.marks.iter().filter(|(key, mark)| !mark.hooked.is_empty() && !key.contains('/'));
+        hooked.map(|(id, mark)| format!("{id} {}", mark.hooked)).collect()
+    }
+
+    /// The hooks of this life of a container have run.
+    pub fn add(&self, life: &str) {
+        let Some((id, start)) = life.split_once(' ') else { return };
+        if let Err(error) = self.lock().note(id, |mark| start.clone_into(&mut mark.hooked)) {
             warn!("a manager that takes over after a crash will run `post_start` again: {error}");
         }
     }
+
+    /// This container was started again.
+    pub fn again(&self, id: &str) {
+        if let Err(error) = self.lock().note(id, |mark| mark.again += 1) {
+            warn!("`manager status` will not count this restart: {error}");
+        }
+    }
+
+    /// How components of a pod ended whose containers were gone before a manager before this one was.
+    pub fn departed(&self, pod: &Identity) -> BTreeMap<String, Departed> {
+        let (kept, before) = (self.lock(), format!("{}/{}/", pod.pod, pod.run));
+        let of_pod = kept.marks.iter().filter_map(|(key, mark)| {
+            let component = key.strip_prefix(&before)?.to_owned();
+            let exit = Exit { status: mark.hooked.parse().ok()?, ..Exit::default() };
+            Some((component, Departed { exit, restarts: u32::try_from(mark.again).unwrap_or(u32::MAX) }))
+        });
+        of_pod.collect()
+    }
+
+    /// The containers of these are gone, while the pod goes on: the engine no longer knows how they ended.
+    pub fn depart(&self, pod: &Identity, departed: &BTreeMap<String, Departed>) {
+        let mut kept = self.lock();
+        for (component, one) in departed {
+            let key = format!("{}/{}/{component}", pod.pod, pod.run);
+            let mark = Mark { again: one.restarts as usize, hooked: one.exit.status.to_string() };
+            if kept.marks.get(&key) == Some(&mark) {
+                continue;
+            }
+            if let Err(error) = kept.note(&key, |kept| *kept = mark) {
+                warn!(
+                    "a manager that takes over after a crash will not know how `{component}` ended: {error}"
+                );
+            }
+        }
+    }
+
+    /// Nothing of this pod is left.
+    pub fn end(&self, pod: &str) {
+        self.lock().marks.retain(|key, _| key.split('/').next() != Some(pod));
+    }
+
+    /// This container is gone.
+    pub fn forget(&self, id: &str) {
+        self.lock().marks.remove(id);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    fn note(&mut self, id: &str, change: impl FnOnce(&mut Mark)) -> io::Result<()> {
+        let mark = self.marks.entry(id.to_owned()).or_default();
+        change(mark);
+        let line = mark.line(id);
+        let Some(file) = &mut self.file else { return Ok(()) };
+        self.lines += 1;
+        if self.lines <= self.marks.len() * 2 + STALE_LINES {
+            return file.write_all(line.as_bytes());
+        }
+        // A manager that is killed between the two has kept nothing, and the next one runs hooks again.
+        let all: String = self.marks.iter().map(|(id, mark)| mark.line(id)).collect();
+        self.lines = self.marks.len();
+        file.set_len(0)?;
+        file.write_all(all.as_bytes())
+    }
+}
+
+impl Mark {
+    fn line(&self, id: &str) -> String {
+        format!("{id} {} {}\n", self.again, self.hooked)
+    }
+}
+
+fn read(file: &File) -> io::Result<String> {
+    let mut text = String::new();
+    file.take(MOST_BYTES).read_to_string(&mut text)?;
+    // What a crash cut short is no mark.
+    text.truncate(text.rfind('\n').map_or(0, |end| end + 1));
+    Ok(text)
+}
+
+fn marks(text: &str) -> BTreeMap<String, Mark> {
+    let mark = |line: &str| {
+        let mut words = line.splitn(3, ' ');
+        let (id, again) = (words.next()?.to_owned(), words.next()?.parse().ok()?);
+        Some((id, Mark { again, hooked: words.next()?.to_owned() }))
+    };
+    text.lines().filter_map(mark).collect()
+}
+
+/// How often a container of this pod was started again, where its manager, or the agent, is in this container.
+pub fn restarts(pod: &str, container: &str) -> Option<usize> {
+    let read = |name: &str| {
+        let text = read(&File::open(Path::new(FOLDER).join(file_name(name))).ok()?).ok()?;
+        Some(marks(&text).get(container).map_or(0, |mark| mark.again))
+    };
+    read(pod).or_else(|| read(AGENT))
+}
+
+fn file_name(name: &str) -> String {
+    format!(".tandem-{}", short(name))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn open(folder: &Path) -> Marks {
+        Marks::open(folder, "0123456789abcdef").expect("it opens")
+    }
+
     #[test]
     fn the_next_manager_finds_what_this_one_has_marked() {
         let folder = tempfile::tempdir().expect("a folder");
-        let first = Marks::open(folder.path(), "0123456789abcdef").expect("it opens");
-        assert_eq!(first.earlier, [""; 0]);
-        first.add("one");
-        first.add("two");
-        let next = Marks::open(folder.path(), "0123456789abcdef").expect("it opens");
-        assert_eq!(next.earlier, ["one", "two"]);
-        next.file.as_ref().expect("it is open").write_all(b"thr").expect("it is written");
-        let last = Marks::open(folder.path(), "0123456789abcdef").expect("it opens");
-        assert_eq!(last.earlier, ["one", "two"], "what was cut short does not count");
+        let first = open(folder.path());
+        assert_eq!(first.hooked(), [""; 0]);
+        first.add("one 1");
+        first.add("two 2");
+        first.again("two");
+        first.again("three");
+        first.add("two 3");
+        let next = open(folder.path());
+        assert_eq!(next.hooked(), ["one 1", "two 3"]);
+        next.lock().file.as_ref().expect("it is open").write_all(b"four 0 4").expect("it is written");
+        let last = open(folder.path());
+        assert_eq!(last.hooked(), ["one 1", "two 3"], "what was cut short does not count");
+        let again = |id: &str| last.lock().marks[id].again;
+        assert_eq!((again("one"), again("two"), again("three")), (0, 1, 1));
+    }
+
+    #[test]
+    fn how_a_component_ended_outlives_its_container_and_the_manager() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let first = open(folder.path());
+        let one = |status| Departed { exit: Exit { status, ..Exit::default() }, restarts: 2 };
+        let of = |status| BTreeMap::from([("app".to_owned(), one(status))]);
+        let run = |pod: &str, run: &str| Identity {
+            pod: pod.into(),
+            name: "web.1".into(),
+            run: run.into(),
+            origin: BTreeMap::new(),
+        };
+        let (pod, other) = (run("pod", "2026-11-26T20:00:00Z"), run("other", "2026-11-26T20:00:00Z"));
+        first.depart(&pod, &of(3));
+        first.depart(&pod, &of(0));
+        first.depart(&pod, &of(0));
+        first.depart(&other, &of(4));
+        let next = open(folder.path());
+        assert_eq!(next.lock().lines, 3, "nothing is written twice");
+        assert_eq!((next.departed(&pod), next.departed(&other)), (of(0), of(4)));
+        assert_eq!(next.hooked(), [""; 0]);
+        let later = next.departed(&run("pod", "2026-11-26T21:00:00Z"));
+        assert_eq!(later, BTreeMap::new(), "the same container started again begins anew");
+        next.end("pod");
+        assert_eq!((next.departed(&pod), next.departed(&other)), (BTreeMap::new(), of(4)));
+    }
+
+    #[test]
+    fn a_component_that_is_started_again_for_years_takes_no_more_room() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let marks = open(folder.path());
+        for life in 0..10_000 {
+            marks.again("app");
+            marks.add(&format!("app {life}"));
+            // An agent's other pods come and go.
+            marks.add(&format!("gone-{life} 1"));
+            marks.forget(&format!("gone-{life}"));
+        }
+        marks.add("other 7");
+        let next = open(folder.path());
+        assert_eq!(next.lock().marks["app"], Mark { again: 10_000, hooked: "9999".into() });
+        assert!(next.hooked().ends_with(&["other 7".to_owned()]));
+        let size = next.lock().file.as_ref().expect("it is open").metadata().expect("it has").len();
+        assert!(size < 4096, "{size} bytes");
     }
 
     #[test]

@@ -2,35 +2,49 @@
 //!
 //! [`Runner::run`] is the loop. One task owns what is observed; everything else sends it messages.
 
+pub mod agent;
+pub mod begun;
+pub mod confine;
 pub mod copy;
 pub mod discover;
 pub mod execute;
+pub mod explain;
 pub mod follow;
 pub mod harden;
 pub mod hooks;
+pub mod limits;
+pub mod lock;
 pub mod logs;
 pub mod marks;
 pub mod output;
+pub mod outside;
 pub mod pod;
 pub mod sentry;
 pub mod serve_health;
+pub mod site;
 pub mod specify;
+pub mod sweep;
+pub mod tail;
 pub mod watch;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::{Notify, mpsc::UnboundedSender};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
-use tracing::{debug, error, info, warn};
+use tracing::{Instrument, debug, error, info, warn};
 
 use crate::engine::Engine;
 use crate::pod::action::{Action, Key, Target, Verb};
-use crate::pod::observed::{Effect, EventKind, Failure, Health, Observation, Observed, Status};
-use crate::pod::plan::{Outcome, Plan, line, plan};
+use crate::pod::health::PodHealth;
+use crate::pod::observed::{
+    Departed, Effect, Event, EventKind, Exit, Failure, Health, Member, Observation, Observed, Status,
+};
+use crate::pod::plan::{HEARSAY, Outcome, Plan, line, plan, unheard};
 use crate::pod::spec::PodSpec;
 use execute::{Executor, SandboxOrder};
 use follow::Followers;
@@ -38,6 +52,8 @@ use marks::Marks;
 use sentry::Sentry;
 use serve_health::Pause;
 
+/// Bounds of the wait between two attempts to reach an engine that was there before.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// How long the last output may take to come out when the pod is over.
 const LAST_OUTPUT: Duration = Duration::from_secs(2);
 /// The same where the stop took all its time: the engine, which takes 2 s to be done with a killed component
@@ -61,8 +77,10 @@ pub struct Surroundings {
     pub followers: Option<Followers>,
     /// Whose hooks have run.
     pub marks: Marks,
-    /// Who looks at mounts before a component starts; nobody where the operator allows the engine's socket.
-    pub sentry: Option<Sentry>,
+    /// Who looks at mounts before a component starts.
+    pub sentry: Sentry,
+    /// Where it is put down that the pod's end is decided.
+    pub ending: Arc<AtomicBool>,
 }
 
 /// One pod being run.
@@ -90,9 +108,10 @@ impl<E: Engine> Runner<E> {
             followers: around.followers,
             marks: around.marks,
             doubt: Arc::new(Notify::new()),
+            ending: around.ending,
             news: news.clone(),
         };
-        let earlier = executor.marks.earlier.clone();
+        let (hooked, departed) = (executor.marks.hooked(), executor.marks.departed(&executor.spec.identity));
         let mut runner = Runner {
             executor: Arc::new(executor),
             pause: around.pause,
@@ -102,7 +121,7 @@ impl<E: Engine> Runner<E> {
             inbox,
             began: Instant::now(),
         };
-        runner.apply(Observation::Hooked(earlier));
+        runner.apply(Observation::Earlier { hooked, departed });
         runner
     }
 
@@ -115,17 +134,24 @@ impl<E: Engine> Runner<E> {
     /// components' and our own share, may take: a stop is one time, all told.
     pub async fn run(mut self) -> (Outcome, Instant) {
         let executor = Arc::clone(&self.executor);
-        let watch = tokio::spawn(watch::watch(
+        let watch = watch::watch(
             Arc::clone(&executor.engine),
             executor.spec.identity.pod.clone(),
             Arc::clone(&executor.doubt),
             self.news.clone(),
-        ));
+        );
+        let watch = tokio::spawn(watch.in_current_span());
         let mut said = String::new();
         let outcome = loop {
             let now = self.began.elapsed();
             let plan = plan(&executor.spec, &self.observed, now);
-            self.pause.publish(plan.health);
+            let changed = self.pause.publish(plan.health);
+            if changed && plan.health == PodHealth::Unhealthy && unheard(&self.observed, now) {
+                error!(
+                    "the engine has not answered for {} s: how the components are is not known, so the pod is not healthy",
+                    HEARSAY.as_secs()
+                );
+            }
             if let Some(outcome) = plan.outcome {
                 break outcome;
             }
@@ -143,6 +169,12 @@ impl<E: Engine> Runner<E> {
             self.wait(wake_at).await;
         };
         watch.abort();
+        executor.marks.end(&executor.spec.identity.pod);
+        let ends: Vec<String> =
+            self.observed.departed.iter().map(|(name, one)| format!("`{name}` {one}")).collect();
+        if !ends.is_empty() {
+            info!("how the components ended: {}", ends.join(", "));
+        }
         let last = self.last_output(executor.spec.stop_timeout);
         if let Some(followers) = &executor.followers {
             followers.finish(last.saturating_duration_since(Instant::now())).await;
@@ -167,9 +199,13 @@ impl<E: Engine> Runner<E> {
                 let because = &conclusion.because;
                 match conclusion.status {
                     0 => info!("ending the pod: {because}"),
-                    status => error!("ending the pod with status {status}: {because}"),
+                    status => {
+                        error!("ending the pod with status {status}: {because}");
+                        self.pause.explain(&format!("ending the pod with status {status}: {because}"));
+                    }
                 }
                 self.pause.conclude(conclusion.status);
+                self.executor.ending.store(true, Ordering::Relaxed);
                 if let Some(followers) = &self.executor.followers {
                     followers.ending();
                 }
@@ -182,18 +218,20 @@ impl<E: Engine> Runner<E> {
                 concluded = true;
                 continue;
             }
+            let member = key.target.as_ref().and_then(|target| self.observed.member(target));
+            let life = member.map(Member::life);
             let id = match &key.target {
                 Some(Target::Remains(id)) => Some(id.clone()),
-                Some(target) => self.observed.member(target).map(|member| member.id.clone()),
-                None => None,
+                _ => member.map(|member| member.id.clone()),
             };
             self.apply(Observation::Begun(key.clone()));
             let (executor, news, done) = (Arc::clone(&self.executor), self.news.clone(), key.clone());
-            let task = tokio::spawn(async move {
-                let result = executor.execute(&step.action, id).await;
+            let work = async move {
+                let result = executor.execute(&step.action, id, life).await;
                 let _ = news.send(Observation::Ended(done, result));
-            });
-            if matches!(key.verb, Verb::Pull(_) | Verb::Copy | Verb::PostStart) {
+            };
+            let task = tokio::spawn(work.in_current_span());
+            if matches!(key.verb, Verb::Pull(_) | Verb::Copy | Verb::PostStart | Verb::PreStop) {
                 self.breakable.insert(key, task.abort_handle());
             }
         }
@@ -227,9 +265,31 @@ impl<E: Engine> Runner<E> {
             self.breakable.remove(key);
         }
         let listed = matches!(news, Observation::Listed(_));
+        if let Observation::Event(Event { id, kind: EventKind::Destroyed, .. }) = &news {
+            self.executor.marks.forget(id);
+        }
         self.observed.apply(&self.executor.spec, news, self.began.elapsed());
+        if self.observed.concluded.is_none() {
+            self.executor.marks.depart(&self.executor.spec.identity, &self.observed.departed);
+        }
+        self.break_off_needless();
         if listed {
             self.follow_running();
+        }
+    }
+
+    /// What would still serve a component that has ended meanwhile.
+    fn break_off_needless(&mut self) {
+        let ended = |key: &Key| {
+            let member = key.target.as_ref().and_then(|target| self.observed.member(target));
+            key.verb == Verb::PreStop && !member.is_some_and(Member::runs)
+        };
+        let needless: Vec<Key> = self.breakable.keys().filter(|key| ended(key)).cloned().collect();
+        for key in needless {
+            if let Some(handle) = self.breakable.remove(&key) {
+                handle.abort();
+                self.apply(Observation::Ended(key, Ok(Effect::PreStopped)));
+            }
         }
     }
 
@@ -240,12 +300,13 @@ impl<E: Engine> Runner<E> {
         for (name, member) in self.observed.members.iter().filter(|(_, member)| member.runs()) {
             let (executor, followers) = (Arc::clone(&self.executor), followers.clone());
             let (id, name) = (member.id.clone(), name.clone());
-            tokio::spawn(async move {
+            let follow = async move {
                 let tty = executor.spec.member(&name).is_some_and(|member| member.container.tty);
                 if let Err(error) = followers.follow(&*executor.engine, &id, &name, tty).await {
                     warn!("cannot follow the output of `{name}`: {error}");
                 }
-            });
+            };
+            tokio::spawn(follow.in_current_span());
         }
     }
 
@@ -254,14 +315,21 @@ impl<E: Engine> Runner<E> {
         match news {
             Observation::Event(event) => {
                 let mut members = self.observed.members.iter();
-                let Some((name, _)) = members.find(|(_, member)| member.id == event.id) else { return };
+                let Some((name, member)) = members.find(|(_, member)| member.id == event.id) else { return };
                 match event.kind {
-                    EventKind::Died(exit) => info!("component `{name}` ended with status {}", exit.status),
+                    EventKind::Died(exit) => {
+                        let exit = Exit { oom: exit.oom || member.oom, ..exit };
+                        let ended = Departed { exit, restarts: member.restarts };
+                        info!("component `{name}` ended with {ended}");
+                    }
+                    // The kernel may kill many processes of one container.
+                    EventKind::Oom if member.oom => {}
                     EventKind::Oom => warn!("component `{name}` ran out of memory"),
                     EventKind::Health(Health::Healthy) => info!("component `{name}` is healthy"),
                     EventKind::Health(Health::Unhealthy) => warn!("component `{name}` is unhealthy"),
                     EventKind::Health(_) => {}
                     EventKind::Destroyed => debug!("component `{name}` is gone"),
+                    EventKind::Visited => {}
                 }
             }
             Observation::Ended(key, Ok(Effect::Started(container))) => {
@@ -279,6 +347,9 @@ impl<E: Engine> Runner<E> {
                     words => warn!("cannot {key}: {words}"),
                 }
             }
+            Observation::Silent(words) if self.observed.silent_since.is_some() => {
+                debug!("the engine does not answer yet: {words}");
+            }
             Observation::Silent(words) if self.observed.listed => {
                 warn!("watching the engine broke off, trying again: {words}");
             }
@@ -291,6 +362,8 @@ impl<E: Engine> Runner<E> {
 
 #[cfg(test)]
 mod laws;
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod stage;
 #[cfg(test)]

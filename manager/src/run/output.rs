@@ -3,24 +3,29 @@
 //!
 //! Components' lines wait for room, as they would in front of the log driver itself: until the pod ends. A
 //! component whose output nobody takes cannot end (the engine waits for it), so from then on lines for a
-//! stream that stands still are dropped. The manager's own lines never wait: where there is no room they
-//! are dropped, and counted.
+//! stream that stands still are dropped. The manager's own lines never wait: they are collected while the
+//! writer is busy, so that a burst (an agent that takes up a hundred pods) is no loss; beyond that they are
+//! dropped, and counted.
 
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
-use tracing::warn;
+use tracing::{Instrument, warn};
 use tracing_subscriber::fmt::MakeWriter;
+
+use super::outside::line::Line;
 
 /// Blocks of output that may wait for a stream's reader. A block is what one read of the engine brought,
 /// tens of KiB, or one line of at most 2 MiB.
 const WAITING: usize = 8;
+/// The manager's own lines that may wait, bytes: what an agent says while it takes up a few hundred pods.
+const OWN: usize = 1024 * 1024;
 /// How long a block waits for room once the pod ends. A reader that reads steadily may be behind for a second:
 /// what lies between, the engine and `docker run`, passes output on in bursts.
 const ROOM: Duration = Duration::from_secs(2);
@@ -52,6 +57,7 @@ pub struct Output {
 #[derive(Default)]
 struct Shared {
     queues: OnceLock<[mpsc::Sender<Message>; 2]>,
+    own: OwnLines,
     dropped: AtomicU64,
     /// The pod ends: output no longer waits for readers who do not read.
     ending: watch::Sender<bool>,
@@ -59,8 +65,18 @@ struct Shared {
     stuck: [AtomicBool; 2],
 }
 
+/// The manager's own lines that its writer has not taken yet.
+type OwnLines = Arc<Mutex<Vec<u8>>>;
+
+fn waiting(own: &OwnLines) -> std::sync::MutexGuard<'_, Vec<u8>> {
+    // Whole lines are appended: what a panic left is as good as before.
+    own.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 enum Message {
     Block(Vec<u8>),
+    /// There are lines of our own; they are taken with every message.
+    Own,
     Flush(oneshot::Sender<()>),
 }
 
@@ -77,10 +93,43 @@ impl Output {
     /// # Errors
     /// When a thread cannot be started.
     pub fn start(&self) -> io::Result<()> {
-        let queues = [writer("stdout", io::stdout())?, writer("stderr", io::stderr())?];
+        let queues = [
+            writer("stdout", io::stdout(), OwnLines::default())?,
+            writer("stderr", io::stderr(), Arc::clone(&self.shared.own))?,
+        ];
         // A second start finds the first one's threads; its own end with their queues.
         let _ = self.shared.queues.set(queues);
         Ok(())
+    }
+
+    /// The streams of the `pause` at the other end of this line.
+    pub fn through(line: &Line) -> Output {
+        let relay = |stream| {
+            let (queue, mut messages) = mpsc::channel(WAITING);
+            let line = line.clone();
+            let relayed = async move {
+                while let Some(message) = messages.recv().await {
+                    match message {
+                        Message::Block(block) => {
+                            if line.text(stream, block).await.is_err() {
+                                // Nobody is there: dropping the queue tells the writers.
+                                return;
+                            }
+                        }
+                        // Its own lines are written here, not there.
+                        Message::Own => {}
+                        Message::Flush(done) => {
+                            let _ = done.send(());
+                        }
+                    }
+                }
+            };
+            tokio::spawn(relayed.in_current_span());
+            queue
+        };
+        let output = Output::default();
+        let _ = output.shared.queues.set([relay(Stream::Out), relay(Stream::Err)]);
+        output
     }
 
     /// The pod ends: from now on no block waits long for room.
@@ -146,18 +195,27 @@ impl Output {
     }
 
     /// One of the manager's own lines.
-    fn say(&self, mut line: Vec<u8>) {
+    fn say(&self, line: Vec<u8>) {
         let Some(queue) = self.queue(Stream::Err) else {
             let _ = io::stderr().write_all(&line);
             return;
         };
+        let mut own = waiting(&self.shared.own);
+        if own.len() + line.len() > OWN {
+            self.shared.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let first = own.is_empty();
         let dropped = self.shared.dropped.swap(0, Ordering::Relaxed);
         if dropped > 0 {
             let note = format!("{dropped} lines of the manager were dropped: standard error was not read\n");
-            line.splice(0..0, note.into_bytes());
+            own.extend_from_slice(note.as_bytes());
         }
-        if let Err(mpsc::error::TrySendError::Full(_)) = queue.try_send(Message::Block(line)) {
-            self.shared.dropped.fetch_add(dropped + 1, Ordering::Relaxed);
+        own.extend_from_slice(&line);
+        drop(own);
+        if first {
+            // Where the queue is full, what is in it comes after this, and takes the lines along.
+            let _ = queue.try_send(Message::Own);
         }
     }
 }
@@ -190,21 +248,24 @@ impl Drop for OwnLine {
 }
 
 /// A thread that writes what comes through the queue, until it cannot.
-fn writer(name: &str, mut to: impl Write + Send + 'static) -> io::Result<mpsc::Sender<Message>> {
+fn writer(
+    name: &str,
+    mut to: impl Write + Send + 'static,
+    own: OwnLines,
+) -> io::Result<mpsc::Sender<Message>> {
     let (queue, mut blocks) = mpsc::channel(WAITING);
     // It calls nothing deep: the default of 2 MiB would only look alarming.
     thread::Builder::new().name(name.to_owned()).stack_size(64 * 1024).spawn(move || {
         while let Some(message) = blocks.blocking_recv() {
-            match message {
-                Message::Block(block) => {
-                    if to.write_all(&block).and_then(|()| to.flush()).is_err() {
-                        // Closed for good: dropping the queue tells the writers.
-                        return;
-                    }
-                }
-                Message::Flush(done) => {
-                    let _ = done.send(());
-                }
+            let lines = std::mem::take(&mut *waiting(&own));
+            let block = if let Message::Block(block) = &message { block.as_slice() } else { &[] };
+            let written = to.write_all(&lines).and_then(|()| to.write_all(block)).and_then(|()| to.flush());
+            if written.is_err() {
+                // Closed for good: dropping the queue tells the writers.
+                return;
+            }
+            if let Message::Flush(done) = message {
+                let _ = done.send(());
             }
         }
     })?;
@@ -236,29 +297,35 @@ mod tests {
         let (release, stuck) = std_mpsc::channel();
         let written = Arc::new(AtomicU64::new(0));
         let output = Output::default();
-        let stderr = writer("test", Stuck(stuck, Arc::clone(&written))).expect("a thread");
-        let stdout = writer("test", io::sink()).expect("a thread");
-        assert!(output.shared.queues.set([stdout, stderr]).is_ok());
-        // Once the writer has taken a line it stands still, and the queue is all the room there is.
+        let stderr = writer("test", Stuck(stuck, Arc::clone(&written)), Arc::clone(&output.shared.own));
+        let stdout = writer("test", io::sink(), OwnLines::default());
+        let queues = [stdout.expect("a thread"), stderr.expect("a thread")];
+        assert!(output.shared.queues.set(queues).is_ok());
+        // Once the writer has taken a line it stands still, and there is only room for what is to wait.
         output.say(b"line\n".to_vec());
-        let queue = output.queue(Stream::Err).expect("started");
         let taken = async {
-            while queue.capacity() < WAITING {
+            while !waiting(&output.shared.own).is_empty() {
                 sleep(Duration::from_millis(1)).await;
             }
         };
         timeout(Duration::from_secs(10), taken).await.expect("the writer takes a line");
-        for _ in 0..100 {
-            output.say(b"line\n".to_vec());
+        let line = [b'x'; 1024];
+        let room = OWN / line.len();
+        for _ in 0..room {
+            output.say(line.to_vec());
         }
-        let dropped = output.shared.dropped.load(Ordering::Relaxed);
-        assert_eq!(dropped, 100 - WAITING as u64);
+        assert_eq!(output.shared.dropped.load(Ordering::Relaxed), 0, "a burst is no loss");
+        for _ in 0..100 {
+            output.say(line.to_vec());
+        }
+        assert_eq!(output.shared.dropped.load(Ordering::Relaxed), 100);
         drop(release);
         output.finish(Duration::from_secs(10)).await;
+        let before = 5 + OWN as u64;
+        assert_eq!(written.load(Ordering::SeqCst), before);
         output.say(b"line\n".to_vec());
         output.finish(Duration::from_secs(10)).await;
-        let lines = 1 + WAITING as u64 + 1;
-        assert!(written.load(Ordering::SeqCst) > lines * 5, "the note about dropped lines is missing");
+        assert!(written.load(Ordering::SeqCst) > before + 5, "the note about dropped lines is missing");
     }
 
     #[tokio::test(start_paused = true)]
@@ -315,8 +382,8 @@ mod tests {
             }
         }
         let output = Output::default();
-        let queues = [writer("test", Closed).expect("a thread"), writer("test", Closed).expect("a thread")];
-        assert!(output.shared.queues.set(queues).is_ok());
+        let closed = || writer("test", Closed, OwnLines::default()).expect("a thread");
+        assert!(output.shared.queues.set([closed(), closed()]).is_ok());
         let mut result = Ok(());
         for _ in 0..WAITING + 2 {
             result = output.write(Stream::Out, b"x".to_vec()).await;

@@ -1,63 +1,36 @@
-#![expect(clippy::disallowed_methods, reason = "reads what pause left in the environment")]
 //! `manager run`: from the labels of the own task container to a pod that runs, and to its end.
 //!
 //! Everything that can be wrong is found before the engine is asked to change anything. What needs root
 //! is opened first, then root is given up, then the pod begins.
 
-use std::fs::{File, OpenOptions};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{Instant, sleep, timeout};
-use tracing::{debug, error, info, warn};
+use tokio::time::{Instant, timeout};
+use tracing::{error, info};
 
-use super::copy::CopySources;
-use super::execute::SandboxOrder;
-use super::follow::Followers;
-use super::marks::{self, Marks};
+use super::begun::{Begun, Logs, Means};
+use super::marks::Marks;
 use super::output::Output;
-use super::sentry::Sentry;
 use super::serve_health::Pause;
-use super::specify::{self, Reading, host_path, pod_of};
-use super::{LEAST_OUTPUT, Runner, Surroundings, discover, harden};
-use crate::cli::RunArgs;
+use super::site::{self, Refusal, Site};
+use super::sweep::sweep;
+use super::{LEAST_OUTPUT, discover, outside};
+use crate::cli::{Placement, RunArgs};
 use crate::engine::docker::DockerEngine;
-use crate::engine::{Engine, EngineAddress, EngineError, EngineInfo};
+use crate::pod::health::PodHealth;
 use crate::pod::observed::Observation;
-use crate::pod::placement::{Holder, Namespaces, Programs};
-use crate::pod::plan::{ENGINE_PATIENCE, STATUS_REFUSED, STATUS_UNAVAILABLE, STATUS_USAGE};
-use crate::pod::policy::Allowance;
-use crate::pod::registry::Credentials;
-use crate::pod::spec::{Definition, PodSpec};
-use crate::pod::task::TaskContainer;
-use crate::source::{self, load::Disk};
+use crate::pod::placement::Holder;
+use crate::pod::plan::STATUS_REFUSED;
+use crate::pod::spec::PodSpec;
 
 /// How long the last lines of a pod that was not begun may take to be written.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// How long a manager that was asked to stop before its pod began looks for something to clean up.
 const LAST_LOOK: Duration = Duration::from_secs(3);
-/// Bounds of the wait between two attempts to reach the engine at the start.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
-
-/// Why a pod was not begun.
-pub struct Refusal {
-    /// The exit status that says so.
-    pub status: u8,
-    /// Why, for people.
-    pub words: String,
-}
-
-/// What `pause` handed to its child.
-struct Handed {
-    /// The pipe to `pause`.
-    control: File,
-    /// Name of the abstract socket for a sandbox.
-    lifeline: String,
-    /// The pod was ending already when this manager was started: only clean up. `pause` knows the status.
-    ending: bool,
-}
+/// How long the engine may take to say what it holds of a pod that is asked to stop.
+const ASKED: Duration = Duration::from_millis(400);
 
 /// Run the pod of this container. Returns its exit status.
 pub async fn run(args: RunArgs, output: Output) -> u8 {
@@ -85,34 +58,29 @@ pub async fn run(args: RunArgs, output: Output) -> u8 {
     };
     let mut speak_until = Instant::now() + LAST_WORDS;
     let status = match begun {
-        None => 0,
-        Some(Err(_)) if asked => 0,
+        None => own_status_of_stop(&args).await,
+        Some(Err(_)) if asked => own_status_of_stop(&args).await,
         Some(Err(refusal)) => {
             error!("{}", refusal.words);
             refusal.status
         }
-        Some(Ok((runner, ending))) => {
-            let news = runner.news();
-            if let Some(status) = ending {
-                let _ = news.send(Observation::Stop { status, resumed: true });
-            } else if asked {
-                let _ = news.send(Observation::Stop { status: 0, resumed: true });
+        Some(Ok(mut begun)) => {
+            let (news, engine, pod) = (begun.news(), begun.engine(), begun.pod().to_owned());
+            if asked {
+                begun.only_clean_up(status_of_stop(&engine, &pod).await);
             }
             tokio::spawn(async move {
                 loop {
                     stops.next().await;
-                    if news.send(Observation::Stop { status: 0, resumed: false }).is_err() {
+                    let status = status_of_stop(&engine, &pod).await;
+                    if news.send(Observation::Stop { status, resumed: false }).is_err() {
                         return;
                     }
                 }
             });
-            let (outcome, last) = runner.run().await;
+            let (status, last) = begun.run().await;
             speak_until = last;
-            for name in &outcome.left {
-                error!("left behind: container `{name}` could not be removed in time");
-            }
-            info!("the pod has ended with status {}", outcome.status);
-            outcome.status
+            status
         }
     };
     // Whoever was waited for before: the last words are due.
@@ -121,16 +89,34 @@ pub async fn run(args: RunArgs, output: Output) -> u8 {
     status
 }
 
+/// The status of a pod that is asked to stop. Swarm stops what its health check calls unhealthy, also where it never came
+/// up, and takes a task that ends with 0 then for complete: nothing would come in its place.
+pub(super) async fn status_of_stop(engine: &DockerEngine, pod: &str) -> u8 {
+    match timeout(ASKED, engine.fails_its_check(pod)).await {
+        Ok(Ok(ill)) => u8::from(ill),
+        Ok(Err(_)) | Err(_) => 0,
+    }
+}
+
+/// The same of a pod that has not begun.
+async fn own_status_of_stop(args: &RunArgs) -> u8 {
+    let engine = site::engine_of(args).ok().and_then(|(address, _)| DockerEngine::new(&address).ok());
+    match (engine, discover::own_container()) {
+        (Some(engine), Ok(own)) => status_of_stop(&engine, &own).await,
+        _ => 0,
+    }
+}
+
 /// SIGTERM and SIGINT; and the signals that would end us but mean nothing here, so that none of them is
 /// taken for a crash.
-struct Stops {
+pub(super) struct Stops {
     term: Signal,
     int: Signal,
     others: [(&'static str, Signal); 4],
 }
 
 impl Stops {
-    fn listen() -> std::io::Result<Self> {
+    pub(super) fn listen() -> std::io::Result<Self> {
         Ok(Stops {
             term: signal(SignalKind::terminate())?,
             int: signal(SignalKind::interrupt())?,
@@ -143,7 +129,7 @@ impl Stops {
         })
     }
 
-    async fn next(&mut self) {
+    pub(super) async fn next(&mut self) {
         let Stops { term, int, others: [hup, quit, usr1, usr2] } = self;
         loop {
             let name = tokio::select! {
@@ -159,221 +145,51 @@ impl Stops {
     }
 }
 
-/// Everything up to the first change. The status is there where the pod is not to run but to be cleaned up:
-/// an earlier manager was ending it, or what an earlier one ran is no longer what can be run.
-async fn begin(args: &RunArgs, output: &Output) -> Result<(Runner<DockerEngine>, Option<u8>), Refusal> {
-    let usage = |words: String| Refusal { status: STATUS_USAGE, words };
+/// Everything up to the first change.
+async fn begin(args: &RunArgs, output: &Output) -> Result<Begun, Refusal> {
     // First of all: only then does pause know that a stop can be handled here.
-    let id = discover::own_container().map_err(|error| usage(error.to_string()))?;
-    let handed = handed()?;
+    discover::own_container().map_err(Refusal::usage)?;
+    let handed = site::handed()?;
     let mut pause = Pause::new(handed.control);
-    pause.publish(crate::pod::health::PodHealth::Starting);
+    pause.publish(PodHealth::Starting);
 
-    let address = EngineAddress::parse(
-        Some(&args.engine.docker_host),
-        Some(&args.engine.docker_tls_verify),
-        Some(&args.engine.docker_cert_path),
-    )
-    .map_err(|error| usage(error.to_string()))?;
-    let socket = socket_of(&address)?;
-    let engine = DockerEngine::new(&address).map_err(|error| usage(error.to_string()))?;
-    let info = patiently(&address, || engine.info()).await?;
-    let task = patiently(&address, || engine.inspect_task(&id)).await?;
-    debug!("engine {} at {address}, task container `{}`", info.version, task.name);
-
-    harden::raise_descriptor_limit()
-        .map_err(|error| usage(format!("cannot raise RLIMIT_NOFILE: {error}")))?;
-    let mut ending = handed.ending.then_some(0);
-    let prepared = prepare(args, &task, &info, &engine, &address, socket.as_deref()).await;
-    let (prepared, credentials) = with_credentials(prepared);
-    let (spec, copies) = match prepared {
-        Ok(prepared) => prepared,
-        Err(refusal) => {
-            let left = patiently(&address, || engine.list(&task.id)).await?;
-            if ending.is_none() && left.is_empty() {
-                return Err(refusal);
-            }
-            error!("{}", refusal.words);
-            ending.get_or_insert(refusal.status);
-            let nothing = pod_of(&args.pod, &task, Definition::default(), Namespaces::default());
-            (nothing, CopySources::default())
+    let mut site = Site::arrive(args).await?;
+    let outside = match &args.pod.placement {
+        Placement::Outside(which) => {
+            Some(outside::find(&site.engine, &site.address, which, &site.own).await?)
         }
+        Placement::Auto | Placement::Sandbox | Placement::Task => None,
     };
-    let marks = marks_of(&spec);
-    let watched = !specify::policy(&args.pod).allows(Allowance::EngineSocket);
-    let sentry = watched.then(|| Sentry::new(socket.as_deref()));
-    let standing = harden::give_up(socket.as_deref())
-        .map_err(|error| Refusal { status: STATUS_REFUSED, words: error.to_string() })?;
-    match standing.still_root {
-        Some(why) => warn!("the manager stays root, without capabilities: {why}"),
-        None => debug!("the manager is user {} without capabilities", standing.user),
-    }
-    output.start().map_err(|error| Refusal {
-        status: STATUS_REFUSED,
-        words: format!("cannot start a thread: {error}"),
-    })?;
+    let task = outside.as_ref().unwrap_or(&site.own);
+    let (policy, credentials) = (site::policy(args), site::credentials());
+    let ending = match handed.ending {
+        true => Some(status_of_stop(&site.engine, &task.id).await),
+        false => None,
+    };
+    let prepared = site.prepare(args, task, policy.as_ref(), credentials.as_ref().err(), ending).await?;
+    let policy = policy.unwrap_or_default();
+    let marks = marks_of(&prepared.spec, outside.is_some());
+    site.confine(output)?;
+    site.engine = site.engine.with_credentials(credentials.unwrap_or_default());
 
-    if !spec.namespaces.sandbox() {
-        pause.close_listener();
-    }
-    let names: Vec<&str> = spec.members().map(|member| member.name.as_str()).collect();
-    info!("the pod of `{}`: {}", task.name, names.join(", "));
-    let around = Surroundings {
-        pause,
-        sandbox: SandboxOrder { image: task.image_id.clone(), lifeline: handed.lifeline },
-        sentry,
-        copies,
-        followers: args.logs.then(|| Followers::new(output.clone())),
-        marks,
-    };
-    let engine = Arc::new(engine.with_credentials(credentials));
-    Ok((Runner::new(engine, spec, around), ending))
+    tokio::spawn(sweep(site.engine.clone(), Arc::clone(&site.limiter)));
+    let logs = if args.logs { Logs::Here(output.clone()) } else { Logs::Off };
+    let means = Means { policy: &policy, logs, marks, ending: Arc::default() };
+    Ok(match outside {
+        // A sandbox elsewhere is tied to nothing here.
+        Some(task) => {
+            pause.close_listener();
+            Begun::outside(&site, task, prepared, pause, means)
+        }
+        None => Begun::here(&site, prepared, pause, means, handed.lifeline),
+    })
 }
 
-/// Whose `post_start` hooks a manager before this one has run.
-fn marks_of(spec: &PodSpec) -> Marks {
-    let none = spec.components.iter().all(|component| component.post_start.is_empty());
+/// Whose `post_start` hooks a manager before this one has run, and who was started again.
+fn marks_of(spec: &PodSpec, outside: bool) -> Marks {
     // There, components can write too.
-    let shared = spec.namespaces.ipc == Some(Holder::Task);
-    if none || shared {
-        return Marks::default();
-    }
-    Marks::open(Path::new(marks::FOLDER), &spec.identity.pod).unwrap_or_else(|error| {
-        debug!("no marks of hooks can be kept in {}: {error}", marks::FOLDER);
-        Marks::default()
-    })
-}
-
-/// What is prepared, and the credentials of registries; a fault in those is one more reason against the pod.
-fn with_credentials<T>(prepared: Result<T, Refusal>) -> (Result<T, Refusal>, Credentials) {
-    match source::credentials::read(&Disk) {
-        Ok((credentials, warnings)) => {
-            for warning in warnings {
-                warn!("{warning}");
-            }
-            (prepared, credentials)
-        }
-        Err(report) => {
-            let before = prepared.err().map(|refusal| refusal.words);
-            let words: Vec<String> = before.into_iter().chain([report.to_string()]).collect();
-            (Err(Refusal { status: STATUS_USAGE, words: words.join("\n") }), Credentials::default())
-        }
-    }
-}
-
-/// The pod that is wanted, with every reason against it in one report, and everything that it copies, open.
-async fn prepare(
-    args: &RunArgs,
-    task: &TaskContainer,
-    info: &EngineInfo,
-    engine: &DockerEngine,
-    address: &EngineAddress,
-    socket: Option<&Path>,
-) -> Result<(PodSpec, CopySources), Refusal> {
-    let host_socket = socket.map(|path| host_path(task, path));
-    let policy = specify::policy(&args.pod);
-    let around = source::labels::Surroundings {
-        task,
-        files: &Disk,
-        environment: &|name| std::env::var(name).ok(),
-        host_socket: host_socket.as_deref(),
-        share_volumes: args.pod.volumes,
-        policy: &policy,
-    };
-    let programs = Programs { unreadable: harden::programs_unreadable() };
-    let mut reading = specify::read(&args.pod, &around, programs);
-    specify::ask_engine(&mut reading, &around, engine, address).await?;
-    let Reading { mut spec, warnings, faults } = reading;
-    for warning in warnings {
-        warn!("{warning}");
-    }
-    spec.namespaces.cgroup_parent = discover::cgroup_parent(info, &discover::own_cgroups(), task);
-    if !faults.is_empty() {
-        return Err(Refusal { status: STATUS_USAGE, words: faults.join("\n") });
-    }
-    let copies = CopySources::open(&spec).map_err(|errors| {
-        let words: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        Refusal { status: STATUS_USAGE, words: words.join("\n") }
-    })?;
-    Ok((spec, copies))
-}
-
-/// What `pause` handed over.
-fn handed() -> Result<Handed, Refusal> {
-    let usage = |words: &str| Refusal { status: STATUS_USAGE, words: words.to_owned() };
-    let number = std::env::var(pause::env::CONTROL).map_err(|_| {
-        usage(
-            "the manager is not looked after by pause: start it as `/pause -- /manager`, which is the entrypoint of \
-             the image `tandem/manager`",
-        )
-    })?;
-    // Opened anew rather than taken over: so it closes on exec, and no unsafe code is needed.
-    let control = OpenOptions::new()
-        .write(true)
-        .open(format!("/proc/self/fd/{number}"))
-        .map_err(|error| usage(&format!("cannot open the control pipe to pause: {error}")))?;
-    if let Ok(number) = number.parse::<i32>() {
-        let _ = nix::unistd::close(number);
-    }
-    Ok(Handed {
-        control,
-        lifeline: std::env::var(pause::env::LIFELINE).unwrap_or_default(),
-        ending: std::env::var_os(pause::env::STOP).is_some(),
-    })
-}
-
-/// The unix socket of an engine that components will not be able to reach.
-fn socket_of(address: &EngineAddress) -> Result<Option<PathBuf>, Refusal> {
-    match address {
-        EngineAddress::Unix(path) => Ok(Some(path.clone())),
-        EngineAddress::Tls { .. } => Ok(None),
-        EngineAddress::Tcp { .. } => Err(Refusal {
-            status: STATUS_USAGE,
-            words: format!(
-                "the engine at {address} has no protection, and components share the manager's network: every one of \
-                 them could use it; mount a unix socket, or use TLS with client certificates (`DOCKER_TLS_VERIFY`, \
-                 `DOCKER_CERT_PATH`)"
-            ),
-        }),
-    }
-}
-
-/// Ask until the engine answers, within limits.
-///
-/// # Errors
-/// Where it does not within [`ENGINE_PATIENCE`], or does not serve.
-pub async fn patiently<T, F>(address: &EngineAddress, mut ask: impl FnMut() -> F) -> Result<T, Refusal>
-where
-    F: Future<Output = Result<T, EngineError>>,
-{
-    let began = Instant::now();
-    let mut backoff = BACKOFF.0;
-    loop {
-        let left = ENGINE_PATIENCE.saturating_sub(began.elapsed());
-        let words = match tokio::time::timeout(left, ask()).await {
-            Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(EngineError::Unreachable(words))) => words,
-            Ok(Err(other)) => {
-                return Err(Refusal {
-                    status: STATUS_UNAVAILABLE,
-                    words: format!("the engine at {address} does not serve: {other}"),
-                });
-            }
-            Err(_) => "no answer in time".to_owned(),
-        };
-        if began.elapsed() + backoff >= ENGINE_PATIENCE {
-            return Err(Refusal {
-                status: STATUS_UNAVAILABLE,
-                words: format!(
-                    "the engine at {address} does not answer ({words}): is its socket mounted into the task container, \
-                     and the engine running?"
-                ),
-            });
-        }
-        if backoff == BACKOFF.0 {
-            warn!("waiting for the engine at {address}: {words}");
-        }
-        sleep(backoff).await;
-        backoff = (backoff * 2).min(BACKOFF.1);
+    match !outside && spec.namespaces.ipc == Some(Holder::Task) {
+        true => Marks::default(),
+        false => Marks::kept(&spec.identity.pod),
     }
 }

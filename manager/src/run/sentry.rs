@@ -1,6 +1,7 @@
-#![expect(clippy::disallowed_methods, reason = "looks at the engine's socket")]
-//! A last look before a component starts: does one of its mounts lead to the engine after all? What a path of the
-//! host is called tells nothing of the links in it; the engine follows them, and can be asked where they end.
+#![expect(clippy::disallowed_methods, reason = "looks at the sockets of the engine and of D-Bus")]
+//! A last look before a component starts: does one of its mounts lead to the engine, or to what runs the host, after all?
+//! What a path of the host is called tells nothing of the links in it; the engine follows them, and can be asked where
+//! they end.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
@@ -9,10 +10,11 @@ use std::path::{Path, PathBuf};
 use futures_util::future::try_join_all;
 
 use crate::engine::{Engine, EngineError};
+use crate::pod::policy::{Allowance, Policy};
 use crate::pod::spec::{Mount, MountSource};
 
-/// Where a socket that gives the host away lies below a folder that somebody mounts.
-const BELOW: &[&str] = &[
+/// Where a socket that gives the engine away lies below a folder that somebody mounts.
+const ENGINE: &[&str] = &[
     "containerd.sock",
     "containerd/containerd.sock",
     "docker.sock",
@@ -21,16 +23,41 @@ const BELOW: &[&str] = &[
     "run/docker.sock",
 ];
 
-/// Knows the engine's socket when it sees it.
+/// The same of the sockets that lead to systemd.
+const SERVICES: &[&str] = &[
+    "dbus/system_bus_socket",
+    "run/dbus/system_bus_socket",
+    "run/systemd/private",
+    "system_bus_socket",
+    "systemd/private",
+];
+
+const TO_ENGINE: &str = "the engine's socket";
+const TO_SERVICES: &str = "D-Bus or systemd";
+
+/// Knows a socket that gives the host away when it sees it.
 #[derive(Debug, Clone, Default)]
 pub struct Sentry {
-    socket: Option<PathBuf>,
+    /// Below a folder, and to what each leads.
+    below: Vec<(&'static str, &'static str)>,
+    /// By themselves.
+    known: Vec<(PathBuf, &'static str)>,
 }
 
 impl Sentry {
-    /// Of the engine behind this socket, where it is one.
-    pub fn new(socket: Option<&Path>) -> Self {
-        Self { socket: socket.map(Path::to_owned) }
+    /// For what this policy does not allow. `socket` is the engine's, and `bus` that of D-Bus, where the manager has them.
+    pub fn new(policy: &Policy, socket: Option<&Path>, bus: Option<&Path>) -> Self {
+        let mut sentry = Self::default();
+        for (what, below, path, words) in [
+            (Allowance::EngineSocket, ENGINE, socket, TO_ENGINE),
+            (Allowance::HostPaths, SERVICES, bus, TO_SERVICES),
+        ] {
+            if !policy.allows(what) {
+                sentry.below.extend(below.iter().map(|path| (*path, words)));
+                sentry.known.extend(path.map(|path| (path.to_owned(), words)));
+            }
+        }
+        sentry
     }
 
     /// Why the container must not start with these mounts; `None` where it may.
@@ -44,51 +71,63 @@ impl Sentry {
         mounts: &[Mount],
     ) -> Result<Option<String>, EngineError> {
         // No other socket was made in the same nanosecond.
-        let meta = self.socket.as_ref().and_then(|path| std::fs::metadata(path).ok());
-        let made_at = meta.map(|meta| meta.mtime() * 1_000_000_000 + meta.mtime_nsec());
+        let made_at = |path: &PathBuf| {
+            let meta = std::fs::metadata(path).ok()?;
+            Some(meta.mtime() * 1_000_000_000 + meta.mtime_nsec())
+        };
+        let known = self.known.iter().filter_map(|(path, words)| Some((made_at(path)?, *words)));
+        let known: Vec<(i64, &str)> = known.collect();
         let binds = mounts.iter().filter(|mount| matches!(mount.source, MountSource::Bind { .. }));
         let looks = binds.map(|mount| async {
-            let found = leads_to_engine(engine, id, &mount.target, made_at).await?;
-            Ok(found.then_some(&mount.target))
+            let found = self.leads_to(engine, id, &mount.target, &known).await?;
+            Ok(found.map(|what| (&mount.target, what)))
         });
         let found = try_join_all(looks).await?;
-        Ok(found.into_iter().flatten().next().map(|target| {
+        Ok(found.into_iter().flatten().next().map(|(target, what)| {
             format!(
-                "what is mounted at `{target}` leads to the engine's socket by a link on the host: no component may \
-                 reach the engine, which would give it the whole node"
+                "what is mounted at `{target}` leads to {what} by a link on the host: no component may reach it, which \
+                 would give it the whole node"
             )
         }))
     }
-}
 
-/// There is a socket that gives the host away at this path of a container, or below it. Looks into folders alone: the
-/// engine has no answer for a path through a file.
-async fn leads_to_engine<E: Engine>(
-    engine: &E,
-    id: &str,
-    target: &str,
-    made_at: Option<i64>,
-) -> Result<bool, EngineError> {
-    let mut folders = vec![String::new()];
-    match engine.stat(id, target).await? {
-        Some(file) if file.socket => return Ok(made_at == Some(file.changed_at)),
-        Some(file) if file.folder => {}
-        _ => return Ok(false),
-    }
-    while let Some(folder) = folders.pop() {
-        let below = BELOW.iter().filter_map(|path| path.strip_prefix(&folder));
-        let names: BTreeSet<&str> = below.filter_map(|rest| rest.split('/').next()).collect();
-        let looks = names.into_iter().map(|name| {
-            let path = format!("{folder}{name}");
-            async move { Ok((engine.stat(id, &format!("{target}/{path}")).await?, path)) }
-        });
-        for (file, path) in try_join_all(looks).await? {
-            match file {
-                Some(file) if file.socket => return Ok(true),
-                Some(file) if file.folder => folders.push(format!("{path}/")),
-                _ => {}
+    /// The socket that gives the host away at this path of a container, or below it. Looks into folders alone: the
+    /// engine has no answer for a path through a file.
+    async fn leads_to<E: Engine>(
+        &self,
+        engine: &E,
+        id: &str,
+        target: &str,
+        known: &[(i64, &'static str)],
+    ) -> Result<Option<&'static str>, EngineError> {
+        let mut folders = vec![String::new()];
+        match engine.stat(id, target).await? {
+            Some(file) if file.socket => {
+                let same = known.iter().find(|(made_at, _)| *made_at == file.changed_at);
+                return Ok(same.map(|(_, what)| *what));
+            }
+            Some(file) if file.folder => {}
+            _ => return Ok(None),
+        }
+        while let Some(folder) = folders.pop() {
+            let below = self.below.iter().filter_map(|(path, _)| path.strip_prefix(folder.as_str()));
+            let names: BTreeSet<&str> = below.filter_map(|rest| rest.split('/').next()).collect();
+            let looks = names.into_iter().map(|name| {
+                let path = format!("{folder}{name}");
+                async move { Ok((engine.stat(id, &format!("{target}/{path}")).await?, path)) }
+            });
+            for (file, path) in try_join_all(looks).await? {
+                match file {
+                    Some(file) if file.socket => {
+                        if let Some((_, what)) = self.below.iter().find(|(below, _)| *below == path) {
+                            return Ok(Some(what));
+                        }
+                    }
+                    Some(file) if file.folder => folders.push(format!("{path}/")),
+                    _ => {}
+                }
             }
         }
+        Ok(None)
     }
-    Ok(false)
 }

@@ -5,11 +5,14 @@ use std::io::Write;
 use pause::control::{self, Frame};
 use tracing::warn;
 
+use super::outside::line::Line;
 use crate::pod::health::PodHealth;
 
 /// What `pause` is told. Frames are small and `pause` reads them at once, so writing does not block.
 pub struct Pause {
     to: Box<dyn Write + Send>,
+    /// The `pause` of the pod, where that is another one.
+    beside: Option<Line>,
     health: Option<PodHealth>,
     broken: bool,
 }
@@ -17,25 +20,42 @@ pub struct Pause {
 impl Pause {
     /// Speak through this writer: the control pipe, or a test's.
     pub fn new(to: impl Write + Send + 'static) -> Self {
-        Pause { to: Box::new(to), health: None, broken: false }
+        Pause { to: Box::new(to), beside: None, health: None, broken: false }
     }
 
-    /// The pod's health, told when it changes.
-    pub fn publish(&mut self, health: PodHealth) {
+    /// The `pause` of the pod is another one: it is told of the pod's health too.
+    pub fn tell_also(&mut self, line: Line) {
+        self.beside = Some(line);
+    }
+
+    /// The pod's health, told when it changes: whether it did.
+    pub fn publish(&mut self, health: PodHealth) -> bool {
         if self.health.replace(health) == Some(health) {
-            return;
+            return false;
         }
-        self.send(&Frame::Health(match health {
+        let health = match health {
             PodHealth::Starting => pause::health::Health::Starting,
             PodHealth::Healthy => pause::health::Health::Healthy,
             PodHealth::Unhealthy => pause::health::Health::Unhealthy,
             PodHealth::Stopping => pause::health::Health::Stopping,
-        }));
+        };
+        self.send(&Frame::Health(health));
+        if let Some(line) = &self.beside {
+            line.health(health);
+        }
+        true
     }
 
     /// The pod's exit status: from now on a crash of the manager cannot lose it.
     pub fn conclude(&mut self, status: u8) {
         self.send(&Frame::Exit(status));
+    }
+
+    /// What the pod's owner should know, where the pod's log is not ours.
+    pub fn explain(&self, words: &str) {
+        if let Some(line) = &self.beside {
+            line.explain(words);
+        }
     }
 
     /// No sandbox will call: nothing need listen in the network namespace that components share.

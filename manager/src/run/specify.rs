@@ -2,21 +2,36 @@
 
 use std::path::Path;
 
-use super::pod::{Refusal, patiently};
+use super::site::{Refusal, patiently};
 use crate::cli::{self, Placement, PodArgs};
 use crate::engine::docker::DockerEngine;
-use crate::engine::{Engine, EngineAddress};
+use crate::engine::{Engine, EngineAddress, EngineInfo};
 use crate::pod::identity::Identity;
 use crate::pod::needs::{TooOld, too_old};
-use crate::pod::placement::{Holder, Namespaces, Programs, Wish, place};
+use crate::pod::placement::{Namespaces, Place, Programs, Wish, place};
 use crate::pod::policy::{self, Allowance, Policy};
-use crate::pod::spec::{Condition, Definition, Mount, MountSource, PodSpec};
+use crate::pod::spec::{Condition, Definition, MountSource, PodSpec};
 use crate::pod::task::TaskContainer;
-use crate::source::{self, labels::Surroundings};
+use crate::source::{self, labels::Surroundings, load::Files};
 
-/// What these flags allow.
-pub fn policy(args: &PodArgs) -> Policy {
-    Policy { strict: args.policy == cli::Policy::Strict, allowed: args.allow.iter().copied().collect() }
+/// What the operator allows: by these flags, and by the file that they name.
+///
+/// # Errors
+/// Where there is no such file, or something is wrong with it, for people.
+pub fn policy(args: &PodArgs, files: &dyn Files, warnings: &mut Vec<String>) -> Result<Policy, String> {
+    let mut policy = Policy::default();
+    if let Some(path) = &args.policy_file {
+        match source::policy_file::read(files, path)? {
+            Some(found) => policy = found,
+            None => warnings.push(format!(
+                "the policy file `{path}` is in the task container and cannot be seen from here: what it says does not \
+                 count in this check"
+            )),
+        }
+    }
+    policy.strict |= args.policy == cli::Policy::Strict;
+    policy.allowed.extend(&args.allow);
+    Ok(policy)
 }
 
 /// What was read.
@@ -43,10 +58,10 @@ pub fn read(args: &PodArgs, around: &Surroundings<'_>, programs: Programs) -> Re
         }
     };
     let wish = Wish {
-        holder: match args.placement {
-            Placement::Auto => None,
-            Placement::Sandbox => Some(Holder::Sandbox),
-            Placement::Task => Some(Holder::Task),
+        place: match args.placement {
+            Placement::Auto | Placement::Sandbox => Place::Sandbox,
+            Placement::Task => Place::Task,
+            Placement::Outside(_) => Place::Outside,
         },
         pids: args.pids,
         ipc: args.ipc,
@@ -64,7 +79,8 @@ pub fn read(args: &PodArgs, around: &Surroundings<'_>, programs: Programs) -> Re
     };
     faults.extend(around.policy.against_task(around.task));
     let spec = pod_of(args, around.task, definition, namespaces);
-    if spec.vault() && spec.namespaces.pid.is_some() && spec.components.len() > 1 {
+    let hides = spec.members().any(|member| !member.files.is_empty());
+    if hides && spec.namespaces.pid.is_some() && spec.components.len() > 1 {
         warnings.push(
             "components share PIDs: those that run as the same user, or as root, can read each other's secrets through \
              `/proc`; give them different users, or use `--pids=false`"
@@ -92,7 +108,9 @@ pub fn pod_of(
         init: definition.init,
         components: definition.components,
         pull_always: args.pull,
-        stop_timeout: args.stop_timeout,
+        // What the pod says of itself counts more than what holds for all of a manager's.
+        stop_timeout: definition.stop_timeout.unwrap_or(args.stop_timeout),
+        scratch: definition.scratch,
     }
 }
 
@@ -105,16 +123,26 @@ pub async fn ask_engine(
     around: &Surroundings<'_>,
     engine: &DockerEngine,
     address: &EngineAddress,
+    info: &EngineInfo,
 ) -> Result<(), Refusal> {
     let Reading { spec, warnings, faults } = reading;
     let TooOld { faults: unknown, warnings: ignored } =
         too_old(spec.members(), patiently(address, || engine.api_version()).await?);
     faults.extend(unknown);
     warnings.extend(ignored);
-    faults.extend(volumes_of_the_host(spec, around, engine, address).await?);
+    if info.remaps_users && around.task.userns_mode == "host" {
+        faults.push(HOST_USERS.to_owned());
+    }
+    faults.extend(volumes_of_the_host(spec, around, engine, address, &info.root).await?);
     faults.extend(waits_in_vain(spec, engine).await);
     Ok(())
 }
+
+/// The kernel lets nobody join a network of a user namespace above their own.
+const HOST_USERS: &str = "the task container has the host's users (`userns_mode: host`), and this engine gives components \
+                          users of their own (`userns-remap`): they cannot join its network; have a bare \
+                          `tandem/pause` without it be the pod's container, and the manager beside it (`--pause`, or an \
+                          agent)";
 
 /// Volumes that stand for a path of the host which no component may have, and paths in what the engine keeps where
 /// that is not in the usual place.
@@ -123,22 +151,15 @@ async fn volumes_of_the_host(
     around: &Surroundings<'_>,
     engine: &DockerEngine,
     address: &EngineAddress,
+    root: &str,
 ) -> Result<Vec<String>, Refusal> {
     let mut faults = Vec::new();
-    let mut mounts = spec.members().flat_map(|member| &member.container.mounts);
-    let asks = |mount: &Mount| {
-        matches!(mount.source, MountSource::Volume { name: Some(_), .. } | MountSource::Bind { .. })
-    };
-    if !mounts.any(asks) {
-        return Ok(faults);
-    }
-    let root = patiently(address, || engine.info()).await?.root;
     for member in spec.members() {
         for mount in &member.container.mounts {
             let name = match &mount.source {
                 MountSource::Volume { name: Some(name), .. } => name,
                 MountSource::Bind { path, .. } => {
-                    let refusal = around.policy.against_device(path, &root);
+                    let refusal = around.policy.against_device(path, mount.read_only, root);
                     faults.extend(refusal.map(|refusal| refused(&member.name, &refusal)));
                     continue;
                 }
@@ -154,7 +175,7 @@ async fn volumes_of_the_host(
                     "`{}`: the volume `{name}` stands for `{device}` of the host, which {why}: no component may have it",
                     member.name
                 ));
-            } else if let Some(refusal) = around.policy.against_device(&device, &root) {
+            } else if let Some(refusal) = around.policy.against_device(&device, mount.read_only, root) {
                 faults.push(refused(&member.name, &refusal));
             }
         }

@@ -17,12 +17,15 @@ use super::{Runner, Surroundings, copy};
 use crate::engine::fake::{Fake, Moment, What};
 use crate::pod::observed::{Health, Observation, Status};
 use crate::pod::plan::Outcome;
-use crate::pod::spec::{Condition, PodSpec};
+use crate::pod::spec::{ComponentSpec, Condition, PodSpec, Restart};
 
 /// The image of the sandbox.
 pub(super) const PAUSE_IMAGE: &str = "pause";
 /// How long a story may take, in its own time: more than anything that is bounded.
 const PATIENCE: Duration = Duration::from_secs(300);
+
+/// How old what a manager acts on may be: a start takes so long, and what is started ends meanwhile.
+pub(super) const NEWS: Duration = Duration::from_millis(1600);
 
 /// A manager at work.
 pub(super) struct Manager {
@@ -44,10 +47,11 @@ impl Manager {
         let around = Surroundings {
             pause: Pause::new(ear),
             sandbox: SandboxOrder { image: PAUSE_IMAGE.into(), lifeline: "lifeline".into() },
-            sentry: None,
+            sentry: crate::run::sentry::Sentry::default(),
             copies: copy::CopySources::open(spec).expect("the sources are there"),
             followers: None,
             marks: Marks::open(&engine.shm(), &spec.identity.pod).expect("the folder is there"),
+            ending: Arc::default(),
         };
         let runner = Runner::new(Arc::new(engine.clone()), spec.clone(), around);
         Manager { engine: engine.clone(), news: runner.news(), task: tokio::spawn(runner.run()) }
@@ -84,6 +88,16 @@ impl Manager {
             panic!("the manager does not end\n{}", script(&self.engine.story()));
         };
         end.expect("the manager does not panic").0
+    }
+
+    /// The same, which may be broken off and asked for again.
+    pub(super) async fn ended(&mut self) -> Outcome {
+        (&mut self.task).await.expect("the manager does not panic").0
+    }
+
+    /// Where news goes.
+    pub(super) fn news(&self) -> UnboundedSender<Observation> {
+        self.news.clone()
     }
 
     /// Kill it: it hears and says nothing from now on.
@@ -142,6 +156,12 @@ pub(super) fn script(story: &[Moment]) -> String {
 /// What holds in every story of this pod, whatever happened in it. `foreign` are containers of others.
 #[track_caller]
 pub(super) fn check_laws(spec: &PodSpec, story: &[Moment], foreign: &[&str]) {
+    check_laws_among_kills(spec, story, foreign, Duration::ZERO);
+}
+
+/// The same where components are killed at any moment: what a manager acts on may be so old.
+#[track_caller]
+pub(super) fn check_laws_among_kills(spec: &PodSpec, story: &[Moment], foreign: &[&str], news: Duration) {
     let sandbox = spec.identity.sandbox_container();
     let vault = spec.identity.vault_container();
     let container = |member: &str| spec.identity.member_container(member);
@@ -157,12 +177,27 @@ pub(super) fn check_laws(spec: &PodSpec, story: &[Moment], foreign: &[&str]) {
             let hooked = What::Hooked(format!("{} {hook}", container(name)));
             past.iter().any(|earlier| earlier.what == hooked)
         };
+        let started = |name: &str| {
+            let started = What::Started(container(name));
+            past.iter().any(|earlier| earlier.what == started)
+        };
+        // It was so when the manager could see it last: what has just ended is news on its way.
+        let lately = |name: &str, so: &dyn Fn(&Status) -> bool| {
+            let member = spec.members().find(|one| container(&one.name) == name);
+            let news = match member {
+                Some(member) if member.restart != Restart::Never => NEWS,
+                _ => news,
+            };
+            let recent = past.iter().rev().take_while(|earlier| earlier.at + news > moment.at);
+            [moment].into_iter().chain(recent).any(|moment| moment.world.get(name).is_some_and(so))
+        };
         let late = deadline.is_some_and(|deadline| moment.at >= deadline);
         match &moment.what {
             What::Called(call) => {
                 let mut words = call.split(' ');
                 let (verb, name) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
                 law(!foreign.contains(&name), "nothing is done to containers of others");
+                law(deadline.is_none() || verb != "start", "nothing is started once the pod ends");
                 if verb == "create" {
                     let there = name == sandbox || moment.world.contains_key(&sandbox);
                     law(there || !spec.namespaces.sandbox(), "the sandbox is created first");
@@ -192,6 +227,11 @@ pub(super) fn check_laws(spec: &PodSpec, story: &[Moment], foreign: &[&str]) {
                     let up = runs(&container(&dependent.name));
                     law(!up || late || !runs(name), "a component outlives those that depend on it");
                 }
+                if member.is_some_and(|member| member.sidecar) {
+                    let mut others = spec.init.iter().chain(spec.mains());
+                    let up = others.any(|one| runs(&container(&one.name)));
+                    law(!up || late || !runs(name), "a sidecar outlives all others");
+                }
                 let asked = format!("exec {name} pre");
                 let asked = past.iter().any(|earlier| earlier.what == What::Called(asked.clone()));
                 let hooks = member.is_some_and(|member| !member.pre_stop.is_empty());
@@ -207,32 +247,65 @@ pub(super) fn check_laws(spec: &PodSpec, story: &[Moment], foreign: &[&str]) {
             }
             What::Started(name) => {
                 let again = past.iter().any(|earlier| earlier.what == moment.what);
-                law(!again, "nothing is started twice");
-                if *name == sandbox || *name == vault {
+                let member = spec.members().find(|one| container(&one.name) == *name);
+                let latest = |so: &dyn Fn(&What) -> bool| past.iter().rposition(|earlier| so(&earlier.what));
+                let call = What::Called(format!("start {name}"));
+                let call = latest(&|what| *what == call).unwrap_or_default();
+                // The end that was known when the start was asked for: an engine may be late, and no call says which life
+                // it means.
+                let last = past[..call].iter().rev().find_map(|earlier| match &earlier.what {
+                    What::Ended(ended, status) if ended == name && earlier.at < past[call].at => {
+                        Some(*status)
+                    }
+                    _ => None,
+                });
+                let late =
+                    latest(&|what| matches!(what, What::Ended(ended, _) if ended == name)) > Some(call);
+                // A manager that takes over counts from none.
+                let asked = member.is_some_and(|member| {
+                    late || last.is_some_and(|status| member.restarts_after(status, 0))
+                });
+                law(!again || asked, "nothing is started twice but what its `restart` says");
+                if *name == sandbox || *name == vault || again {
                     continue;
                 }
                 law(!spec.namespaces.sandbox() || runs(&sandbox), "the sandbox runs first");
+                let sidecar = spec.sidecars().any(|one| container(&one.name) == *name);
+                let ready = |one: &ComponentSpec| {
+                    lately(&container(&one.name), &|status| {
+                        matches!(status, Status::Running { health: Health::None | Health::Healthy })
+                    }) || !one.essential && started(&one.name)
+                        || done(&container(&one.name))
+                };
+                law(sidecar || spec.sidecars().all(ready), "sidecars are ready first");
                 let turn = spec.init.iter().position(|init| container(&init.name) == *name);
                 let before = &spec.init[..turn.unwrap_or(spec.init.len())];
-                law(before.iter().all(|init| done(&container(&init.name))), "init components are done first");
+                let all_done = before.iter().all(|init| done(&container(&init.name)));
+                law(sidecar || all_done, "init components are done first");
                 let Some(member) = spec.components.iter().find(|one| container(&one.name) == *name) else {
-                    let none =
-                        spec.components.iter().all(|one| !moment.world.contains_key(&container(&one.name)));
+                    let none = spec.mains().all(|one| !moment.world.contains_key(&container(&one.name)));
                     law(none, "init components run before any component is there");
                     continue;
                 };
                 for dependency in &member.depends_on {
-                    let status = moment.world.get(&container(&dependency.on));
+                    let on = container(&dependency.on);
+                    let expendable = spec.member(&dependency.on).is_some_and(|on| !on.essential);
                     let ready = match dependency.condition {
-                        Condition::Started => matches!(status, Some(Status::Running { .. })),
-                        Condition::Healthy => status == Some(&Status::Running { health: Health::Healthy }),
-                        Condition::Completed => done(&container(&dependency.on)),
+                        Condition::Started => {
+                            lately(&on, &|status| matches!(status, Status::Running { .. }))
+                                || expendable && started(&dependency.on)
+                        }
+                        Condition::Healthy => {
+                            lately(&on, &|status| *status == Status::Running { health: Health::Healthy })
+                        }
+                        Condition::Completed => done(&on),
                     };
                     law(ready, "a component starts after what it depends on");
                 }
                 for dependency in &member.depends_on {
                     let on = spec.member(&dependency.on);
-                    let hooked = on.is_none_or(|on| on.post_start.is_empty()) || ran(&dependency.on, "post");
+                    let hooked = on.is_none_or(|on| on.post_start.is_empty() || !on.essential)
+                        || ran(&dependency.on, "post");
                     law(
                         hooked || done(&container(&dependency.on)),
                         "a component starts after the hooks of what it depends on",
@@ -247,13 +320,16 @@ pub(super) fn check_laws(spec: &PodSpec, story: &[Moment], foreign: &[&str]) {
                     "healthy: init components are done",
                 );
                 let well = spec.components.iter().all(|one| {
-                    let status = moment.world.get(&container(&one.name));
                     let finished = spec.may_end(&one.name, 0) && done(&container(&one.name));
                     finished
-                        || matches!(status, Some(Status::Running { health: Health::None | Health::Healthy }))
+                        || !one.essential && started(&one.name)
+                        || lately(&container(&one.name), &|status| {
+                            matches!(status, Status::Running { health: Health::None | Health::Healthy })
+                        })
                 });
                 law(well, "healthy: every component runs and is healthy");
-                let mut hooks = spec.components.iter().filter(|one| !one.post_start.is_empty());
+                let mut hooks =
+                    spec.components.iter().filter(|one| !one.post_start.is_empty() && one.essential);
                 let hooked = hooks.all(|one| ran(&one.name, "post") || done(&container(&one.name)));
                 law(hooked, "healthy: every `post_start` has run");
             }

@@ -12,7 +12,7 @@ use crate::engine::{CreateRequest, Engine, EngineError, convert};
 use crate::pod::identity::{LABEL_RUN, Role};
 use crate::pod::observed::{Exit, Health, Status};
 use crate::pod::sample::{pod, sandboxed};
-use crate::pod::spec::PodSpec;
+use crate::pod::spec::{PodSpec, Restart};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// More than all calls of a story together take.
@@ -416,7 +416,8 @@ async fn a_running_pod_outlives_an_engine_that_is_away_for_long() {
     engine.fault("events", 40, unreachable(), false);
     engine.cut_events();
     sleep(600 * SECOND).await;
-    assert_eq!(tellings(&engine.story()), ["starting", "healthy"]);
+    // What was heard last counts for a minute.
+    assert_eq!(tellings(&engine.story()), ["starting", "healthy", "unhealthy", "healthy"]);
     engine.kill_by_name("pod.podlike.app");
     assert_eq!(manager.end().await.status, 137, "and it is watched again");
     all_gone(&engine, &spec);
@@ -681,7 +682,7 @@ async fn an_unhealthy_component_makes_the_pod_unhealthy_and_keeps_it_running() {
     sleep(60 * SECOND).await;
     assert_eq!(tellings(&engine.story()), ["starting", "unhealthy"]);
     manager.stop();
-    assert_eq!(manager.end().await.status, 0);
+    assert_eq!(manager.end().await.status, 1, "what Swarm stops for its ill health is to be replaced");
     all_gone(&engine, &spec);
 }
 
@@ -775,4 +776,114 @@ async fn the_end_of_the_vault_ends_the_pod() {
     engine.kill_by_name("pod.vault");
     assert_eq!(manager.end().await.status, 137);
     all_gone(&engine, &spec);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_component_that_crashes_is_started_again_in_place_with_growing_pauses() {
+    let mut spec = sandboxed("app+post web<app");
+    spec.components[0].restart = Restart::OnFailure(Some(3));
+    let engine = engine_for(&spec);
+    let short = (SECOND, 3);
+    engine.script("app", Script { lives: vec![short, short, (20 * SECOND, 4)], ..obeys() });
+    let manager = Manager::start(&engine, &spec);
+    sleep(30 * SECOND).await;
+    assert_eq!(tellings(&engine.story()).last(), Some(&"healthy"));
+    manager.stop();
+    let outcome = manager.end().await;
+    assert_eq!((outcome.status, outcome.left), (0, vec![]));
+    let story = engine.story();
+    let when = |what: &What| -> Vec<Duration> {
+        story.iter().filter(|moment| moment.what == *what).map(|moment| moment.at).collect()
+    };
+    let app = "pod.podlike.app";
+    let (starts, hooks) = (when(&What::Started(app.into())), when(&What::Hooked(format!("{app} post"))));
+    assert_eq!((starts.len(), hooks.len()), (4, 4), "its hooks run in each life\n{}", script(&story));
+    let lives = [SECOND, SECOND, 20 * SECOND];
+    let pauses: Vec<u128> =
+        starts.windows(2).zip(lives).map(|(pair, life)| (pair[1] - pair[0] - life).as_millis()).collect();
+    let near = |pause: u128, want: u128| (want..want + 30).contains(&pause);
+    let grown = near(pauses[0], 100) && near(pauses[1], 200) && near(pauses[2], 100);
+    assert!(grown, "twice as long, and short again after a long life: {pauses:?}");
+    assert_eq!(when(&What::Created(app.into())).len(), 1, "it is the same container");
+    assert_eq!(when(&What::Started("pod.podlike.web".into())).len(), 1, "others run on");
+    assert!(
+        tellings(&story).iter().filter(|told| **told == "starting").count() > 1,
+        "it is not well meanwhile"
+    );
+    all_gone(&engine, &spec);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_budget_that_is_spent_ends_the_pod_with_the_components_status() {
+    let mut spec = sandboxed("app web");
+    spec.components[0].restart = Restart::OnFailure(Some(2));
+    let engine = engine_for(&spec);
+    engine.script("app", Script { runs_for: Some(SECOND), status: 9, ..obeys() });
+    let outcome = Manager::start(&engine, &spec).end().await;
+    assert_eq!(outcome.status, 9);
+    let starts = engine.calls().iter().filter(|call| *call == "start pod.podlike.app").count();
+    assert_eq!(starts, 3);
+    all_gone(&engine, &spec);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_manager_that_takes_over_starts_again_what_ended_meanwhile() {
+    let spec = sandboxed("app+restart web");
+    let engine = engine_for(&spec);
+    engine.script("app", Script { lives: vec![(5 * SECOND, 1)], ..obeys() });
+    let manager = Manager::start(&engine, &spec);
+    manager.told("healthy").await;
+    manager.kill();
+    sleep(6 * SECOND).await;
+    let manager = Manager::start(&engine.connect(0, false), &spec);
+    sleep(SECOND).await;
+    let starts = engine.calls().iter().filter(|call| *call == "start pod.podlike.app").count();
+    assert_eq!(starts, 2);
+    manager.stop();
+    assert_eq!(manager.end().await.status, 0);
+    all_gone(&engine, &spec);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_essential_ends_alone_and_a_sidecar_goes_last() {
+    let spec = sandboxed("init-1 | app log+extra vpn+sidecar");
+    let engine = engine_for(&spec);
+    engine.script("init-1", Script { runs_for: Some(SECOND), ..obeys() });
+    engine.script("log", Script { runs_for: Some(SECOND), status: 1, ..obeys() });
+    engine.script("vpn", Script { health: Some((SECOND, true)), ..obeys() });
+    let manager = Manager::start(&engine, &spec);
+    sleep(10 * SECOND).await;
+    assert_eq!(tellings(&engine.story()), ["starting", "healthy"]);
+    manager.stop();
+    let outcome = manager.end().await;
+    assert_eq!((outcome.status, outcome.left), (0, vec![]));
+    let story = engine.story();
+    let order = [
+        What::Started("pod.podlike.vpn".into()),
+        What::Started("pod.podlike.init-1".into()),
+        What::Started("pod.podlike.app".into()),
+        What::Ended("pod.podlike.app".into(), 143),
+        What::Ended("pod.podlike.vpn".into(), 143),
+    ];
+    let places: Vec<usize> = order.iter().map(|what| at(&story, what)).collect();
+    assert!(places.is_sorted(), "{places:?}\n{}", script(&story));
+    all_gone(&engine, &spec);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_component_serves_on_for_its_delay_unless_it_ends_or_time_is_over() {
+    for (delay, runs_for, want) in [(3, None, 3), (3, Some(4 * SECOND), 1), (60, None, 4)] {
+        let mut spec = pod("app");
+        spec.components[0].shutdown_delay = delay * SECOND;
+        let engine = engine_for(&spec);
+        engine.script("app", Script { runs_for, ..obeys() });
+        let manager = Manager::start(&engine, &spec);
+        sleep(3 * SECOND).await;
+        let asked = Instant::now();
+        manager.stop();
+        assert_eq!(manager.end().await.status, 0);
+        let took = asked.elapsed();
+        assert!(took >= want * SECOND && took < want * SECOND + MOMENT, "{delay} s: {took:?}");
+        all_gone(&engine, &spec);
+    }
 }

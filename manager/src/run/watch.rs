@@ -9,11 +9,9 @@ use tokio::sync::{Notify, mpsc::UnboundedSender};
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
+use super::BACKOFF;
 use crate::engine::Engine;
 use crate::pod::observed::Observation;
-
-/// Bounds of the wait between two attempts to reach the engine.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 /// Watch until the receiver is gone. `doubt` asks for a listing out of turn.
 pub async fn watch<E: Engine>(

@@ -8,6 +8,7 @@ use super::hooks;
 use super::raw::{EnvFile, Raw};
 use super::resources;
 use super::secrets;
+use super::tandem;
 use super::values::{
     Shortest, boolean, capability, duration, integer, nano_cpus, signal, size, text, tidy_path,
 };
@@ -31,6 +32,9 @@ const TAKEN_LABELS: &[(&str, &str)] = &[
     ),
 ];
 
+/// What Compose has no key for.
+pub(super) const OURS: &str = "x-tandem";
+
 /// What becomes of a key.
 enum Key {
     /// It is read.
@@ -45,8 +49,6 @@ use Key::{Elsewhere, Never, Read};
 
 const TASK_NETWORK: &str =
     "components share the network of the task container: set it on the pod's own service";
-const SWARM_RESTARTS: &str =
-    "the pod restarts as a whole: set `deploy.restart_policy` on the pod's own service";
 const WINDOWS: &str = "leave it out: it is for containers of Windows";
 const ASSIGNMENTS: &str = "a mapping such as `name: value`, or a list of `name=value`";
 const NAME_RESOLUTION: &str = "set it on the pod's own service: components resolve names as it does";
@@ -172,7 +174,7 @@ const KEYS: &[(&str, Key)] = &[
         Elsewhere("images do not grow old here: set `pull_policy: always`, or leave it out"),
     ),
     ("read_only", Read(|raw, cursor| raw.container.read_only = boolean(cursor).unwrap_or_default())),
-    ("restart", Elsewhere(SWARM_RESTARTS)),
+    ("restart", Read(|raw, cursor| raw.restart = tandem::restart(cursor))),
     (
         "runtime",
         Read(|raw, cursor| {
@@ -214,6 +216,7 @@ const KEYS: &[(&str, Key)] = &[
     ("volumes", Read(volume_list)),
     ("volumes_from", Elsewhere(SHARED_VOLUMES)),
     ("working_dir", Read(working_dir)),
+    (OURS, Read(tandem::component)),
 ];
 
 const SHARED_VOLUMES: &str =
@@ -653,7 +656,8 @@ mod tests {
     fn every_key_of_the_schemas_is_known() {
         let schema: Vec<&str> = include_str!("../../tests/schema_keys.txt").lines().collect();
         // `services` is no key of a service, but a whole file in the place of one.
-        let keys: Vec<&str> = KEYS.iter().map(|(name, _)| *name).filter(|name| *name != "services").collect();
+        let keys: Vec<&str> =
+            KEYS.iter().map(|(name, _)| *name).filter(|name| !["services", OURS].contains(name)).collect();
         assert_eq!(keys, schema);
     }
 }

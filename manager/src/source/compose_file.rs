@@ -13,9 +13,10 @@ use super::fault::{Origin, quote};
 use super::interpolate::interpolate;
 use super::labels::Surroundings;
 use super::load::{FileFault, FileKind};
-use super::lower::engine_volume;
+use super::lower::task_volume;
 use super::raw::Raw;
 use super::secrets;
+use super::tandem::Whole;
 use super::volumes;
 use super::yaml::{Entry, Kind, Node};
 use crate::pod::spec::MountSource;
@@ -24,13 +25,21 @@ use crate::pod::task::TaskContainer;
 /// The keys of a Compose file. Of these, `services`, `volumes`, `secrets` and `configs` mean something to a pod.
 const TOP: &[&str] =
     &["configs", "include", "models", "name", "networks", "secrets", "services", "version", "volumes"];
+/// Those of them that are mappings of names.
+const SECTIONS: &[&str] = &["configs", "models", "networks", "secrets", "services", "volumes"];
 /// What all services may grow to by what they extend, nodes and keys.
 const MOST_NODES: usize = 100_000;
 /// What a file may grow to by its variables.
 pub(super) const MOST_BYTES: usize = 4 << 20;
 
 /// The components that the file at the path in this label defines.
-pub(super) fn components(around: &Surroundings<'_>, faults: &Faults, label: &Place, path: &str) -> Vec<Raw> {
+pub(super) fn components(
+    around: &Surroundings<'_>,
+    faults: &Faults,
+    label: &Place,
+    path: &str,
+    whole: &mut Whole,
+) -> Vec<Raw> {
     if !path.starts_with('/') {
         faults.fault(
             label,
@@ -63,7 +72,7 @@ pub(super) fn components(around: &Surroundings<'_>, faults: &Faults, label: &Pla
     }
     let profiles = lookup("COMPOSE_PROFILES").unwrap_or_default();
     File { faults, task: around.task, document: &document, folder, profiles, lookup: &lookup }
-        .read(&Cursor::root(faults, &document, &node))
+        .read(&Cursor::root(faults, &document, &node), whole)
 }
 
 /// A file of the task container as text, or what is wrong with it.
@@ -149,35 +158,42 @@ struct File<'a> {
 }
 
 impl File<'_> {
-    fn read(&self, root: &Cursor<'_>) -> Vec<Raw> {
-        let Some(pairs) = root.known_pairs(TOP, "a Compose file with `services`") else { return Vec::new() };
+    fn read(&self, root: &Cursor<'_>, whole: &mut Whole) -> Vec<Raw> {
+        let Some(pairs) =
+            root.known_pairs(&[TOP, &[compose::OURS]].concat(), "a Compose file with `services`")
+        else {
+            return Vec::new();
+        };
         let (mut services, mut names, mut ignored) = (None, BTreeMap::new(), Vec::new());
         let (mut secrets, mut configs) = Default::default();
+        let mut wrong = false;
         for pair in &pairs {
+            let mapping = pair.value.pairs();
+            if mapping.is_none() && SECTIONS.contains(&pair.key) {
+                if !pair.value.is_null() {
+                    pair.value.expected_quietly("a mapping of names");
+                    wrong |= pair.key == "services";
+                }
+                continue;
+            }
             match pair.key {
                 "include" => self.faults.fault(
                     &pair.key_place,
                     "a pod is defined by one file",
                     "write the services of the other files into it (`docker compose config` does)",
                 ),
-                "services" => services = pair.value.pairs().or_else(|| not_a_mapping(&pair.value)),
-                "volumes" if pair.value.pairs().is_some() => {
-                    names = volumes::declared(&pair.value, &mut ignored)
-                }
-                "secrets" if pair.value.pairs().is_some() => {
+                "services" => services = mapping,
+                "volumes" => names = volumes::declared(&pair.value, &mut ignored),
+                "secrets" => {
                     secrets = secrets::declared(&pair.value, secrets::Kind::Secret, self.folder, self.lookup);
                 }
-                "configs" if pair.value.pairs().is_some() => {
+                "configs" => {
                     configs = secrets::declared(&pair.value, secrets::Kind::Config, self.folder, self.lookup);
                 }
-                "configs" | "networks" | "secrets" | "models" | "volumes" if pair.value.pairs().is_none() => {
-                    let _: Option<()> = not_a_mapping(&pair.value);
-                }
+                compose::OURS => whole.read(&pair.value),
                 _ => {}
             }
         }
-        let said = pairs.iter().any(|pair| pair.key == "services" && !pair.value.is_null());
-        let wrong = said && services.is_none();
         let services = services.unwrap_or_default();
         if services.is_empty() && !wrong {
             self.faults.fault(
@@ -200,7 +216,7 @@ impl File<'_> {
                 inactive.push(service.key);
                 continue;
             }
-            without(&mut node, "profiles");
+            node.remove("profiles");
             let mut raw = Raw::new(service.key.to_owned(), service.value.place());
             let keys = compose::service(&mut raw, &service.value.with_node(&node));
             ignored.extend(keys.iter().map(|key| format!("`{}.{key}`", service.key)));
@@ -213,9 +229,12 @@ impl File<'_> {
             }
             for volume in &mut raw.volumes {
                 let MountSource::Volume { name: Some(name), .. } = &mut volume.value.source else { continue };
+                if whole.scratch.iter().any(|scratch| scratch.name == *name) {
+                    continue;
+                }
                 match names.get(name) {
                     Some(full) => name.clone_from(full),
-                    None if self.has(name) => {}
+                    None if !matches!(task_volume(self.task, name), Ok(None)) => {}
                     None => {
                         self.faults.warn(
                             &volume.place,
@@ -259,14 +278,6 @@ impl File<'_> {
         raws
     }
 
-    /// The task container has a volume of this name.
-    fn has(&self, name: &str) -> bool {
-        let found = engine_volume(self.task, name);
-        found.map_or(true, |found| {
-            self.task.mounts.iter().any(|mount| mount.volume.as_deref() == Some(&*found))
-        })
-    }
-
     fn active(&self, service: &Cursor<'_>) -> bool {
         let profiles = service.pairs().unwrap_or_default().into_iter().find(|pair| pair.key == "profiles");
         let Some(profiles) = profiles.filter(|pair| !pair.value.is_null()) else { return true };
@@ -283,18 +294,5 @@ impl File<'_> {
             }
         };
         items.is_empty() || wanted.contains(&"*") || items.iter().any(named)
-    }
-}
-
-fn not_a_mapping<T>(cursor: &Cursor<'_>) -> Option<T> {
-    if !cursor.is_null() {
-        cursor.expected_quietly("a mapping of names");
-    }
-    None
-}
-
-fn without(node: &mut Node, key: &str) {
-    if let Kind::Map(entries) = &mut node.kind {
-        entries.retain(|entry| entry.key != key);
     }
 }

@@ -55,7 +55,7 @@ impl Doors {
             MountSource::Volume { name: Some(name), .. } if self.volumes.contains(name) => {
                 Some("holds the engine's socket")
             }
-            MountSource::Volume { .. } | MountSource::Tmpfs { .. } => None,
+            MountSource::Volume { .. } | MountSource::Scratch(_) | MountSource::Tmpfs { .. } => None,
         }
     }
 

@@ -4,7 +4,7 @@
 use super::cursor::{Cursor, Pair};
 use super::fault::{quote, suggest};
 use super::values::tidy_path;
-use super::yaml::{Entry, Kind, Node, NodeId};
+use super::yaml::{Entry, Kind, Node, NodeId, value_of};
 
 /// How many services may extend one another in a row.
 const MOST_EXTENDED: usize = 32;
@@ -19,9 +19,7 @@ fn merged_with_base<'n>(all: &'n [Pair<'n>], service: &'n Pair<'n>, seen: &mut V
     let mut own = service.value.node.clone();
     let pairs = service.value.pairs().unwrap_or_default();
     let Some(extends) = pairs.iter().find(|pair| pair.key == "extends") else { return own };
-    if let Kind::Map(entries) = &mut own.kind {
-        entries.retain(|entry| entry.key != "extends");
-    }
+    own.remove("extends");
     if extends.value.is_null() {
         return own;
     }
@@ -143,10 +141,7 @@ fn started(item: NodeId) -> Node {
 }
 
 fn differ(base: &[Entry], own: &[Entry], key: &str) -> bool {
-    let value = |entries: &[Entry]| {
-        entries.iter().find(|entry| entry.key == key).map(|entry| entry.value.kind.clone())
-    };
-    matches!((value(base), value(own)), (Some(base), Some(own)) if base != own)
+    matches!((value_of(base, key), value_of(own, key)), (Some(base), Some(own)) if base.kind != own.kind)
 }
 
 /// One thing is a list of one.
@@ -172,8 +167,9 @@ fn appended(key: &str, mut items: Vec<Node>, own: Vec<Node>) -> Vec<Node> {
 /// Both are the same entry of this list.
 fn same(key: &str, one: &Node, other: &Node) -> bool {
     let place = |node| match key {
-        "volumes" => part(node, "target", |text| text.split(':').nth(1).unwrap_or(text)).map(tidy),
-        "devices" => part(node, "target", |text| text.split(':').nth(1).unwrap_or(text)).map(tidy),
+        "volumes" | "devices" => {
+            part(node, "target", |text| text.split(':').nth(1).unwrap_or(text)).map(tidy)
+        }
         "tmpfs" => part(node, "", |text| text.split(':').next().unwrap_or(text)).map(tidy),
         "secrets" => mounted(node, "/run/secrets"),
         "configs" => mounted(node, ""),
@@ -190,12 +186,10 @@ fn same(key: &str, one: &Node, other: &Node) -> bool {
 fn part<'n>(node: &'n Node, key: &str, of_text: fn(&str) -> &str) -> Option<&'n str> {
     match &node.kind {
         Kind::Text(text) => Some(of_text(text)),
-        Kind::Map(entries) => {
-            entries.iter().find(|entry| entry.key == key).and_then(|entry| match &entry.value.kind {
-                Kind::Text(text) => Some(&**text),
-                _ => None,
-            })
-        }
+        Kind::Map(entries) => match &value_of(entries, key)?.kind {
+            Kind::Text(text) => Some(text),
+            _ => None,
+        },
         _ => None,
     }
 }

@@ -9,6 +9,8 @@ use super::fault::{Origin, Report, Warning, nearest, quote, suggest};
 use super::load::Files;
 use super::lower;
 use super::raw::Raw;
+use super::tandem::Whole;
+use super::values::{Shortest, duration};
 use crate::pod::policy::Policy;
 use crate::pod::spec::{CopySpec, Definition};
 use crate::pod::task::TaskContainer;
@@ -23,8 +25,18 @@ pub const COPY: &str = "pod.copy.";
 pub const INIT: &str = "pod.init.components";
 /// The path of a Compose file.
 pub const COMPOSE_FILE: &str = "pod.compose.file";
-/// Who runs the pod of this container: `sibling` where a manager beside it does.
+/// Volumes that come and go with the pod.
+pub const SCRATCH: &str = "pod.scratch";
+/// Time for the pod's whole stop.
+pub const STOP_GRACE: &str = "pod.stop_grace_period";
+/// Who runs the pod of this container: `sibling` where a manager beside it does, else the name of an agent.
 pub const MANAGER: &str = "pod.manager";
+
+/// Text can be the name of a container, a service or an agent: what the engine takes for one.
+pub fn is_name(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
+}
 
 /// The longest name of a container that is asked for: the engine has no bound, but what logs, metrics and
 /// files are named after it do.
@@ -53,6 +65,8 @@ enum Label<'a> {
     Copy(&'a str),
     Init,
     ComposeFile,
+    Scratch,
+    StopGrace,
     Manager,
 }
 
@@ -83,6 +97,9 @@ pub fn read(around: &Surroundings<'_>) -> Result<(Definition, Vec<Warning>), Rep
     let whole = faults.document(Origin::Labels, "");
     let mut components: BTreeMap<String, Raw> = BTreeMap::new();
     let (mut init, mut copies, mut file) = (Vec::new(), Vec::new(), None);
+    let mut pod = Whole::default();
+    // The label of the pod counts more than the file.
+    let mut stop_timeout = None;
     for (key, value) in around.task.labels.iter().filter(|(key, _)| key.starts_with("pod.")) {
         let document = faults.document(Origin::Label(key.clone()), value);
         match classify(key) {
@@ -98,17 +115,28 @@ pub fn read(around: &Surroundings<'_>) -> Result<(Definition, Vec<Warning>), Rep
             Some(Label::Init) => init = read_init(&faults, &document),
             Some(Label::Copy(name)) => copies.push((name, document)),
             Some(Label::ComposeFile) => file = Some((document, value)),
-            Some(Label::Manager) if value == "sibling" => {}
-            Some(Label::Manager) => {
-                faults.fault(&document, format!("found {}", quote(value)), "valid is `sibling`")
+            Some(label @ (Label::Scratch | Label::StopGrace)) => {
+                let Some(node) = faults.parse(&document) else { continue };
+                let cursor = Cursor::root(&faults, &document, &node);
+                match label {
+                    _ if cursor.is_null() => {}
+                    Label::Scratch => pod.scratch(&cursor),
+                    _ => stop_timeout = duration(&cursor, Shortest::Zero),
+                }
             }
+            Some(Label::Manager) if is_name(value) => {}
+            Some(Label::Manager) => faults.fault(
+                &document,
+                format!("found {}", quote(value)),
+                "valid is `sibling`, `agent`, or the name that an agent was given (letters, digits, `_`, `.` and `-`)",
+            ),
             None => faults.fault(&document, "this label is unknown", unknown(key)),
         }
     }
     match &file {
         Some((document, path)) => {
             if components.is_empty() {
-                for raw in compose_file::components(around, &faults, document, path) {
+                for raw in compose_file::components(around, &faults, document, path, &mut pod) {
                     check_name(around.task, &faults, &raw.place, &raw.name);
                     components.insert(raw.name.clone(), raw);
                 }
@@ -156,7 +184,8 @@ pub fn read(around: &Surroundings<'_>) -> Result<(Definition, Vec<Warning>), Rep
             }
         }
     }
-    let definition = lower::definition(around, &faults, init, components.into_values().collect());
+    pod.stop_timeout = stop_timeout.or(pod.stop_timeout);
+    let definition = lower::definition(around, &faults, init, components.into_values().collect(), pod);
     faults.finish().map(|warnings| (definition, warnings))
 }
 
@@ -165,6 +194,8 @@ fn classify(key: &str) -> Option<Label<'_>> {
         INIT => return Some(Label::Init),
         COMPOSE_FILE => return Some(Label::ComposeFile),
         MANAGER => return Some(Label::Manager),
+        SCRATCH => return Some(Label::Scratch),
+        STOP_GRACE => return Some(Label::StopGrace),
         _ => {}
     }
     if let Some(name) = key.strip_prefix(COMPONENT).or_else(|| key.strip_prefix(CONTAINER)) {
@@ -178,7 +209,7 @@ fn unknown(key: &str) -> String {
     let name = key.splitn(3, '.').nth(2).unwrap_or_default();
     let with_name = |prefix: &str| format!("{prefix}{}", if name.is_empty() { "<name>" } else { name });
     let named = [COMPONENT, CONTAINER, COPY].map(with_name);
-    let known = named.iter().map(String::as_str).chain([INIT, COMPOSE_FILE, MANAGER]);
+    let known = named.iter().map(String::as_str).chain([INIT, COMPOSE_FILE, SCRATCH, STOP_GRACE, MANAGER]);
     // Only the part that is not the user's own can be misspelled.
     let bare = [COMPONENT, CONTAINER, COPY].map(|prefix| prefix.trim_end_matches('.'));
     if let Some(index) = bare.iter().position(|prefix| *prefix == key.trim_end_matches('.')) {
@@ -187,14 +218,14 @@ fn unknown(key: &str) -> String {
     match nearest(key, known) {
         Some(near) => format!("did you mean {}?", quote(near)),
         None => format!(
-            "valid are `{COMPONENT}<name>`, `{COPY}<name>`, `{INIT}`, `{COMPOSE_FILE}` and `{MANAGER}`"
+            "valid are `{COMPONENT}<name>`, `{COPY}<name>`, `{INIT}`, `{COMPOSE_FILE}`, `{SCRATCH}`, `{STOP_GRACE}` \
+             and `{MANAGER}`"
         ),
     }
 }
 
 fn check_name(task: &TaskContainer, faults: &Faults, document: &Place, name: &str) {
-    let valid = |char: char| char.is_ascii_alphanumeric() || matches!(char, '_' | '.' | '-');
-    if !name.starts_with(|char: char| char.is_ascii_alphanumeric()) || !name.chars().all(valid) {
+    if !is_name(name) {
         faults.fault(
             document,
             format!("found the component name {}", quote(name)),

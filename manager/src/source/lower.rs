@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::compose::taken_label;
+use super::compose::{OURS, taken_label};
 use super::cursor::{At, Faults, Place};
 use super::doors::Doors;
 use super::env_file;
@@ -12,13 +12,16 @@ use super::labels::Surroundings;
 use super::load::{FileFault, FileKind};
 use super::raw::{EnvFile, Raw};
 use super::secrets;
+use super::tandem::Whole;
 use super::values::{parse_duration, tidy_path, within};
+use crate::pod::limits;
 use crate::pod::order;
-use crate::pod::policy::Allowance;
+use crate::pod::policy::{self, Allowance};
 use crate::pod::spec::{
     ComponentSpec, Condition, ContainerSpec, CopySpec, Definition, FileSpec, HealthCheck, Mount, MountSource,
+    Restart,
 };
-use crate::pod::task::TaskContainer;
+use crate::pod::task::{TaskContainer, TaskMount};
 
 /// Podlike's label for the name by which components call a volume.
 const VOLUME_REF: &str = "com.github.rycus86.podlike.volume-ref";
@@ -44,11 +47,13 @@ pub(super) fn definition(
     faults: &Faults,
     init: Vec<Raw>,
     components: Vec<Raw>,
+    whole: Whole,
 ) -> Definition {
     let doors = Doors::of(around.task, around.host_socket);
     let shared =
         if around.share_volumes { shared_mounts(around.task, around.host_socket) } else { Vec::new() };
     for raw in &init {
+        runs_to_its_end(faults, raw);
         for hook in raw.post_start.first().into_iter().chain(raw.pre_stop.first()) {
             faults.fault(
                 &hook.place,
@@ -65,21 +70,44 @@ pub(super) fn definition(
             );
         }
     }
+    if let Some(first) = components.first()
+        && components.iter().all(|raw| !raw.essential)
+    {
+        let place = first.places.get(OURS).unwrap_or(&first.place);
+        let remedy =
+            "one component at least must be: the pod would be there, and healthy, with nothing in it";
+        faults.fault(place, "no component is essential", remedy);
+    }
     let components = without_missing(faults, &init, components);
     dependencies(faults, &init, &components);
-    let lower = |raw: Raw| component(around, faults, &doors, &shared, raw);
+    let lower = |raw: Raw| component(around, faults, &doors, &shared, &whole, raw);
     let init = init.into_iter().map(|raw| ComponentSpec { depends_on: Vec::new(), ..lower(raw) }).collect();
-    Definition { init, components: components.into_iter().map(lower).collect() }
+    let components = components.into_iter().map(lower).collect();
+    Definition { init, components, scratch: whole.scratch, stop_timeout: whole.stop_timeout }
 }
 
-/// Every volume and bind of the task container (`--volumes`), except what is or contains the engine's socket.
+/// What an init component cannot be asked to do.
+fn runs_to_its_end(faults: &Faults, raw: &Raw) {
+    const WHY: &str = "an init component runs to its end before any component starts";
+    if raw.restart == Restart::Always {
+        let remedy = "valid are `no` and `on-failure`; what is to run beside the others is a component with \
+                      `x-tandem: {sidecar: true}`";
+        faults.fault(raw.places.get("restart").unwrap_or(&raw.place), WHY, remedy);
+    }
+    if raw.sidecar || !raw.essential || !raw.shutdown_delay.is_zero() {
+        faults.fault(raw.places.get(OURS).unwrap_or(&raw.place), WHY, "leave it out, or make it a component");
+    }
+}
+
+/// Every volume and bind of the task container (`--volumes`), except what is or contains the engine's socket, or what the
+/// manager has to limit the pod with.
 ///
 /// `host_socket` is the socket's path on the host, where the manager reaches the engine by one.
 pub fn shared_mounts(task: &TaskContainer, host_socket: Option<&str>) -> Vec<Mount> {
     let doors = Doors::of(task, host_socket);
     task.mounts
         .iter()
-        .filter(|mount| !doors.held_by(mount))
+        .filter(|mount| !doors.held_by(mount) && !managers_alone(task, mount))
         .filter_map(|mount| {
             let source = match mount.kind.as_str() {
                 "bind" => MountSource::bind(mount.source.clone()),
@@ -92,6 +120,13 @@ pub fn shared_mounts(task: &TaskContainer, host_socket: Option<&str>) -> Vec<Mou
             Some(Mount { target: tidy_path(&mount.target)?, read_only: !mount.writable, source })
         })
         .collect()
+}
+
+/// A mount of the task container is there for its manager.
+fn managers_alone(task: &TaskContainer, mount: &TaskMount) -> bool {
+    let sources = [Some(&mount.source), mount.device.as_ref()].into_iter().flatten();
+    let mut paths = sources.filter_map(|path| tidy_path(path));
+    paths.any(|path| policy::managers_alone(task, &path, !mount.writable).is_some())
 }
 
 /// Why a component must not get this path of the host, which a volume may stand for; `None` where it may.
@@ -115,12 +150,19 @@ fn component(
     faults: &Faults,
     doors: &Doors,
     shared: &[Mount],
+    whole: &Whole,
     raw: Raw,
 ) -> ComponentSpec {
     let mut container = raw.container;
     for refusal in around.policy.against_container(&container) {
         let place = raw.places.get(refusal.key).unwrap_or(&raw.place);
         faults.fault(place, refusal.problem, refusal.remedy);
+    }
+    for excess in limits::excess(&container, &around.task.limits) {
+        let place = raw.places.get(excess.key).unwrap_or(&raw.place);
+        let remedy =
+            "a component is within its task: ask for less, or raise the limit of the pod's own service";
+        faults.fault(place, excess.problem, remedy);
     }
     let mut from_files = BTreeMap::new();
     container.environment = variables(around, faults, &raw.env_files, raw.environment);
@@ -148,9 +190,24 @@ fn component(
         free
     };
     for At { value: mut mount, place } in raw.volumes {
+        let of_the_pod = |name: &str| whole.scratch.iter().any(|scratch| scratch.name == name);
+        if let MountSource::Volume { name: Some(name), subpath, .. } = &mount.source
+            && of_the_pod(name)
+        {
+            if subpath.is_some() {
+                faults.fault(
+                    &place,
+                    format!("{} is a scratch volume", quote(name)),
+                    "valid is the whole of it, without `subpath`",
+                );
+            }
+            mount.source = MountSource::Scratch(name.clone());
+        }
         if let MountSource::Volume { name: Some(name), .. } = &mut mount.source {
-            match engine_volume(around.task, name) {
-                Ok(found) => *name = found,
+            match task_volume(around.task, name) {
+                Ok(Some(found)) => *name = found,
+                // None of the task container's: a volume of that name at the engine, as Podlike had it.
+                Ok(None) => {}
                 Err(candidates) => {
                     let all = quote_all(candidates.iter().map(String::as_str), "or");
                     faults.fault(
@@ -221,6 +278,10 @@ fn component(
         stop_grace: raw.stop_grace,
         post_start: raw.post_start.into_iter().map(|hook| hook.value).collect(),
         pre_stop: raw.pre_stop.into_iter().map(|hook| hook.value).collect(),
+        restart: raw.restart,
+        essential: raw.essential,
+        sidecar: raw.sidecar,
+        shutdown_delay: raw.shutdown_delay,
         container,
     }
 }
@@ -322,8 +383,9 @@ fn file_entries(
     variables.into_iter().map(|(name, value)| (name, value, place.clone())).collect()
 }
 
-/// The engine's name of a volume that a component calls `name`; the candidates where there are several.
-pub(super) fn engine_volume(task: &TaskContainer, name: &str) -> Result<String, BTreeSet<String>> {
+/// The engine's name of the task container's volume that a component calls `name`, if there is one; the candidates
+/// where there are several.
+pub(super) fn task_volume(task: &TaskContainer, name: &str) -> Result<Option<String>, BTreeSet<String>> {
     let is =
         |labels: &BTreeMap<String, String>, key: &str| labels.get(key).is_some_and(|value| value == name);
     // Which of the ways to call a volume it is: a surer one hides the others.
@@ -345,16 +407,11 @@ pub(super) fn engine_volume(task: &TaskContainer, name: &str) -> Result<String, 
             found.entry(way).or_default().insert(volume.clone());
         }
     }
-    if let Some((_, mut surest)) = found.pop_first() {
-        if surest.len() > 1 {
-            return Err(surest);
-        }
-        if let Some(volume) = surest.pop_first() {
-            return Ok(volume);
-        }
+    match found.pop_first() {
+        Some((_, surest)) if surest.len() > 1 => Err(surest),
+        Some((_, mut surest)) => Ok(surest.pop_first()),
+        None => Ok(None),
     }
-    // None of the task container's: a volume of that name at the engine, as Podlike had it.
-    Ok(name.to_owned())
 }
 
 fn check_copy(around: &Surroundings<'_>, faults: &Faults, container: &ContainerSpec, copy: &At<CopySpec>) {
@@ -426,7 +483,7 @@ fn mount_at(container: &ContainerSpec, path: &str) -> Option<Lies> {
     let mounts = container.mounts.iter().map(|mount| {
         let lies = match mount.source {
             MountSource::Tmpfs { .. } => Lies::Memory,
-            MountSource::Bind { .. } | MountSource::Volume { .. } => {
+            MountSource::Bind { .. } | MountSource::Volume { .. } | MountSource::Scratch(_) => {
                 Lies::Volume { read_only: mount.read_only }
             }
         };
@@ -487,6 +544,20 @@ fn dependencies(faults: &Faults, init: &[Raw], components: &[Raw]) {
             if target.name == raw.name {
                 fault(format!("{} depends on itself", quote(on)), "valid are other components".into());
                 continue;
+            }
+            if raw.sidecar && !target.sidecar {
+                fault(
+                    format!("{} is a sidecar and {} is not", quote(&raw.name), quote(on)),
+                    "sidecars start before all others: leave it out, or make the other one a sidecar too"
+                        .into(),
+                );
+                continue;
+            }
+            if dependency.condition == Condition::Completed && target.restart == Restart::Always {
+                fault(
+                    format!("{} never completes: its `restart` starts it again", quote(on)),
+                    "valid is `condition: service_started`, or another `restart` there".into(),
+                );
             }
             if dependency.condition == Condition::Healthy
                 && dependency.required

@@ -16,6 +16,7 @@ pub mod fault;
 pub mod labels;
 pub mod load;
 pub mod lower;
+pub mod policy_file;
 pub mod stack;
 
 mod compose;
@@ -29,6 +30,7 @@ mod interpolate;
 mod raw;
 mod resources;
 mod secrets;
+mod tandem;
 mod values;
 mod volumes;
 mod yaml;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::cursor::{At, Place};
 use super::resources::Deployed;
 use super::secrets::RawFile;
-use crate::pod::spec::{ContainerSpec, CopySpec, Dependency, Hook, Mount};
+use crate::pod::spec::{ContainerSpec, CopySpec, Dependency, Hook, Mount, Restart};
 
 /// A file of variables.
 #[derive(Debug, Clone)]
@@ -46,6 +46,11 @@ pub(super) struct Raw {
     pub(super) stop_grace: Option<Duration>,
     pub(super) post_start: Vec<At<Hook>>,
     pub(super) pre_stop: Vec<At<Hook>>,
+    pub(super) restart: Restart,
+    /// `x-tandem`.
+    pub(super) essential: bool,
+    pub(super) sidecar: bool,
+    pub(super) shutdown_delay: Duration,
 }
 
 impl Raw {
@@ -68,6 +73,10 @@ impl Raw {
             stop_grace: None,
             post_start: Vec::new(),
             pre_stop: Vec::new(),
+            restart: Restart::default(),
+            essential: true,
+            sidecar: false,
+            shutdown_delay: Duration::ZERO,
         }
     }
 }

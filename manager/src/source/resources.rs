@@ -516,6 +516,7 @@ pub(super) fn deployed(raw: &mut Raw, cursor: &Cursor<'_>) {
             );
         }
         *slot = Some(value);
+        raw.places.entry(key).or_insert(place);
     }
 }
 

@@ -4,11 +4,16 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
-use super::compose::{assignments, words};
+use super::compose::{self, assignments, words};
 use super::compose_file::{MOST_BYTES, interpolated};
 use super::cursor::{Cursor, Faults, Pair};
 use super::fault::{Origin, Report, Warning, quote, suggest};
+use super::labels::MANAGER;
+use super::resources;
+use super::values::nano_cpus;
 use super::volumes;
+use super::yaml::Kind;
+use crate::pod::limits::Limits;
 use crate::pod::spec::{Mount, MountSource};
 use crate::pod::task::{TaskContainer, TaskMount};
 
@@ -89,15 +94,21 @@ fn read<'a>(service: &Cursor<'_>, section: &dyn Fn(&str) -> Vec<Pair<'a>>) -> Pl
         match pair.key {
             "labels" => task.labels = pairs_of(value),
             "deploy" => {
-                for pair in value.pairs().unwrap_or_default().iter().filter(|pair| pair.key == "labels") {
-                    misplaced(&pair.value);
+                for pair in value.pairs().unwrap_or_default() {
+                    match pair.key {
+                        "labels" => misplaced(&pair.value),
+                        "resources" => deployed(&pair.value, &mut task.limits),
+                        _ => {}
+                    }
                 }
             }
+            "mem_limit" | "memswap_limit" | "cpus" | "pids_limit" => limit(pair.key, value, &mut task.limits),
             "command" => task.command = words(value).unwrap_or_default(),
             "environment" => {
                 let named = pairs_of(value).into_iter();
                 task.environment = named.map(|(name, value)| format!("{name}={value}")).collect();
             }
+            "stdin_open" => task.stdin_open = value.node.kind == Kind::Bool(true),
             "user" => task.user = value.scalar().unwrap_or_default(),
             "cap_add" => task.cap_add = capabilities(value),
             "cap_drop" => task.cap_drop = capabilities(value),
@@ -108,6 +119,9 @@ fn read<'a>(service: &Cursor<'_>, section: &dyn Fn(&str) -> Vec<Pair<'a>>) -> Pl
             _ => {}
         }
     }
+    // As the engine does where nobody says it.
+    let swap = task.limits.memory_bytes.map(|bytes| bytes.saturating_mul(2));
+    task.limits.memory_swap = task.limits.memory_swap.or(swap);
     if task.labels.keys().any(|key| key.starts_with("pod.")) && !reaches_engine(&task) {
         service.warn(
             "the engine's socket is not mounted",
@@ -115,6 +129,36 @@ fn read<'a>(service: &Cursor<'_>, section: &dyn Fn(&str) -> Vec<Pair<'a>>) -> Pl
         );
     }
     Planned { task, files }
+}
+
+/// `deploy.resources`.
+fn deployed(resources: &Cursor<'_>, limits: &mut Limits) {
+    let pairs = resources.pairs().unwrap_or_default();
+    let said = pairs.iter().find(|pair| pair.key == "limits").and_then(|pair| pair.value.pairs());
+    for pair in said.unwrap_or_default() {
+        match pair.key {
+            "memory" => limit("mem_limit", &pair.value, limits),
+            "pids" => limit("pids_limit", &pair.value, limits),
+            key => limit(key, &pair.value, limits),
+        }
+    }
+}
+
+/// One limit of the service; what is wrong with it is the stack's own.
+fn limit(key: &str, cursor: &Cursor<'_>, limits: &mut Limits) {
+    let aside = Faults::default();
+    let document = aside.document(Origin::Labels, "");
+    let value = Cursor::root(&aside, &document, cursor.node);
+    match key {
+        "mem_limit" => limits.memory_bytes = compose::memory(&value),
+        "memswap_limit" => {
+            let swap = resources::memory_swap(&value);
+            limits.memory_swap = swap.map(|bytes| if bytes > 0 { bytes } else { i64::MAX });
+        }
+        "cpus" => limits.nano_cpus = nano_cpus(&value),
+        "pids_limit" => limits.pids = compose::pids(&value).filter(|pids| *pids > 0),
+        _ => {}
+    }
 }
 
 fn pairs_of(cursor: &Cursor<'_>) -> BTreeMap<String, String> {
@@ -169,7 +213,7 @@ fn task_mount(mount: Mount, volumes: &[Pair<'_>]) -> TaskMount {
             mount.labels = labels.map(|pair| pairs_of(&pair.value)).unwrap_or_default();
             mount.volume = name;
         }
-        MountSource::Tmpfs { .. } => mount.kind = "tmpfs".into(),
+        MountSource::Tmpfs { .. } | MountSource::Scratch(_) => mount.kind = "tmpfs".into(),
     }
     mount
 }
@@ -196,8 +240,9 @@ fn reaches_engine(task: &TaskContainer) -> bool {
         target.ends_with(".sock") || ["/var/run", "/run", "/var/run/docker", "/run/docker"].contains(&target)
     };
     let named = |entry: &String| entry.starts_with("DOCKER_HOST=");
-    let sibling = task.labels.get("pod.manager").is_some_and(|value| value == "sibling");
-    sibling
+    // Its manager is elsewhere: a label says so, or an open line for it.
+    task.labels.contains_key(MANAGER)
+        || task.stdin_open
         || task.mounts.iter().any(socket)
         || task.environment.iter().any(named)
         || task.command.iter().any(|word| word.contains("-docker-host"))

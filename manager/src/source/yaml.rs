@@ -56,6 +56,18 @@ impl Node {
             Kind::Null | Kind::Bool(_) | Kind::Number(_) | Kind::Text(_) | Kind::Tagged | Kind::Reset => 0,
         }
     }
+
+    /// Takes a key out of it, where it is a mapping that has it.
+    pub(super) fn remove(&mut self, key: &str) {
+        if let Kind::Map(entries) = &mut self.kind {
+            entries.retain(|entry| entry.key != key);
+        }
+    }
+}
+
+/// The value of a key.
+pub(super) fn value_of<'n>(entries: &'n [Entry], key: &str) -> Option<&'n Node> {
+    entries.iter().find(|entry| entry.key == key).map(|entry| &entry.value)
 }
 
 /// One entry of a mapping.

@@ -8,9 +8,9 @@ use std::thread;
 
 use caps::{CapSet, Capability};
 
-use crate::lab::docker::{attempt, docker, socket};
-use crate::lab::pod::{Plan, Pod, Volumes};
-use crate::lab::{LONG, program, tools_image, unique, wait};
+use crate::lab::docker::{Started, attempt, docker, socket};
+use crate::lab::pod::{Agent, Plan, Pod, Volumes};
+use crate::lab::{LONG, each, program, tools_image, unique, wait};
 
 /// How long an attacker lies in wait for new processes, seconds.
 const SPIN: &str = "3";
@@ -41,10 +41,39 @@ fn more_capabilities() -> Vec<String> {
     names
 }
 
+/// Where namespaces live, and the manager.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Placement {
+    Sandbox,
+    Task,
+    /// A pause container of somebody else's; the manager is in a container of its own.
+    Sibling,
+    /// The same, and an agent runs it.
+    Agent,
+}
+
+impl Placement {
+    const ALL: [Placement; 4] = [Self::Sandbox, Self::Task, Self::Sibling, Self::Agent];
+
+    /// The manager is in another container.
+    fn outside(self) -> bool {
+        matches!(self, Placement::Sibling | Placement::Agent)
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Placement::Sandbox => "sandbox",
+            Placement::Task => "task",
+            Placement::Sibling => "sibling",
+            Placement::Agent => "agent",
+        }
+    }
+}
+
 /// One kind of pod.
 #[derive(Clone, Copy)]
 struct Cell {
-    task: bool,
+    placement: Placement,
     pids: bool,
     ipc: bool,
     volumes: bool,
@@ -52,38 +81,59 @@ struct Cell {
 
 impl Cell {
     fn all() -> impl Iterator<Item = Cell> {
-        (0..16_u8).map(|bits| {
-            let on = |bit: u8| bits & (1 << bit) == 0;
-            Cell { task: !on(3), pids: on(2), ipc: on(1), volumes: !on(0) }
+        let kinds = (0..8_u8).map(|number| {
+            let bit = |bit: u8| number & (1 << bit) != 0;
+            (!bit(2), !bit(1), bit(0))
+        });
+        Placement::ALL.into_iter().flat_map(move |placement| {
+            kinds.clone().map(move |(pids, ipc, volumes)| Cell { placement, pids, ipc, volumes })
         })
     }
 
     fn row(self) -> String {
         let word = |on: bool| if on { "yes" } else { "no" };
-        let placement = if self.task { "task" } else { "sandbox" };
+        let placement = self.placement.word();
         format!("| {placement} | {} | {} | {} |", word(self.pids), word(self.ipc), word(self.volumes))
     }
 
     /// Components see the processes of the task container.
     fn exposed(self) -> bool {
-        self.task && self.pids
+        self.placement == Placement::Task && self.pids
     }
 
-    fn plan(self, volume: &str) -> Plan {
+    fn args(self) -> Vec<String> {
         let mut args = vec![format!("--pids={}", self.pids), format!("--ipc={}", self.ipc)];
         args.push(format!("--volumes={}", self.volumes));
-        args.push(format!("--pause={}", if self.task { "task" } else { "sandbox" }));
+        if !self.placement.outside() {
+            args.push(format!("--pause={}", self.placement.word()));
+        }
+        args
+    }
+
+    /// The agent, where one is to run the pod.
+    fn agent(self) -> Option<Agent> {
+        let args = self.args();
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        (self.placement == Placement::Agent).then(|| Agent::start(&[], &args))
+    }
+
+    fn plan(self, volume: &str, agent: Option<&Agent>) -> Plan {
         let mut options = vec!["--health-interval=1s".to_owned(), "-v".into(), format!("{volume}:/data")];
         if self.exposed() {
             options.extend(["--cap-drop=DAC_OVERRIDE", "--cap-drop=DAC_READ_SEARCH"].map(str::to_owned));
         }
-        if self.task && self.ipc {
+        if self.placement != Placement::Sandbox && self.ipc {
             options.push("--ipc=shareable".into());
         }
-        let words = |words: &[String]| words.to_vec();
-        let plan = Pod::plan("attack");
-        let plan = plan.options(&words(&options).iter().map(String::as_str).collect::<Vec<_>>());
-        plan.args(&words(&args).iter().map(String::as_str).collect::<Vec<_>>())
+        let options: Vec<&str> = options.iter().map(String::as_str).collect();
+        let plan = Pod::plan("attack").options(&options);
+        if let Some(agent) = agent {
+            return plan.agent(agent.name());
+        }
+        let args = self.args();
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let plan = plan.args(&args);
+        if self.placement.outside() { plan.outside(&["--health-interval=1s"]) } else { plan }
     }
 }
 
@@ -95,8 +145,7 @@ fn keys(more: &str) -> String {
     )
 }
 
-/// What an attack printed that matters: what succeeded; whether something did against a sandbox's `pause`, which holds
-/// nothing; whether it may signal the manager or the supervising `pause`.
+/// What an attack printed that matters: what succeeded; whether something did against a bare `pause`, which holds nothing; whether it may signal the manager or the supervising `pause`.
 #[derive(Debug, Default)]
 struct Reached {
     successes: BTreeSet<String>,
@@ -106,10 +155,11 @@ struct Reached {
 }
 
 impl Reached {
-    fn words(&self) -> String {
+    fn words(&self, cell: Cell) -> String {
         match self {
             Reached { successes, .. } if !successes.is_empty() => format!("REACHED {successes:?}"),
-            Reached { bare: true, .. } => "the sandbox".into(),
+            Reached { bare: true, .. } if cell.placement == Placement::Sandbox => "the sandbox".into(),
+            Reached { bare: true, .. } => "the pause".into(),
             Reached { signals: true, .. } => "signals".into(),
             _ => "nothing".into(),
         }
@@ -180,10 +230,12 @@ fn attack(pod: &Pod, cell: Cell, names: &[(&'static str, &'static [&'static str]
 /// The names of attackers and what each came to in one kind of pod.
 fn outcome(cell: Cell) -> Vec<(&'static str, String)> {
     let volumes = Volumes::one("attack");
-    let (mut plan, mut names, mut outcomes) = (cell.plan(&volumes.name()), Vec::new(), Vec::new());
+    let agent = cell.agent();
+    let mut plan = cell.plan(&volumes.name(), agent.as_ref());
+    let (mut names, mut outcomes) = (Vec::new(), Vec::new());
     for (name, more, words, refused) in attackers() {
         if refused && cell.exposed() {
-            let (said, _pod) = cell.plan(&volumes.name()).component(name, &keys(&more)).run();
+            let (said, _pod) = cell.plan(&volumes.name(), None).component(name, &keys(&more)).run();
             assert_eq!(said.status, 64, "{}", said.error());
             assert!(said.error().contains("could look into them by its `cap_add"), "{}", said.error());
             outcomes.push((name, "refused".to_owned()));
@@ -196,7 +248,7 @@ fn outcome(cell: Cell) -> Vec<(&'static str, String)> {
     pod.wait_healthy();
     for ((name, _), reached) in names.iter().zip(attack(&pod, cell, &names)) {
         assert!(reached.tried > 0, "`{name}` tried nothing");
-        outcomes.push((name, reached.words()));
+        outcomes.push((name, reached.words(cell)));
     }
     pod.stop_clean();
     outcomes
@@ -209,19 +261,13 @@ fn no_attacker_reaches_anything_in_any_kind_of_pod() {
     writeln!(table, "|{}", "---|".repeat(4 + names.len())).expect("text grows");
     // Two at a time: a pod waits more than it works.
     let cells: Vec<Cell> = Cell::all().collect();
-    for pair in cells.chunks(2) {
-        let rows = thread::scope(|scope| {
-            let both: Vec<_> = pair.iter().map(|cell| scope.spawn(|| outcome(*cell))).collect();
-            both.into_iter().map(|one| one.join().expect("a pod's thread")).collect::<Vec<_>>()
-        });
-        for (cell, outcomes) in pair.iter().zip(rows) {
-            let of =
-                |name: &&str| outcomes.iter().find(|(one, _)| one == name).map(|(_, words)| words.as_str());
-            let words: Vec<&str> = names.iter().filter_map(of).collect();
-            writeln!(table, "{} {} |", cell.row(), words.join(" | ")).expect("text grows");
-        }
+    let rows = each(cells.len(), 2, |number| outcome(cells[number]));
+    for (cell, outcomes) in cells.iter().zip(rows) {
+        let of = |name: &&str| outcomes.iter().find(|(one, _)| one == name).map(|(_, words)| words.as_str());
+        let words: Vec<&str> = names.iter().filter_map(of).collect();
+        writeln!(table, "{} {} |", cell.row(), words.join(" | ")).expect("text grows");
     }
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/attack.md");
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../attack.md");
     std::fs::write(&path, &table).expect("written");
     assert!(!table.contains("REACHED"), "\n{table}");
     let kept = include_str!("attack.md");
@@ -235,13 +281,7 @@ fn every_attack_succeeds_against_a_holder_that_does_not_protect_itself() {
     let label = format!("io.tandem.test={naive}");
     let mounts = [format!("{attacker}:/naive:ro"), format!("{}:/var/run/docker.sock", socket().display())];
     let run = ["run", "-d", "--name", &naive, "--label", &label, "--ipc=shareable"];
-    struct Gone<'a>(&'a str);
-    impl Drop for Gone<'_> {
-        fn drop(&mut self) {
-            attempt(&["rm", "-fv", self.0]);
-        }
-    }
-    let _gone = Gone(&naive);
+    let _holder = Started(&naive);
     docker(
         &[
             &run[..],
@@ -300,6 +340,10 @@ fn every_attack_succeeds_against_a_holder_that_does_not_protect_itself() {
         "scm_rights",
         "engine_port",
         "shared_memory",
+        "mqueue",
+        "sysv_msg",
+        "sysv_sem",
+        "sysv_shm",
     ] {
         assert!(seen.contains(kind), "the attack `{kind}` sees nothing where there is something:\n{text}");
     }

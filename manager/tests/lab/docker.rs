@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// Longest that one command may take, seconds.
-const LIMIT: &str = "150";
+/// Longest that one command may take.
+const LIMIT: Duration = Duration::from_secs(150);
 
 /// What a command said.
 #[derive(Debug)]
@@ -50,15 +50,16 @@ pub(crate) fn ready() {
 /// Run it, whatever comes of it.
 #[track_caller]
 pub(crate) fn attempt<S: AsRef<OsStr>>(args: &[S]) -> Said {
+    let limit = super::here(LIMIT).as_secs();
     let output = Command::new("timeout")
-        .args(["--kill-after=5", LIMIT, "docker"])
+        .args(["--kill-after=5", &limit.to_string(), "docker"])
         .args(args)
         .stdin(Stdio::null())
         .output()
         .expect("`timeout` of coreutils can be run");
     let words: Vec<_> = args.iter().map(|arg| arg.as_ref().to_string_lossy().into_owned()).collect();
     let status = output.status.code().unwrap_or(-1);
-    assert_ne!(status, 124, "`docker {}` did not end within {LIMIT} s", words.join(" "));
+    assert_ne!(status, 124, "`docker {}` did not end within {limit} s", words.join(" "));
     Said { status, out: output.stdout, err: output.stderr }
 }
 
@@ -97,8 +98,20 @@ pub(crate) fn labelled(label: &str) -> Vec<String> {
     docker(&["ps", "-aq", "--no-trunc", "--filter", &filter]).text().lines().map(str::to_owned).collect()
 }
 
-/// The engine's socket on this host.
+/// A container that a test started by hand, by its name; gone when this is.
+pub(crate) struct Started<'a>(pub(crate) &'a str);
+
+impl Drop for Started<'_> {
+    fn drop(&mut self) {
+        attempt(&["rm", "-fv", self.0]);
+    }
+}
+
+/// The socket on this host by which pods reach the engine: the engine's own, or that of a filter in front of it.
 pub(crate) fn socket() -> PathBuf {
+    if let Some(filter) = std::env::var_os("TANDEM_ENGINE_SOCKET") {
+        return filter.into();
+    }
     let host = std::env::var("DOCKER_HOST").unwrap_or_else(|_| "unix:///var/run/docker.sock".into());
     let path = host.strip_prefix("unix://").unwrap_or_else(|| {
         panic!("these tests mount the engine's unix socket into pods, and `DOCKER_HOST` is `{host}`")
@@ -119,6 +132,14 @@ pub(crate) fn on_host(script: &str) -> String {
     let image = super::test_image();
     docker(&["run", "--rm", "--pid=host", "--label", "io.tandem.test=host", &image, "sh", "-c", script])
         .text()
+}
+
+/// Run a shell script in a container that has the host's cgroups at `/tree`, to read.
+#[track_caller]
+pub(crate) fn in_cgroups(script: &str) -> String {
+    let image = super::test_image();
+    let tree = "/sys/fs/cgroup:/tree:ro";
+    docker(&["run", "--rm", "-v", tree, "--label", "io.tandem.test=tree", &image, "sh", "-c", script]).text()
 }
 
 /// RFC 3339, as the engine writes it, to a time since midnight of some day; tests do not run for a day.

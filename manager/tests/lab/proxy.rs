@@ -7,13 +7,17 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use manager::engine::calls::listed;
+use manager::engine::calls::{listed, without_version};
 use serde_json::Value;
 use tempfile::TempDir;
+
+/// How long a part of a stream waits for the one that is to come before it.
+const KEPT_BACK: Duration = Duration::from_millis(500);
 
 /// A call that the manager makes.
 #[derive(Debug, Clone)]
@@ -28,6 +32,7 @@ pub(crate) struct Seen {
 }
 
 /// What becomes of a call.
+#[allow(dead_code, reason = "`chaos_docker` gives them all, others some")]
 pub(crate) enum Verdict {
     /// It goes to the engine.
     Pass,
@@ -39,6 +44,23 @@ pub(crate) enum Verdict {
     Late(Duration),
     /// It is never answered.
     Hang,
+    /// The connection is closed, and the engine hears nothing.
+    Close,
+    /// It goes to the engine, and its answer is lost.
+    Lose,
+    /// It goes to the engine, whose answer comes a few bytes at a time.
+    Trickle,
+    /// It is answered with what is no HTTP.
+    Garbage,
+    /// It goes to the engine, whose answer is cut off after its head.
+    Cut,
+    /// It goes to the engine, and each part of what that streams comes twice.
+    Twice,
+    /// It goes to the engine as one of its own version, and the answer is that of an engine of API 1.52: its version, and
+    /// events without what that has removed.
+    Newer,
+    /// It goes to the engine, and of two parts of what that streams the later comes first.
+    Swapped,
 }
 
 /// A call that was made, with its time on the way.
@@ -167,10 +189,7 @@ impl Shared {
             let call = format!("{method} {target}");
             self.unlisted.lock().unwrap_or_else(PoisonError::into_inner).push(call);
         }
-        let path = match target.strip_prefix("/v").and_then(|rest| rest.split_once('/')) {
-            Some((_, rest)) => format!("/{rest}"),
-            None => target.to_owned(),
-        };
+        let path = without_version(target).to_owned();
         let number;
         let seen;
         {
@@ -187,12 +206,41 @@ impl Shared {
     }
 
     fn forward(&self, seen: &Seen, mut client: UnixStream, head: &str, body: &[u8]) -> io::Result<()> {
+        let mut head = head.to_owned();
         self.open.lock().unwrap_or_else(PoisonError::into_inner).push(client.try_clone()?);
-        let mut late = Duration::ZERO;
+        let (mut late, mut answer) = (Duration::ZERO, Answer::Whole);
         match (self.rule)(seen) {
             Verdict::Pass => {}
             Verdict::Hold(time) => thread::sleep(time),
             Verdict::Late(time) => late = time,
+            Verdict::Close => return client.shutdown(Shutdown::Both),
+            Verdict::Garbage => {
+                client.write_all(b"\0\xff what is no HTTP\r\n\r\n")?;
+                return client.shutdown(Shutdown::Both);
+            }
+            Verdict::Lose => answer = Answer::Lost,
+            Verdict::Trickle => answer = Answer::Trickles,
+            Verdict::Cut => answer = Answer::Cut,
+            Verdict::Twice => {
+                answer = Answer::Parts(|parts, part| {
+                    parts.extend([part.clone(), part]);
+                    std::mem::take(parts)
+                })
+            }
+            Verdict::Swapped => {
+                answer = Answer::Parts(|parts, part| {
+                    parts.insert(0, part);
+                    if parts.len() == 2 { std::mem::take(parts) } else { Vec::new() }
+                })
+            }
+            Verdict::Newer => {
+                head = of_known_version(&head);
+                answer = match seen.path.split('?').next() {
+                    Some("/_ping") => Answer::Version,
+                    Some("/events") => Answer::Parts(|_, part| vec![without_the_removed(&part)]),
+                    _ => Answer::Whole,
+                };
+            }
             Verdict::Hang => {
                 io::copy(&mut client, &mut io::sink())?;
                 return Ok(());
@@ -231,9 +279,124 @@ impl Shared {
             thread::sleep(late);
             client.write_all(&first)?;
         }
-        io::copy(&mut engine, &mut client)?;
+        answer.pass(&mut engine, &mut client)?;
         client.shutdown(Shutdown::Both)
     }
+}
+
+/// One part of what is streamed.
+type Part = Vec<u8>;
+
+/// How the engine's answer comes to the client.
+enum Answer {
+    Whole,
+    Lost,
+    Trickles,
+    Cut,
+    /// Of a ping: it tells of API 1.52.
+    Version,
+    /// What becomes of one more part of a stream, with those that were kept back.
+    Parts(fn(&mut Vec<Part>, Part) -> Vec<Part>),
+}
+
+impl Answer {
+    fn pass(self, engine: &mut UnixStream, client: &mut UnixStream) -> io::Result<()> {
+        match self {
+            Answer::Whole => io::copy(engine, client).map(drop),
+            Answer::Lost => io::copy(engine, &mut io::sink()).map(drop),
+            Answer::Trickles => {
+                let mut some = [0; 256];
+                loop {
+                    let read = engine.read(&mut some)?;
+                    if read == 0 {
+                        return Ok(());
+                    }
+                    client.write_all(&some[..read])?;
+                    thread::sleep(Duration::from_millis(10));
+                }
+            }
+            Answer::Cut => {
+                let (head, _) = read_head(engine)?;
+                client.write_all(head.as_bytes())
+            }
+            Answer::Version => {
+                let (head, rest) = read_head(engine)?;
+                let lines = head.split("\r\n").map(|line| match line.split_once(':') {
+                    Some((name, _)) if name.eq_ignore_ascii_case("api-version") => format!("{name}: {NEWER}"),
+                    _ => line.to_owned(),
+                });
+                client.write_all(lines.collect::<Vec<_>>().join("\r\n").as_bytes())?;
+                client.write_all(&rest)?;
+                io::copy(engine, client).map(drop)
+            }
+            Answer::Parts(with) => {
+                let (head, first) = read_head(engine)?;
+                client.write_all(head.as_bytes())?;
+                let mut stream = io::BufReader::new(io::Cursor::new(first).chain(engine.try_clone()?));
+                let (to_here, parts) = mpsc::channel();
+                thread::spawn(move || {
+                    while let Ok(part) = read_chunk(&mut stream) {
+                        if to_here.send(part).is_err() {
+                            return;
+                        }
+                    }
+                });
+                let mut kept = Vec::new();
+                loop {
+                    let passed = match parts.recv_timeout(KEPT_BACK) {
+                        Ok(part) => with(&mut kept, part),
+                        // Out of order is not lost: nothing may come after it.
+                        Err(RecvTimeoutError::Timeout) => std::mem::take(&mut kept),
+                        Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                    };
+                    for part in passed {
+                        write!(client, "{:x}\r\n", part.len())?;
+                        client.write_all(&part)?;
+                        client.write_all(b"\r\n")?;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The version that [`Verdict::Newer`] tells.
+const NEWER: &str = "1.52";
+
+/// The head of a request to API 1.52 as one to 1.41, which every engine here speaks.
+fn of_known_version(head: &str) -> String {
+    let asked = format!(" /v{NEWER}/");
+    assert!(
+        head.contains(" /_ping ") || head.contains(&asked),
+        "what is asked is what was negotiated: {head}"
+    );
+    head.replacen(&asked, " /v1.41/", 1)
+}
+
+/// An event without `status`, `id` and `from`, which API 1.52 no longer has.
+fn without_the_removed(part: &[u8]) -> Part {
+    let mut event: Value = serde_json::from_slice(part).expect("one event a part");
+    let fields = event.as_object_mut().expect("an object");
+    for field in ["status", "id", "from"] {
+        assert!(fields.remove(field).is_some(), "an older engine has it");
+    }
+    let mut part = event.to_string().into_bytes();
+    part.push(b'\n');
+    part
+}
+
+/// One part of a chunked body.
+fn read_chunk(stream: &mut impl io::BufRead) -> io::Result<Vec<u8>> {
+    let mut size = String::new();
+    stream.read_line(&mut size)?;
+    let size = usize::from_str_radix(size.trim(), 16).map_err(io::Error::other)?;
+    if size == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    let mut part = vec![0; size + 2];
+    stream.read_exact(&mut part)?;
+    part.truncate(size);
+    Ok(part)
 }
 
 fn without_connection(headers: &str) -> String {

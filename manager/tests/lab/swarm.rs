@@ -71,6 +71,18 @@ impl Swarm {
         name
     }
 
+    /// The name of a container that the test starts by itself.
+    pub(crate) fn container(&mut self, hint: &str) -> String {
+        let name = unique(hint);
+        self.remove_at_the_end(&["rm", "-fv", &name]);
+        name
+    }
+
+    /// The engine's address on a network that its containers reach.
+    pub(crate) fn address() -> String {
+        std::env::var("TANDEM_SWARM_ADDRESS").expect("`cargo xtask test` sets it")
+    }
+
     /// Make a service of one pod with the component `app`; its name.
     #[track_caller]
     pub(crate) fn service(&mut self, hint: &str, app: &str, options: &[&str]) -> String {

@@ -212,7 +212,13 @@ fn what_else_can_be_wrong_with_a_stack() {
             with("    environment: [TANDEM_PAUSE=moon]\n"),
             "web",
             64,
-            "the manager's flags for the service `web` in stack.yml: invalid value 'moon' for '--pause <WHICH>'\n",
+            "the service `web` in stack.yml runs no pod of its own, but that of the container `moon` (`--pause`), whose labels define it: check that one, with the flags behind `--`\n",
+        ),
+        (
+            with("    environment: ['TANDEM_PAUSE=service:']\n"),
+            "web",
+            64,
+            "the manager's flags for the service `web` in stack.yml: invalid value 'service:' for '--pause <WHICH>': valid are `auto`, `sandbox`, `task`, the name of a pause container, and `service:NAME`\n",
         ),
         (
             with("    command: $ALAS${\n"),
@@ -237,6 +243,67 @@ fn what_else_can_be_wrong_with_a_stack() {
         assert_eq!((said.err.as_str(), said.status), (err, Some(status)), "{stack}");
         assert_eq!(said.out.is_empty(), status != 0, "{}", said.out);
     }
+}
+
+#[test]
+fn the_operators_policy_counts_from_a_file_too() {
+    let stack = |flags: &str, configs: &str| {
+        format!(
+            "services:\n  web:\n    image: tandem/manager\n    command: {flags}\n    volumes: \
+             ['/var/run/docker.sock:/var/run/docker.sock']\n    configs: [{configs}]\n    labels:\n      \
+             pod.component.app: '{{image: a, privileged: true}}'\nconfigs:\n  policy: {{file: policy.yml}}\n"
+        )
+    };
+    let given = "{source: policy, target: /etc/policy.yml}";
+    for (flags, configs, policy, status, words) in [
+        ("--policy-file /etc/policy.yml", given, "allow: [privileged]\n", 0, ""),
+        (
+            "--policy-file /etc/policy.yml",
+            given,
+            "policy: strict\n",
+            64,
+            "start the manager with `--allow privileged`",
+        ),
+        ("--policy-file /etc/policy.yml --allow-privileged", given, "policy: strict\n", 0, ""),
+        (
+            "--policy-file /etc/policy.yml",
+            given,
+            "allow: [everything]\n",
+            64,
+            "/etc/policy.yml:1:9: `allow[0]`: found `everything`; valid are `capabilities`, `engine-socket`,",
+        ),
+        ("--policy-file /etc/policy.yml", "", "", 64, "the policy file `/etc/policy.yml` "),
+        ("--policy-file /etc/policy.yml --allow-privileged", "", "", 0, "cannot be seen from here"),
+    ] {
+        let files = [("stack.yml", &*stack(flags, configs)), ("policy.yml", policy)];
+        let said = check(&files, &["--stack", "stack.yml", "web"]);
+        assert_eq!(said.status, Some(status), "{flags} {policy}: {}", said.err);
+        assert!(said.err.contains(words), "{flags} {policy}: {}", said.err);
+        assert_eq!(said.err.is_empty(), words.is_empty(), "{flags} {policy}: {}", said.err);
+    }
+}
+
+#[test]
+fn a_pod_whose_manager_is_elsewhere_is_checked_as_that_one_would() {
+    let stack = "services:\n  pod:\n    image: tandem/pause\n    stdin_open: true\n    labels: {pod.component.app: 'image: a'}\n";
+    let said = check(&[("stack.yml", stack)], &["--stack", "stack.yml", "pod"]);
+    let plan = "The pod of the service `pod` in stack.yml
+
+Namespaces
+  network  the task container's
+  PIDs     shared, the task container's
+  IPC      shared, a sandbox's
+
+Start
+  1.  app  image a
+
+Stop, within 6s
+  app
+";
+    is(&said, 0, plan, "");
+    let flags = ["--stack", "stack.yml", "pod", "--", "--pause", "service:pod", "--ipc=false"];
+    let said = check(&[("stack.yml", stack)], &flags);
+    is(&said, 0, &plan.replace("shared, a sandbox's", "each component its own"), "");
 }
 
 #[test]
@@ -365,4 +432,41 @@ fn the_plan_in_the_readme_is_that_of_its_stack() {
     let stack = block("```yaml\n", "## A stack to copy");
     let said = check(&[("stack.yml", &stack)], &["--stack", "stack.yml", "web"]);
     is(&said, 0, &block("```text\n", "## Check before you deploy"), "");
+}
+
+#[test]
+fn a_component_that_asks_for_more_than_its_task_has_is_told_for_each_key() {
+    let stack = r#"
+services:
+  web:
+    image: tandem/manager
+    volumes: ["/var/run/docker.sock:/var/run/docker.sock"]
+    deploy: {resources: {limits: {cpus: "0.5", memory: 64m, pids: 100}}}
+    labels:
+      pod.component.app: |
+        image: app
+        mem_limit: 128m
+        cpus: 0.75
+        pids_limit: -1
+      pod.component.log: |
+        image: log
+        deploy: {resources: {limits: {memory: 64m, pids: 101}}}
+        memswap_limit: 129m
+      pod.init.components: |
+        - image: init
+          mem_reservation: 65m
+          cpu_quota: 80ms
+"#;
+    let said = check(&[("stack.yml", stack)], &["--stack", "stack.yml", "web"]);
+    let want = "7 faults in the pod's definition
+  pod.component.app:2:12: `mem_limit`: found 128 MiB, and the task has 64 MiB; REST
+  pod.component.app:3:7: `cpus`: found 0.75 CPUs, and the task has 0.5 CPUs; REST
+  pod.component.app:4:13: `pids_limit`: found no limit, and the task has 100 processes; REST
+  pod.component.log:2:44: `deploy.resources.limits.pids`: found 101 processes, and the task has 100 processes; REST
+  pod.component.log:3:16: `memswap_limit`: found 129 MiB, and the task has 128 MiB; REST
+  pod.init.components:2:20: `[0].mem_reservation`: found 65 MiB, and the task has 64 MiB; REST
+  pod.init.components:3:14: `[0].cpu_quota`: found 0.8 CPUs, and the task has 0.5 CPUs; REST
+";
+    let rest = "a component is within its task: ask for less, or raise the limit of the pod's own service";
+    is(&said, 64, "", &want.replace("REST", rest));
 }

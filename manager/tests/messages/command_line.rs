@@ -54,7 +54,10 @@ fn what_nobody_knows_is_said_and_ends_with_64() {
         (&["healthcheck", "stray"], "unexpected argument 'stray'"),
         (&["version", "--logs"], "unexpected argument '--logs'"),
         (&["-pids=perhaps"], "invalid value 'perhaps' for '--pids[=<BOOL>]'"),
-        (&["--pause", "elsewhere"], "[possible values: auto, sandbox, task]"),
+        (
+            &["--pause", "else where"],
+            "valid are `auto`, `sandbox`, `task`, the name of a pause container, and `service:NAME`",
+        ),
         (&["--stop-timeout", "8"], "`8` is not a duration: write a number with a unit, for example `8s`"),
         (&["--pause"], "a value is required for '--pause <WHICH>'"),
         (&["check"], "--labels <FILE>|--stack <FILE> <SERVICE>|--compose <FILE>|--container <NAME>"),

@@ -199,6 +199,16 @@ fn a_bind_of_the_hosts_folder_and_variables_from_a_file_arrive() {
 }
 
 #[test]
+fn a_path_below_sys_may_be_read_and_not_written() {
+    let app = |mode: &str| format!("{}volumes: ['/sys/class:/host{mode}']\n", idle());
+    let pod = Pod::plan("sys").component("app", &app(":ro")).start();
+    pod.wait_running(&["app"]);
+    assert!(pod.exec("app", "ls /host").contains("net"));
+    pod.stop_clean();
+    refused(Pod::plan("sys").component("app", &app("")), &["found `/sys/class` of the host", "host-paths"]);
+}
+
+#[test]
 fn a_volume_that_stands_for_the_sockets_folder_is_refused() {
     let socket = crate::lab::docker::socket();
     let folder = socket.parent().expect("a folder").display().to_string();
@@ -255,7 +265,7 @@ fn a_link_of_the_host_to_the_socket_or_to_its_folder_is_refused_before_the_start
         "a folder with links in it, which lead nowhere in the component: {}",
         said.error()
     );
-    let (said, _pod) = plan(&links[1]).args(&["--allow-engine-socket"]).run();
+    let (said, _pod) = plan(&links[1]).args(&["--allow-engine-socket", "--allow", "host-paths"]).run();
     assert_eq!(said.status, 3, "allowed: {}", said.error());
 }
 

@@ -2,7 +2,7 @@
 
 use crate::lab::docker::docker;
 use crate::lab::pod::Pod;
-use crate::lab::{idle, script};
+use crate::lab::{idle, script, until_let_go};
 
 fn waits(keys: &str, condition: &str) -> String {
     format!("{keys}depends_on: {{migrate: {condition}}}\n")
@@ -13,13 +13,13 @@ const DONE: &str = "{condition: service_completed_successfully}";
 #[test]
 fn a_component_whose_end_is_waited_for_ends_and_the_pod_goes_on() {
     let pod = Pod::plan("done")
-        .component("migrate", &script("until [ -f /go ]; do usleep 50000; done"))
+        .component("migrate", &script(&until_let_go("0")))
         .component("app", &waits(&idle(), DONE))
         .start();
     pod.wait_running(&["migrate"]);
     assert_eq!(pod.component("app")["State"]["Status"], "created", "it waits");
     assert!(!pod.healthy_now());
-    pod.exec("migrate", "touch /go");
+    pod.let_go("migrate");
     pod.wait_running(&["app"]);
     pod.wait_healthy();
     // What has ended may be pruned, and does not run again: not by this manager, nor by the next one.

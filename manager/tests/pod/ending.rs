@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::lab::docker::{self, inspect, try_inspect};
 use crate::lab::pod::{Pod, Volumes};
-use crate::lab::{LONG, idle, script, test_image, wait};
+use crate::lab::{LONG, here, idle, script, test_image, until_let_go, wait};
 
 /// A stop that has nothing to wait for ends well before the grace period of Swarm.
 const PROMPT: Duration = Duration::from_secs(8);
@@ -22,11 +22,11 @@ fn the_pod_ends_with_the_status_of_the_component_that_ends() {
     for (status, args) in cases {
         let pod = Pod::plan("status")
             .args(args)
-            .component("app", &script(&format!("until [ -f /go ]; do usleep 50000; done; exit {status}")))
+            .component("app", &script(&until_let_go(status)))
             .component("other", &idle())
             .start();
         pod.wait_running(&["app", "other"]);
-        pod.exec("app", "touch /go");
+        pod.let_go("app");
         let end = pod.wait_end();
         assert_eq!(end.status.to_string(), **status, "{args:?}");
         pod.assert_nothing_left();
@@ -130,7 +130,7 @@ fn a_stop_ends_with_0_and_leaves_nothing() {
     pod.wait_running(&["app", "other"]);
     let volume = pod.component("app")["Mounts"][0]["Name"].as_str().expect("a volume").to_owned();
     let end = pod.stop_clean();
-    assert!(end.took < PROMPT, "took {:?}", end.took);
+    assert!(end.took < here(PROMPT), "took {:?}", end.took);
     assert_ne!(docker::attempt(&["volume", "inspect", &volume]).status, 0, "the anonymous volume is left");
     assert_eq!(pod.task()["State"]["OOMKilled"], false);
 }
@@ -150,7 +150,7 @@ fn a_stop_is_answered_while_an_init_component_runs() {
     let pod = Pod::plan("stop-init").label("pod.init.components", &init).component("app", &idle()).start();
     pod.wait_running(&["init-1"]);
     let end = pod.stop_clean();
-    assert!(end.took < PROMPT, "took {:?}", end.took);
+    assert!(end.took < here(PROMPT), "took {:?}", end.took);
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn a_stop_is_answered_while_a_registry_does_not_answer() {
         .start();
     pod.wait_said(&format!("pulling image `{image}`"));
     let end = pod.stop_clean();
-    assert!(end.took < PROMPT, "took {:?}", end.took);
+    assert!(end.took < here(PROMPT), "took {:?}", end.took);
     drop(listener);
 }
 
@@ -176,7 +176,7 @@ fn a_stop_is_answered_while_a_dependency_is_waited_for() {
     let pod = Pod::plan("stop-waits").component("never", &never).component("waits", &waits).start();
     pod.wait_running(&["never"]);
     let end = pod.stop_clean();
-    assert!(end.took < PROMPT, "took {:?}", end.took);
+    assert!(end.took < here(PROMPT), "took {:?}", end.took);
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn a_stop_is_answered_at_the_very_beginning() {
     // other program that does.
     let before_its_first_word = end.status == 143 && pod.logs().1.contains("killed by signal 15");
     assert!(end.status == 0 || before_its_first_word, "status {}: {:?}", end.status, pod.logs());
-    assert!(end.took < PROMPT, "took {:?}", end.took);
+    assert!(end.took < here(PROMPT), "took {:?}", end.took);
     pod.assert_nothing_left();
 }
 
@@ -268,7 +268,7 @@ fn a_component_that_ignores_the_stop_is_killed_within_the_time_for_stopping() {
     wait("both are up", LONG, || (pod.logs().0.matches(": up\n").count() == 2).then_some(()));
     let end = pod.stop_clean();
     assert!(end.took >= Duration::from_secs(2), "not killed at once: {:?}", end.took);
-    assert!(end.took < Duration::from_secs(7), "took {:?}", end.took);
+    assert!(end.took < here(Duration::from_secs(7)), "took {:?}", end.took);
 }
 
 #[test]
@@ -280,7 +280,11 @@ fn a_components_own_grace_period_is_kept_to() {
         .start();
     wait("it is up", LONG, || pod.logs().0.contains(": up\n").then_some(()));
     let end = pod.stop_clean();
-    assert!(end.took >= Duration::from_secs(1) && end.took < Duration::from_secs(6), "took {:?}", end.took);
+    assert!(
+        end.took >= Duration::from_secs(1) && end.took < here(Duration::from_secs(6)),
+        "took {:?}",
+        end.took
+    );
 }
 
 #[test]
@@ -344,6 +348,6 @@ fn all_processes_end_when_the_task_container_is_killed() {
             (state["Running"] == false).then(|| docker::time(state["FinishedAt"].as_str().expect("a time")))
         });
         let after = ended.saturating_sub(killed);
-        assert!(after <= Duration::from_secs(1), "`{name}` ended {after:?} after its task container");
+        assert!(after <= here(Duration::from_secs(1)), "`{name}` ended {after:?} after its task container");
     }
 }

@@ -4,10 +4,10 @@ use std::os::unix::net::UnixListener;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::lab::docker::{attempt, docker, socket};
-use crate::lab::pod::Pod;
-use crate::lab::proxy::{Call, Verdict};
-use crate::lab::{LONG, idle, program, script, tools_image, unique, wait};
+use crate::lab::docker::{Started, docker, socket};
+use crate::lab::pod::{Agent, Pod};
+use crate::lab::proxy::{Call, Proxy, Verdict};
+use crate::lab::{LONG, here, idle, program, script, tools_image, unique, until_let_go, wait};
 
 #[test]
 fn on_a_host_the_manager_says_where_it_belongs() {
@@ -37,8 +37,46 @@ fn an_engine_that_does_not_answer_ends_the_pod_with_69_after_half_a_minute() {
         assert!(pod.logs().1.contains("docker.sock"), "{case}: {:?}", pod.logs());
     }
     let took = began.elapsed();
-    assert!(took >= Duration::from_secs(25) && took < Duration::from_secs(50), "took {took:?}");
+    assert!(took >= Duration::from_secs(25) && took < here(Duration::from_secs(50)), "took {took:?}");
     drop(stuck);
+}
+
+#[test]
+fn an_engine_that_no_longer_has_what_older_ones_had_runs_pods_all_the_same() {
+    let pod = Pod::plan("newer")
+        .proxied(|_| Verdict::Newer)
+        .args(&["--logs"])
+        .component("app", &format!("{}healthcheck: {{test: 'true', interval: 1s}}\n", idle()))
+        .component("again", &format!("{}restart: on-failure:1\n", script(&until_let_go("3"))))
+        .component("db", &format!("{}depends_on: {{app: {{condition: service_healthy}}}}\n", idle()))
+        .start();
+    pod.wait_healthy();
+    pod.let_go("again");
+    pod.wait_said("component `again` ended with status 3");
+    wait("it is started again", LONG, || {
+        (docker(&["logs", &pod.container("again")]).text().matches("held").count() == 2).then_some(())
+    });
+    pod.let_go("again");
+    assert_eq!(pod.wait_end().status, 3, "{:?}", pod.logs());
+    pod.assert_nothing_left();
+    let asked = pod.proxy().calls();
+    assert!(asked.iter().any(|call| call.seen.path.starts_with("/events")), "it was watched");
+}
+
+#[test]
+fn an_agent_needs_none_of_it_either() {
+    let proxy = Proxy::start(&socket(), |_| Verdict::Newer);
+    let name = unique("agent-newer");
+    let agent = Agent::start_in(&name, &name, &proxy.socket(), &[], &[]);
+    agent.wait_healthy();
+    let pod = Pod::plan("newer-agent")
+        .agent(&name)
+        .component("app", &format!("{}healthcheck: {{test: 'true', interval: 1s}}\n", idle()))
+        .start();
+    pod.wait_healthy();
+    pod.stop_clean();
+    let failing = Pod::plan("newer-fails").agent(&name).component("app", &script("exit 3")).start();
+    assert_eq!(failing.wait_end().status, 3);
 }
 
 #[test]
@@ -47,7 +85,7 @@ fn a_stop_is_answered_while_the_engine_does_not_answer() {
     wait("there is a manager", LONG, || pod.manager_pid());
     let end = pod.stop();
     assert_eq!(end.status, 0, "{:?}", pod.logs());
-    assert!(end.took < Duration::from_secs(8), "took {:?}", end.took);
+    assert!(end.took < here(Duration::from_secs(8)), "took {:?}", end.took);
 }
 
 #[test]
@@ -140,7 +178,7 @@ fn a_call_that_is_never_answered_does_not_hold_up_the_stop() {
     });
     let end = pod.stop();
     assert_eq!(end.status, 0);
-    assert!(end.took < Duration::from_secs(45), "took {:?}", end.took);
+    assert!(end.took < here(Duration::from_secs(45)), "took {:?}", end.took);
     pod.assert_nothing_left();
 }
 
@@ -149,13 +187,7 @@ fn behind_a_filter_that_knows_only_the_listed_calls_a_pod_does_all_it_does() {
     let folder = tempfile::tempdir().expect("a folder");
     let rules = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/socket-proxy/haproxy.cfg");
     let name = unique("filter");
-    struct Gone<'a>(&'a str);
-    impl Drop for Gone<'_> {
-        fn drop(&mut self) {
-            attempt(&["rm", "-fv", self.0]);
-        }
-    }
-    let _gone = Gone(&name);
+    let _filter = Started(&name);
     let mounts = [
         format!("{rules}:/haproxy.cfg:ro"),
         format!("{}:/var/run/docker.sock", socket().display()),
@@ -195,7 +227,7 @@ fn behind_a_filter_that_knows_only_the_listed_calls_a_pod_does_all_it_does() {
     let filter = filter.display().to_string();
     for (method, path, status) in [
         ("GET", "/v1.41/info", "200"),
-        ("GET", "/v1.41/containers/x/logs?stdout=1", "403"),
+        ("GET", "/v1.41/containers/x/top", "403"),
         ("POST", "/v1.41/build", "403"),
         ("POST", "/v1.41/containers/x/update", "403"),
         ("GET", "/v1.41/containers/../images/json", "403"),

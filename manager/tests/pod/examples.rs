@@ -3,56 +3,17 @@
 //! The Swarm is one that `cargo xtask test` starts: `TANDEM_SWARM_HOST` is its engine, and
 //! `TANDEM_SWARM_ADDRESS` where its published ports answer.
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream, ToSocketAddrs};
-use std::path::PathBuf;
+use std::net::TcpListener;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use crate::lab::docker::{attempt, docker, socket};
-use crate::lab::swarm::{Swarm, UP};
+use crate::lab::example::{ANSWER, assert_serves, example};
+use crate::lab::swarm::Swarm;
 use crate::lab::{unique, wait};
-
-/// How long one answer may take.
-const ANSWER: Duration = Duration::from_secs(10);
-
-fn example() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../examples/sidecar")
-}
 
 /// A port that is free now.
 fn port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
-}
-
-/// Status, `X-Cache` and body of an answer; `None` where nobody answers.
-fn request(address: &str, method: &str, path: &str) -> Option<(String, String, String)> {
-    let to = address.to_socket_addrs().ok()?.next()?;
-    let mut stream = TcpStream::connect_timeout(&to, ANSWER).ok()?;
-    stream.set_read_timeout(Some(ANSWER)).ok()?;
-    write!(stream, "{method} {path} HTTP/1.0\r\nHost: pod\r\nContent-Length: 0\r\n\r\n").ok()?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text).ok()?;
-    let (head, body) = text.split_once("\r\n\r\n")?;
-    let cache = head.lines().find_map(|line| line.strip_prefix("X-Cache: ")).unwrap_or_default();
-    Some((head.split(' ').nth(1)?.to_owned(), cache.to_owned(), body.to_owned()))
-}
-
-/// The pod does what the example's README says.
-fn assert_serves(address: &str) {
-    let (_, _, body) = wait(format!("an answer of {address}"), UP, || {
-        request(address, "GET", "/").filter(|(status, ..)| status == "200")
-    });
-    assert!(body.contains("seeded by init-1"), "the init component ran before the app: {body}");
-    wait("an answer from the cache", ANSWER, || {
-        request(address, "GET", "/").filter(|(_, cache, _)| cache == "HIT")
-    });
-    let (status, ..) = request(address, "POST", "/fail").expect("an answer");
-    assert_eq!(status, "200");
-    let (status, _, body) = wait("a stale answer", ANSWER, || {
-        request(address, "GET", "/").filter(|(_, cache, _)| cache == "STALE")
-    });
-    assert_eq!(status, "200", "the last good answer, though the app fails: {body}");
 }
 
 /// Runs a command that is expected to succeed, with what the example's files ask of the environment.
@@ -69,45 +30,70 @@ fn run(words: &[&str], host: Option<&str>, port: u16, socket: &str) -> String {
     text
 }
 
-/// Runs words at the end of the test, however it ends.
-struct Finally(Vec<String>, String);
+/// A Compose project, which is gone at the end of the test, however it ends.
+struct Project {
+    /// Compose, with the project's name and file.
+    compose: Vec<String>,
+    socket: String,
+}
 
-impl Drop for Finally {
-    fn drop(&mut self) {
-        let mut command = Command::new(&self.0[0]);
-        command.args(&self.0[1..]).env("PORT", "1").env("DOCKER_SOCK", &self.1);
-        let _ = command.stdin(Stdio::null()).output();
+impl Project {
+    fn attempt(&self, more: &[&str]) -> Option<String> {
+        let mut command = Command::new(&self.compose[0]);
+        command.args(&self.compose[1..]).args(more).env("PORT", "1").env("DOCKER_SOCK", &self.socket);
+        let output = command.stdin(Stdio::null()).output().ok()?;
+        Some(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
     }
 }
 
+impl Drop for Project {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for words in [&["ps"][..], &["logs", "--tail", "60"]] {
+                eprintln!("---- {}\n{}", words[0], self.attempt(words).unwrap_or_default());
+            }
+        }
+        self.attempt(&DOWN);
+    }
+}
+
+/// Nothing of a project stays.
+const DOWN: [&str; 4] = ["down", "--volumes", "--timeout", "10"];
+
 #[test]
 fn the_example_serves_with_compose_and_leaves_nothing() {
+    serves_with_compose("compose.yml", &["init-1", "app", "proxy", "the sandbox"]);
+}
+
+#[test]
+fn the_example_serves_with_a_manager_that_is_a_service_of_its_own() {
+    serves_with_compose("compose.sibling.yml", &["init-1", "app", "proxy"]);
+}
+
+fn serves_with_compose(file: &str, containers: &[&str]) {
     let name = unique("compose");
-    let file = example().join("compose.yml").display().to_string();
+    let file = example().join(file).display().to_string();
     let plugin = attempt(&["compose", "version"]).status == 0;
     let compose: &[&str] = if plugin { &["docker", "compose"] } else { &["docker-compose"] };
-    let words = |more: &[&str]| -> Vec<String> {
-        let all = [compose, &["-p", &name, "-f", &file], more].concat();
-        all.into_iter().map(str::to_owned).collect()
-    };
+    let words: Vec<&str> = [compose, &["-p", &name, "-f", &file]].concat();
     let (port, socket) = (port(), socket().display().to_string());
-    let go = |more: &[&str]| {
-        let words = words(more);
-        run(&words.iter().map(String::as_str).collect::<Vec<_>>(), None, port, &socket)
-    };
-    let down = words(&["down", "--volumes", "--timeout", "10"]);
-    let _finally = Finally(down, socket.clone());
+    let go = |more: &[&str]| run(&[&words[..], more].concat(), None, port, &socket);
+    let compose = words.iter().map(|word| (*word).to_owned()).collect();
+    let _project = Project { compose, socket: socket.clone() };
     go(&["up", "-d"]);
     assert_serves(&format!("127.0.0.1:{port}"));
-    let pod =
-        docker(&["ps", "-q", "--no-trunc", "--filter", &format!("label=com.docker.compose.project={name}")]);
+    wait("the app's lines in the log", ANSWER, || go(&["logs"]).contains("] app: ").then_some(()));
+    let project = format!("label=com.docker.compose.project={name}");
+    let service = "label=com.docker.compose.service=pod";
+    let pod = docker(&["ps", "-q", "--no-trunc", "--filter", &project, "--filter", service]);
     let ours = format!("label=io.tandem.pod={}", pod.text().trim());
     let members = docker(&["ps", "-aq", "--filter", &ours]).text();
-    assert_eq!(members.lines().count(), 4, "init-1, app, proxy and the sandbox: {members}");
-    go(&["down", "--volumes", "--timeout", "10"]);
+    assert_eq!(members.lines().count(), containers.len(), "{containers:?}: {members}");
+    go(&["restart", "--timeout", "10"]);
+    assert_serves(&format!("127.0.0.1:{port}"));
+    go(&DOWN);
     assert_eq!(docker(&["ps", "-aq", "--filter", &ours]).text().trim(), "", "of {name}");
-    let volumes = format!("label=com.docker.compose.project={name}");
-    assert_eq!(docker(&["volume", "ls", "-q", "--filter", &volumes]).text().trim(), "", "of {name}");
+    assert_eq!(docker(&["volume", "ls", "-q", "--filter", &project]).text().trim(), "", "of {name}");
 }
 
 #[test]

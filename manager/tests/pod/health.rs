@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::lab::docker::{docker, inspect};
 use crate::lab::pod::Pod;
-use crate::lab::{LONG, idle, script, test_image, wait};
+use crate::lab::{LONG, idle, script, until_let_go, wait};
 
 /// Healthy when the file `/good` is there.
 fn checked() -> String {
@@ -57,10 +57,7 @@ fn a_pod_is_healthy_exactly_while_its_components_are() {
 
 #[test]
 fn a_pod_is_not_healthy_before_its_init_components_are_done() {
-    let init = format!(
-        "- image: {}\n  command: [sh, -c, 'until [ -f /go ]; do usleep 50000; done']\n",
-        test_image()
-    );
+    let init = format!("- {}", script(&until_let_go("0")).trim_end().replace('\n', "\n  "));
     let pod = Pod::plan("health-init").label("pod.init.components", &init).component("app", &idle()).start();
     pod.wait_running(&["init-1"]);
     wait("the health check has run", LONG, || {
@@ -69,7 +66,7 @@ fn a_pod_is_not_healthy_before_its_init_components_are_done() {
     });
     assert!(!pod.healthy_now());
     assert_eq!(pod.health(), "starting");
-    pod.exec("init-1", "touch /go");
+    pod.let_go("init-1");
     pod.wait_healthy();
     pod.stop_clean();
 }

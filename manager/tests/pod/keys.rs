@@ -111,7 +111,7 @@ const KEYS: &[(&str, Becomes)] = &[
     ("pull_policy", Proven), // an_image_that_may_never_be_pulled_fails_the_pod_in_words
     ("pull_refresh_after", Refused("pull_refresh_after: 1d", "images do not grow old here: set `pull_policy: always`, or leave it out")),
     ("read_only", Inspected("a", "read_only: true", "/HostConfig/ReadonlyRootfs", "true")),
-    ("restart", Refused("restart: always", "the pod restarts as a whole: set `deploy.restart_policy` on the pod's own service")),
+    ("restart", Proven), // life
     ("runtime", Inspected("a", "runtime: runc", "/HostConfig/Runtime", "\"runc\"")),
     ("scale", Refused("scale: 2", "set `deploy.replicas` on the pod's own service")),
     ("secrets", Proven), // a component's own secrets
@@ -172,15 +172,7 @@ fn sent(keys: &str) -> Value {
     let request = CreateRequest {
         name: "app".into(),
         container: definition.components.remove(0).container,
-        labels: BTreeMap::new(),
-        network_mode: String::new(),
-        pid_mode: String::new(),
-        ipc_mode: String::new(),
-        cgroup_parent: None,
-        security_opt: Vec::new(),
-        stop_grace: None,
-        vault_bytes: None,
-        log: None,
+        ..CreateRequest::default()
     };
     to_value(create_body(&request)).expect("a body is JSON")
 }
@@ -219,14 +211,9 @@ fn every_key_that_a_component_can_have_reaches_the_engine() {
     let said = BTreeMap::from(said);
     let mut wrong = Vec::new();
     for (key, becomes) in KEYS {
-        let (have, pointer, want) = match becomes {
-            Inspected(component, _, pointer, want) => {
-                (said[component].pointer(pointer).cloned(), pointer, want)
-            }
-            Sent(..) | Refused(..) | Proven => continue,
-        };
-        let have = have.unwrap_or_default();
-        if !holds(&have, &json(want)) {
+        let Inspected(component, _, pointer, want) = becomes else { continue };
+        let have = said[component].pointer(pointer).unwrap_or(&Value::Null);
+        if !holds(have, &json(want)) {
             wrong.push(format!("`{key}`: {pointer} is {have}, not {want}"));
         }
     }

@@ -1,9 +1,11 @@
 //! The rules of a pod, by theme. A test's name is the rule it proves.
 
+mod agent;
 mod budget;
 mod check;
 mod compose_file;
 mod copy;
+mod debug;
 mod definition;
 mod depends;
 mod ending;
@@ -13,7 +15,11 @@ mod health;
 mod hooks;
 mod images;
 mod keys;
+mod kills;
+mod life;
+mod limits;
 mod logs;
+mod outside;
 mod placement;
 mod podlike;
 mod privileges;
@@ -22,3 +28,4 @@ mod registries;
 mod secrets;
 mod sharing;
 mod takeover;
+mod tls;

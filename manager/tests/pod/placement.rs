@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::lab::docker::{cgroups, docker, on_host, socket};
+use crate::lab::docker::{docker, socket};
 use crate::lab::pod::Pod;
 use crate::lab::{idle, test_image};
 
@@ -100,35 +100,4 @@ fn the_task_container_shares_its_own_namespaces_where_that_shows_nothing() {
         pod.wait_healthy();
         pod.stop_clean();
     }
-}
-
-#[test]
-fn the_components_cgroup_is_below_the_task_containers() {
-    let pod = Pod::plan("cgroup")
-        .options(&["--memory", "96m"])
-        .component("app", &format!("{}mem_limit: 32m\n", idle()))
-        .start();
-    pod.wait_running(&["app"]);
-    let app = pod.component("app");
-    let (driver, version) = cgroups();
-    match (driver.as_str(), version) {
-        ("cgroupfs", 1) => {
-            let memory = |pid: &Value| on_host(&format!("sed -n 's/.*:memory://p' /proc/{pid}/cgroup"));
-            let (task, own) = (memory(&pod.task()["State"]["Pid"]), memory(&app["State"]["Pid"]));
-            assert!(own.starts_with(&format!("{task}/")), "`{own}` is not below `{task}`");
-        }
-        ("systemd", _) => {
-            let slice = format!("tandem-{}.slice", &pod.id()[..12]);
-            assert_eq!(app["HostConfig"]["CgroupParent"], slice.as_str());
-        }
-        _ => {
-            let path = format!("/tandem/{}", &pod.id()[..12]);
-            assert_eq!(app["HostConfig"]["CgroupParent"], path.as_str());
-        }
-    }
-    pod.stop_clean();
-    let id = pod.id().to_owned();
-    drop(pod);
-    let left = on_host(&format!("find /sys/fs/cgroup -name '*{id}*' 2>/dev/null | head -5"));
-    assert_eq!(left, "", "no cgroup of the pod is left");
 }

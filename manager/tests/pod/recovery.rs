@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::lab::docker::{attempt, docker, labelled, on_host, try_inspect};
+use crate::lab::docker::{Started, attempt, docker, labelled, on_host, try_inspect};
 use crate::lab::pod::{Plan, Pod, Volumes};
 use crate::lab::proxy::Verdict;
 use crate::lab::{LONG, idle, script, test_image, wait};
@@ -264,4 +264,61 @@ fn a_pod_leaves_the_containers_of_others_alone() {
     assert_eq!(world(&other), before);
     assert_eq!(labelled(&format!("io.tandem.pod={}", other.id())).len(), before.len());
     other.stop_clean();
+}
+
+#[test]
+fn who_has_inherited_the_labels_of_a_component_is_neither_taken_for_it_nor_touched() {
+    let pod = Pod::plan("inherited").component("app", &idle()).start();
+    pod.wait_healthy();
+    let before = world(&pod);
+    // An image of a container has its labels, and hands them on.
+    let (image, stranger) = (format!("{}-image", pod.name()), format!("{}-stranger", pod.name()));
+    let _started = Started(&stranger);
+    let _image = Image(&image);
+    docker(&["commit", &pod.container("app"), &image]);
+    let id = docker(&["run", "-d", "--name", &stranger, &image, "sleep", "100000"]).text();
+    assert_eq!(try_inspect(&id).expect("it is there")["Config"]["Labels"]["io.tandem.pod"], pod.id());
+    let crashed = pod.crash_manager("KILL");
+    wait("another manager runs", LONG, || pod.manager_pid().filter(|pid| *pid != crashed));
+    pod.wait_healthy();
+    // What the new manager has taken for the component is what it stops.
+    docker(&["stop", "-t", "60", pod.id()]);
+    assert_eq!(pod.task()["State"]["ExitCode"], 0);
+    assert_eq!(pod.members().join(" "), id, "nothing but the stranger is there");
+    assert!(before.values().all(|(member, _)| *member != id));
+    // A pod that starts again, and the sweep of one more manager, leave it alone, too.
+    docker(&["start", pod.id()]);
+    pod.wait_healthy();
+    assert_eq!(try_inspect(&id).expect("it is there")["State"]["Running"], true);
+    docker(&["stop", "-t", "60", pod.id()]);
+}
+
+/// An image that a test made.
+struct Image<'a>(&'a str);
+
+impl Drop for Image<'_> {
+    fn drop(&mut self) {
+        attempt(&["rmi", "-f", self.0]);
+    }
+}
+
+#[test]
+fn a_component_that_is_done_is_not_run_again_though_its_container_and_the_manager_are_gone() {
+    let pod = Pod::plan("pruned")
+        .args(&["--logs"])
+        .component("once", &format!("{}x-tandem: {{essential: false}}\n", script("echo it ran; exit 4")))
+        .component("app", &idle())
+        .start();
+    pod.wait_healthy();
+    pod.wait_said("component `once` ended with status 4");
+    // As `docker container prune` does.
+    docker(&["rm", &pod.container("once")]);
+    let crashed = pod.crash_manager("KILL");
+    wait("another manager runs", LONG, || pod.manager_pid().filter(|pid| *pid != crashed));
+    pod.wait_healthy();
+    docker(&["kill", "-s", "KILL", &pod.container("app")]);
+    assert_eq!(pod.wait_end().status, 137);
+    let said = pod.logs();
+    assert_eq!(said.0.matches("it ran").count(), 1, "{said:?}");
+    pod.assert_nothing_left();
 }

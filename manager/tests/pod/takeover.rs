@@ -3,7 +3,7 @@
 
 use crate::lab::docker::docker;
 use crate::lab::pod::Pod;
-use crate::lab::{LONG, idle, wait};
+use crate::lab::{LONG, here, idle, wait};
 
 #[test]
 fn a_definition_that_no_longer_holds_after_a_crash_ends_the_pod_and_leaves_nothing() {
@@ -38,7 +38,7 @@ fn a_stop_that_comes_while_the_manager_is_started_again_ends_with_0_and_leaves_n
             wait("the next manager", LONG, || pod.manager_pid());
         }
         let end = pod.stop_clean();
-        assert!(end.took < std::time::Duration::from_secs(8), "round {round}: took {:?}", end.took);
+        assert!(end.took < here(std::time::Duration::from_secs(8)), "round {round}: took {:?}", end.took);
     }
 }
 

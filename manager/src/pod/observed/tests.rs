@@ -24,7 +24,7 @@ fn failed(verb: Verb, name: &str, failure: Failure) -> Observation {
 }
 
 fn event(id: &str, kind: EventKind) -> Observation {
-    Observation::Event(Event { id: id.into(), kind })
+    Observation::Event(Event { id: id.into(), kind, at_nanos: 0 })
 }
 
 /// A container as the pod `app` would have made it.
@@ -38,11 +38,14 @@ fn container(name: &str, id: &str, status: Status) -> ContainerInfo {
     };
     ContainerInfo {
         id: id.into(),
-        name: identity.member_container(name),
+        name: match name {
+            "sandbox" => identity.sandbox_container(),
+            "vault" => identity.vault_container(),
+            name => identity.member_container(name),
+        },
         labels: identity.labels(role, component),
         status,
-        tty: false,
-        vault_path: None,
+        ..ContainerInfo::default()
     }
 }
 
@@ -83,34 +86,98 @@ fn a_listing_puts_every_container_in_its_place() {
 
 #[test]
 fn what_is_not_of_this_run_and_this_definition_is_remains() {
-    let with = |label: &str, value: &str| {
-        let mut one = container("app", "9", RUNNING);
+    let with = |what: &str, label: &str, value: &str| {
+        let mut one = container(what, "9", RUNNING);
         one.labels.insert(label.into(), value.into());
         one
     };
-    let without = |label: &str| {
+    let without_run = || {
         let mut one = container("app", "9", RUNNING);
-        one.labels.remove(label);
+        one.labels.remove(LABEL_RUN);
         one
     };
     let cases = [
-        ("an earlier run", with(LABEL_RUN, "2024-05-01T09:00:00Z")),
-        ("no run", without(LABEL_RUN)),
-        ("a component that is not in the definition", with(LABEL_COMPONENT, "gone")),
-        ("no component", without(LABEL_COMPONENT)),
-        ("no role", without(LABEL_ROLE)),
-        ("an init component of a component's name", with(LABEL_ROLE, "init")),
-        ("a sandbox where there is none", with(LABEL_ROLE, "sandbox")),
-        ("a vault where nobody has secrets", with(LABEL_ROLE, "vault")),
+        ("an earlier run", with("app", LABEL_RUN, "2024-05-01T09:00:00Z")),
+        ("no run", without_run()),
+        ("a component that is not in the definition", container("gone", "9", RUNNING)),
+        ("an init component of a component's name", with("app", LABEL_ROLE, "init")),
+        ("a sandbox where there is none", container("sandbox", "9", RUNNING)),
+        ("a vault where nobody has secrets", container("vault", "9", RUNNING)),
     ];
     for (case, one) in cases {
+        let remains = BTreeMap::from([("9".to_owned(), one.name.clone())]);
         let observed = after(&pod("app"), [Observation::Listed(vec![one])]);
-        let remains = BTreeMap::from([("9".to_owned(), "pod.podlike.app".to_owned())]);
         assert_eq!(observed.remains, remains, "{case}");
         assert!(observed.members.is_empty() && observed.sandbox.is_none(), "{case}");
         assert!(observed.vault.is_none(), "{case}");
         assert!(!observed.is_empty(), "{case}");
     }
+}
+
+#[test]
+fn what_only_has_our_labels_is_nobodys_business() {
+    let called = |name: &str| ContainerInfo { name: name.into(), ..container("app", "9", RUNNING) };
+    let mut bare = called("pod.podlike.app");
+    bare.labels.retain(|label, _| label == super::super::identity::LABEL_POD);
+    for (case, one) in [("an image made of a component", called("quirky_turing")), ("no role", bare)] {
+        let observed = after(&pod("app"), [Observation::Listed(vec![one])]);
+        assert!(observed.is_empty() && observed.listed, "{case}");
+    }
+}
+
+#[test]
+fn a_component_whose_container_was_pruned_goes_on_counting() {
+    let spec = pod("app");
+    let exited = |at_nanos| Status::Exited(Exit { status: 3, oom: false, at_nanos });
+    let mut first = container("app", "1", exited(5));
+    first.started_at = 1;
+    let news = [Observation::Listed(vec![first]), event("1", EventKind::Destroyed), created("app", "2")];
+    let observed = after(&spec, news);
+    assert_eq!(observed.members["app"].restarts, 1);
+    let gone = after(
+        &spec,
+        [
+            Observation::Listed(vec![container("app", "2", exited(5))]),
+            event("2", EventKind::Destroyed),
+            Observation::Listed(vec![container("app", "3", RUNNING)]),
+        ],
+    );
+    assert_eq!(gone.members["app"].restarts, 1);
+}
+
+/// As `manager debug` makes one.
+fn guest(id: &str, run: &str) -> ContainerInfo {
+    let identity = Identity { run: run.into(), ..pod("app").identity };
+    ContainerInfo {
+        id: id.into(),
+        name: "pod.debug-1".into(),
+        labels: identity.labels(Role::Debug, None),
+        status: RUNNING,
+        ..ContainerInfo::default()
+    }
+}
+
+#[test]
+fn who_looks_around_is_left_alone_until_the_pod_ends() {
+    let spec = pod("app");
+    let run = spec.identity.run.clone();
+    let listed = Observation::Listed(vec![guest("1", &run), guest("2", "2001-01-01T00:00:00Z")]);
+    let before = [listed, event("3", EventKind::Visited), event("4", EventKind::Visited)];
+    let gone = event("4", EventKind::Destroyed);
+    let end = Conclusion { status: 0, because: String::new(), at: Duration::ZERO, culprit: None };
+    let concluded =
+        Observation::Ended(Key { verb: Verb::Conclude, target: None }, Ok(Effect::Concluded(end)));
+    let ids = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<BTreeSet<String>>();
+    let remains = |observed: &Observed| observed.remains.keys().cloned().collect::<BTreeSet<String>>();
+
+    let observed = after(&spec, before.clone().into_iter().chain([gone.clone()]));
+    assert_eq!((observed.guests.clone(), remains(&observed)), (ids(&["1", "3"]), ids(&["2"])));
+
+    // Those who come now have to go as well; who is gone does not come back.
+    let late = [event("5", EventKind::Visited), event("4", EventKind::Visited)];
+    let news = before.into_iter().chain([gone, concluded]).chain(late);
+    let observed = after(&spec, news.chain([Observation::Listed(vec![guest("6", &run)])]));
+    assert_eq!((observed.guests.clone(), remains(&observed)), (ids(&[]), ids(&["1", "2", "3", "5", "6"])));
 }
 
 #[test]
@@ -308,6 +375,17 @@ fn an_engine_that_cannot_be_listed_is_a_setback_only_until_it_once_was() {
 }
 
 #[test]
+fn how_long_an_engine_is_silent_counts_from_the_first_time_until_it_is_listed_again() {
+    let spec = pod("app");
+    let silent = || Observation::Silent("gone".into());
+    let listed = || Observation::Listed(vec![]);
+    let since = |news: Vec<Observation>| after(&spec, news).silent_since;
+    assert_eq!(since(vec![listed(), silent(), silent()]), Some(Duration::from_secs(1)));
+    assert_eq!(since(vec![listed(), silent(), Observation::Listing]), Some(Duration::from_secs(1)));
+    assert_eq!(since(vec![listed(), silent(), Observation::Listing, listed()]), None);
+}
+
+#[test]
 fn a_missing_image_is_pulled_once_and_then_it_is_a_refusal() {
     let spec = sandboxed("app");
     let missing = || Observation::Ended(key(Verb::Create, "app"), Ok(Effect::ImageMissing("app".into())));
@@ -329,7 +407,7 @@ fn the_first_word_on_the_end_stands() {
     let stop = |status| Observation::Stop { status, resumed: false };
     assert_eq!(after(&spec, [stop(0), stop(5)]).stop.map(|stop| stop.status), Some(0));
     let conclude = |status| {
-        let conclusion = Conclusion { status, because: String::new(), at: Duration::ZERO };
+        let conclusion = Conclusion { status, because: String::new(), culprit: None, at: Duration::ZERO };
         let key = Key { verb: Verb::Conclude, target: None };
         Observation::Ended(key, Ok(Effect::Concluded(conclusion)))
     };
@@ -342,10 +420,12 @@ fn an_action_is_under_way_from_its_beginning_to_its_end() {
     let spec = pod("app");
     let begun = || Observation::Begun(key(Verb::Create, "app"));
     let target = Target::Member("app".into());
-    assert!(after(&spec, [begun()]).busy(&target));
-    assert!(!after(&spec, [begun(), created("app", "1")]).busy(&target));
+    assert!(after(&spec, [begun()]).busy().contains(&target));
+    assert!(!after(&spec, [begun(), created("app", "1")]).busy().contains(&target));
     assert!(
-        !after(&spec, [begun(), failed(Verb::Create, "app", Failure::Refused("no".into()))]).busy(&target)
+        !after(&spec, [begun(), failed(Verb::Create, "app", Failure::Refused("no".into()))])
+            .busy()
+            .contains(&target)
     );
 }
 
@@ -358,11 +438,112 @@ fn a_vault_is_found_again_unfilled_and_its_end_and_its_removal_are_seen() {
     assert_eq!(observed.remains.keys().collect::<Vec<_>>(), ["8"], "there is one vault");
     observed.apply(&spec, Observation::Ended(key(Verb::Copy, "vault"), Ok(Effect::Copied)), Duration::ZERO);
     assert!(observed.vault.as_ref().is_some_and(|vault| vault.copied));
-    let destroyed = Event { id: "7".into(), kind: EventKind::Destroyed };
+    let destroyed = Event { id: "7".into(), kind: EventKind::Destroyed, at_nanos: 0 };
     observed.apply(&spec, Observation::Event(destroyed), Duration::ZERO);
     assert!(observed.vault.is_none() && observed.vanished.contains(&Target::Vault));
 
     let missing = Observation::Ended(key(Verb::Create, "vault"), Ok(Effect::ImageMissing("x".into())));
     let words = Failure::Refused("image `x` is not there".into());
     assert_eq!(after(&spec, [missing]).setbacks[&key(Verb::Create, "vault")].failure, words);
+}
+
+/// A container seen in the life that began then.
+fn living(status: Status, started_at: i64) -> ContainerInfo {
+    ContainerInfo { started_at, ..container("app", "1", status) }
+}
+
+fn restarted(info: ContainerInfo) -> Observation {
+    Observation::Ended(key(Verb::Restart, "app"), Ok(Effect::Started(info)))
+}
+
+fn died(at_nanos: i64) -> Observation {
+    let exit = Exit { status: 3, oom: false, at_nanos };
+    Observation::Event(Event { id: "1".into(), kind: EventKind::Died(exit), at_nanos })
+}
+
+fn exited(at_nanos: i64) -> Status {
+    Status::Exited(Exit { status: 3, oom: false, at_nanos })
+}
+
+#[test]
+fn a_container_that_is_started_again_is_told_from_what_it_was_before_in_every_order_of_news() {
+    let first = || [Observation::Listed(vec![living(RUNNING, 10)]), died(20)];
+    let healthy = |at_nanos| {
+        let kind = EventKind::Health(Health::Healthy);
+        Observation::Event(Event { id: "1".into(), kind, at_nanos })
+    };
+    let starting = Status::Running { health: Health::Starting };
+    // What comes after the first life, and what is known then: status, lives after the first, streak.
+    let cases: Vec<(&str, Vec<Observation>, Status, u32, u32)> = vec![
+        ("nothing", vec![], exited(20), 0, 0),
+        ("its start", vec![restarted(living(RUNNING, 30))], RUNNING, 1, 1),
+        ("an old listing", vec![Observation::Listed(vec![living(RUNNING, 10)])], exited(20), 0, 0),
+        ("a listing of the new life", vec![Observation::Listed(vec![living(RUNNING, 30)])], RUNNING, 1, 1),
+        ("the first end told once more", vec![restarted(living(RUNNING, 30)), died(20)], RUNNING, 1, 1),
+        (
+            "an old listing after it",
+            vec![restarted(living(RUNNING, 30)), Observation::Listed(vec![living(exited(20), 10)])],
+            RUNNING,
+            1,
+            1,
+        ),
+        (
+            "the second end before the second start",
+            vec![died(40), restarted(living(RUNNING, 30))],
+            exited(40),
+            1,
+            1,
+        ),
+        ("the second end", vec![restarted(living(RUNNING, 30)), died(40)], exited(40), 1, 1),
+        (
+            "a third life",
+            vec![restarted(living(RUNNING, 30)), died(40), restarted(living(RUNNING, 50))],
+            RUNNING,
+            2,
+            2,
+        ),
+        ("health of the life before", vec![restarted(living(starting, 30)), healthy(15)], starting, 1, 1),
+        (
+            "health of this life",
+            vec![restarted(living(starting, 30)), healthy(35)],
+            Status::Running { health: Health::Healthy },
+            1,
+            1,
+        ),
+    ];
+    for (case, news, want, restarts, streak) in cases {
+        let observed = after(&pod("app"), first().into_iter().chain(news));
+        let app = &observed.members["app"];
+        assert_eq!((app.status, app.restarts, app.streak), (want, restarts, streak), "{case}");
+    }
+}
+
+#[test]
+fn a_long_life_begins_the_count_anew_and_hooks_belong_to_one_life() {
+    let quiet = i64::try_from(QUIET.as_nanos()).expect("short");
+    let hooked = Observation::Ended(key(Verb::PostStart, "app"), Ok(Effect::PostStarted));
+    let spec = pod("app+post");
+    let observed = after(
+        &spec,
+        [
+            Observation::Listed(vec![living(RUNNING, 10)]),
+            hooked.clone(),
+            died(20),
+            restarted(living(RUNNING, 30)),
+            died(30 + quiet),
+            restarted(living(RUNNING, 40 + quiet)),
+        ],
+    );
+    let app = &observed.members["app"];
+    assert_eq!((app.restarts, app.streak), (2, 1));
+    assert!(!observed.up(&spec.components[0]), "its hooks run in each life");
+    assert!(after(&spec, [Observation::Listed(vec![living(RUNNING, 10)]), hooked]).up(&spec.components[0]));
+}
+
+#[test]
+fn the_first_end_of_a_container_that_was_started_before_counts_no_restart() {
+    // A manager that takes over counts from none.
+    let observed = after(&pod("app"), [Observation::Listed(vec![living(exited(20), 10)])]);
+    let app = &observed.members["app"];
+    assert_eq!((app.restarts, app.streak, app.ended_at), (0, 0, Duration::ZERO));
 }

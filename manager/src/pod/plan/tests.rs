@@ -1,16 +1,16 @@
 //! A sentence a case: what is known, and the whole plan that follows from it, as text.
 
 use super::*;
-use crate::pod::observed::{Exit, StopRequest};
+use crate::pod::observed::{Departed, Exit, StopRequest};
 use crate::pod::sample::{pod, sandboxed};
 
-fn secs(secs: u64) -> Duration {
+pub(super) fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
 /// What is known of a pod, listed, from text like `sandbox=running init-1=exited(0) app=healthy`.
 /// `exited(3)@20` ended at 20 on the engine's clock.
-fn seen(text: &str) -> Observed {
+pub(super) fn seen(text: &str) -> Observed {
     let mut observed = Observed::default();
     observed.listed = true;
     for word in text.split_whitespace() {
@@ -45,6 +45,13 @@ fn seen(text: &str) -> Observed {
     observed
 }
 
+/// A pod in which one component is changed.
+pub(super) fn pod_with(text: &str, name: &str, change: impl Fn(&mut ComponentSpec)) -> PodSpec {
+    let mut spec = pod(text);
+    spec.components.iter_mut().filter(|one| one.name == name).for_each(change);
+    spec
+}
+
 fn target(name: &str) -> Target {
     match name {
         "sandbox" => Target::Sandbox,
@@ -53,12 +60,12 @@ fn target(name: &str) -> Target {
     }
 }
 
-fn key(verb: Verb, name: &str) -> Key {
+pub(super) fn key(verb: Verb, name: &str) -> Key {
     Key { verb, target: Some(target(name)) }
 }
 
 impl Observed {
-    fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+    pub(super) fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
         change(&mut self);
         self
     }
@@ -68,7 +75,7 @@ impl Observed {
     }
 
     fn hooked(self, name: &str) -> Self {
-        self.with(|this| _ = this.hooked.insert(format!("id-{name}")))
+        self.with(|this| _ = this.hooked.insert(format!("id-{name} 0")))
     }
 
     fn known(self, name: &str, change: impl FnOnce(&mut Member)) -> Self {
@@ -97,7 +104,7 @@ impl Observed {
     }
 
     fn ending(self, status: u8, at: u64) -> Self {
-        let conclusion = Conclusion { status, because: "it is so".into(), at: secs(at) };
+        let conclusion = Conclusion { status, because: "it is so".into(), culprit: None, at: secs(at) };
         self.with(|this| this.concluded = Some(conclusion))
     }
 }
@@ -116,7 +123,12 @@ fn told(plan: &Plan) -> String {
             format!("end with {}: {} ({})", conclusion.status, conclusion.because, step.reason)
         }
         Action::Stop(target, grace) => format!("stop {target} in {grace:?} ({})", step.reason),
-        Action::PreStop(_, limit) => format!("{} in {limit:?} ({})", step.action.key(), step.reason),
+        Action::PreStop(_, delay, limit) if delay.is_zero() => {
+            format!("{} in {limit:?} ({})", step.action.key(), step.reason)
+        }
+        Action::PreStop(_, delay, limit) => {
+            format!("{} in {delay:?} and {limit:?} ({})", step.action.key(), step.reason)
+        }
         _ => step.to_string(),
     }));
     parts.extend(plan.wake_at.map(|at| format!("wake at {at:?}")));
@@ -131,7 +143,7 @@ type Case<'a> = (&'a str, PodSpec, Observed, u64, &'a str);
 
 /// Check each case: the rule, the pod, what is known, the time in seconds, the plan.
 #[track_caller]
-fn check(cases: impl IntoIterator<Item = Case<'static>>) {
+pub(super) fn check(cases: impl IntoIterator<Item = Case<'static>>) {
     for (rule, spec, observed, now, want) in cases {
         assert_eq!(told(&plan(&spec, &observed, secs(now))), want, "{rule}");
     }
@@ -147,6 +159,125 @@ fn unsettled(words: &str) -> Failure {
 
 fn unreachable(words: &str) -> Failure {
     Failure::Unreachable(words.into())
+}
+
+#[test]
+fn a_stop_of_a_pod_that_is_not_healthy_is_no_success() {
+    check([
+        (
+            "Swarm stops what is not healthy, and is to replace it",
+            pod("app db"),
+            seen("app=unhealthy db=running").asked_to_stop(),
+            1,
+            "stopping; end with 1: a stop was requested while the pod was not healthy (a stop was requested)",
+        ),
+        (
+            "nor is that of one whose component ends again and again",
+            pod_with("app db", "app", |app| app.restart = crate::pod::spec::Restart::Always),
+            seen("app=exited(3) db=running")
+                .with(|this| this.members.get_mut("app").expect("it is there").streak = 6)
+                .asked_to_stop(),
+            1,
+            "stopping; end with 1: a stop was requested while the pod was not healthy (a stop was requested)",
+        ),
+        (
+            "but one that has ended just once is no matter",
+            pod_with("app db", "app", |app| app.restart = crate::pod::spec::Restart::Always),
+            seen("app=exited(3) db=running").asked_to_stop(),
+            1,
+            "stopping; end with 0: a stop was requested (a stop was requested)",
+        ),
+        (
+            "the engine's own check counts as well",
+            pod("app db"),
+            seen("app=starting db=running")
+                .with(|this| this.stop = Some(StopRequest { at: secs(0), status: 1, resumed: false })),
+            1,
+            "stopping; end with 1: a stop was requested while the pod was not healthy (a stop was requested)",
+        ),
+        (
+            "one that is only starting is stopped as asked",
+            pod("app db"),
+            seen("app=starting db=running").asked_to_stop(),
+            1,
+            "stopping; end with 0: a stop was requested (a stop was requested)",
+        ),
+    ]);
+}
+
+#[test]
+fn what_was_heard_of_an_engine_counts_for_a_minute() {
+    let silent = || seen("app=running").with(|this| this.silent_since = Some(secs(100)));
+    check([
+        ("while it may be restarting", pod("app"), silent(), 159, "healthy; wake at 160s"),
+        ("then nobody knows, and that is not healthy", pod("app"), silent(), 160, "unhealthy"),
+        (
+            "a stop is answered all the same",
+            pod("app"),
+            silent().asked_to_stop(),
+            159,
+            "stopping; end with 0: a stop was requested (a stop was requested)",
+        ),
+        (
+            "also by whoever takes it for ill",
+            pod("app"),
+            silent().asked_to_stop(),
+            200,
+            "stopping; end with 1: a stop was requested while the pod was not healthy (a stop was requested)",
+        ),
+    ]);
+}
+
+#[test]
+fn what_nobody_can_tell_is_given_up_after_half_a_minute() {
+    let lost = |failure: Failure, looked_at: u64| {
+        seen("sandbox=created app=created").failed(Verb::Start, "sandbox", failure, 1, 100, 100).with(
+            |this| {
+                this.silent_since = Some(secs(101));
+                this.looked_at = secs(looked_at);
+            },
+        )
+    };
+    check([
+        (
+            "it may have been done: only a listing tells",
+            sandboxed("app"),
+            lost(unreachable("gone"), 90),
+            130,
+            "starting; wake at 131s",
+        ),
+        (
+            "and where none comes, the pod cannot go on",
+            sandboxed("app"),
+            lost(unreachable("gone"), 90),
+            131,
+            "stopping; end with 69: cannot start the sandbox: gone (it cannot run as defined)",
+        ),
+        (
+            "also where the engine said something",
+            sandboxed("app"),
+            lost(Failure::Unsettled("odd".into()), 90),
+            131,
+            "stopping; end with 69: cannot start the sandbox: odd (it cannot run as defined)",
+        ),
+    ]);
+    // A pod that was up outlives an engine that is away: what is to be started again waits for it.
+    let again = seen("sandbox=running app=exited(3)")
+        .failed(Verb::Restart, "app", unreachable("gone"), 9, 100, 140)
+        .with(|this| (this.silent_since, this.looked_at) = (Some(secs(101)), secs(90)));
+    let spec = || pod_with("app", "app", |app| app.restart = crate::pod::spec::Restart::Always);
+    let got = told(&plan(&spec(), &again, secs(150)));
+    assert!(!got.contains("end with"), "{got}");
+    let settled = seen("sandbox=running app=running")
+        .failed(Verb::Start, "app", unreachable("gone"), 1, 5, 5)
+        .with(|this| (this.silent_since, this.looked_at) = (Some(secs(101)), secs(6)));
+    check([(
+        "what a listing has told since is no matter",
+        sandboxed("app"),
+        settled,
+        140,
+        "healthy; wake at 161s",
+    )]);
 }
 
 #[test]
@@ -542,14 +673,14 @@ fn pre_stop_hooks_run_before_the_stop_signal_within_the_components_time() {
             pod("app+pre"),
             seen("app=running").ending(0, 100),
             100,
-            "stopping; run pre_stop of `app` in 6s (the pod ends); wake at 108s",
+            "stopping; prepare the stop of `app` in 6s (the pod ends); wake at 108s",
         ),
         (
             "or half of what is short",
             graced(3),
             seen("app=running").ending(0, 100),
             100,
-            "stopping; run pre_stop of `app` in 1.5s (the pod ends); wake at 108s",
+            "stopping; prepare the stop of `app` in 1.5s (the pod ends); wake at 108s",
         ),
         (
             "no signal while they run",
@@ -598,21 +729,21 @@ fn the_vault_is_filled_before_who_needs_it_is_created_and_outlives_them_all() {
             spec(),
             seen(""),
             0,
-            "starting; create the vault (holds secrets and configs); create `app` (wanted)",
+            "starting; create the vault (holds secrets, configs and scratch volumes); create `app` (wanted)",
         ),
         (
             "its memory is there only while it runs",
             spec(),
             seen("vault=created app=running"),
             0,
-            "starting; start the vault (holds secrets and configs)",
+            "starting; start the vault (holds secrets, configs and scratch volumes)",
         ),
         (
             "it is filled when somebody needs it",
             spec(),
             seen("vault=running app=running"),
             0,
-            "starting; copy files into the vault (holds secrets and configs)",
+            "starting; copy files into the vault (holds secrets, configs and scratch volumes)",
         ),
         (
             "one that fills waits",
@@ -640,7 +771,7 @@ fn the_vault_is_filled_before_who_needs_it_is_created_and_outlives_them_all() {
             pod("app+secret db+secret"),
             seen("vault=running app=running"),
             0,
-            "starting; copy files into the vault (holds secrets and configs)",
+            "starting; copy files into the vault (holds secrets, configs and scratch volumes)",
         ),
         (
             "who is created is not started while files are written anew",
@@ -654,14 +785,14 @@ fn the_vault_is_filled_before_who_needs_it_is_created_and_outlives_them_all() {
             pod("init-1+secret | app"),
             seen("vault=running"),
             0,
-            "starting; copy files into the vault (holds secrets and configs)",
+            "starting; copy files into the vault (holds secrets, configs and scratch volumes)",
         ),
         (
             "a vault that was removed while no manager lived is made again",
             spec(),
             seen("app=running db=running"),
             0,
-            "healthy; create the vault (holds secrets and configs)",
+            "healthy; create the vault (holds secrets, configs and scratch volumes)",
         ),
         (
             "its end ends the pod",
@@ -860,13 +991,14 @@ fn the_first_component_to_end_ends_the_pod_with_its_status() {
     {
         let observed = seen(&format!("app=exited({status}) db=running"));
         let got = told(&plan(&pod("app db"), &observed, secs(5)));
-        assert_eq!(got, end(want, &status.to_string()), "{status}");
+        let said = if status == 137 { "137 (SIGKILL)".to_owned() } else { status.to_string() };
+        assert_eq!(got, end(want, &said), "{status}");
     }
     let killed = seen("app=running").with(|this| {
         let exit = Exit { status: 137, oom: true, at_nanos: 1 };
         this.members.entry("app".into()).and_modify(|app| app.status = Status::Exited(exit));
     });
-    assert_eq!(told(&plan(&pod("app"), &killed, secs(5))), end(137, "137, out of memory"));
+    assert_eq!(told(&plan(&pod("app"), &killed, secs(5))), end(137, "137 (SIGKILL, out of memory)"));
     check([
         (
             "of two the earlier counts",
@@ -973,7 +1105,6 @@ fn a_stop_that_is_asked_for_ends_the_pod_with_0_in_every_phase() {
         seen("sandbox=running init-1=created").doing(Verb::Start, "init-1"),
         seen("sandbox=running init-1=running"),
         seen("sandbox=running init-1=exited(0) app=starting web=created"),
-        seen("sandbox=running init-1=exited(0) app=unhealthy web=created"),
         seen("sandbox=running init-1=exited(0) app=healthy web=running"),
         seen("").remains("old", "pod.podlike.app"),
         seen("").failed(Verb::Create, "sandbox", unreachable("gone"), 3, 0, 2),
@@ -1379,7 +1510,7 @@ fn what_an_earlier_run_left_is_removed_before_anything_is_created() {
             sandboxed("app"),
             seen("").remains("old1", "pod.pause").remains("old2", "pod.podlike.app"),
             0,
-            "starting; remove container old1 (left by an earlier run); remove container old2 (left by an earlier run)",
+            "starting; remove container old1 (it is no part of this run); remove container old2 (it is no part of this run)",
         ),
         (
             "nothing else until it is gone",
@@ -1396,7 +1527,7 @@ fn what_an_earlier_run_left_is_removed_before_anything_is_created() {
             pod("app"),
             seen("").remains("old", "pod.podlike.app").ending(0, 0),
             0,
-            "stopping; remove container old (left by an earlier run); wake at 8s",
+            "stopping; remove container old (it is no part of this run); wake at 8s",
         ),
     ]);
 }
@@ -1527,7 +1658,7 @@ fn a_component_whose_end_is_waited_for_may_end() {
         (
             "nor where its end was seen",
             spec(),
-            seen("app=created").with(|this| _ = this.departed.insert("migrate".into(), Exit::default())),
+            seen("app=created").with(|this| _ = this.departed.insert("migrate".into(), Departed::default())),
             5,
             "starting; start `app` (ready)",
         ),
@@ -1549,7 +1680,7 @@ fn what_is_not_required_is_not_waited_for_in_vain() {
             pod("| migrate app<migrate:done?"),
             seen("migrate=exited(3) app=created"),
             5,
-            "starting; start `app` (ready)",
+            "starting; start `app` (ready); examine `migrate` (it failed)",
         ),
         (
             "one that somebody requires does",

@@ -1,0 +1,130 @@
+//! What a manager holds, and how often it wakes while nothing happens to its pod, beside what stays for a user who takes
+//! Compose or the `docker` command.
+
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::sleep;
+
+use crate::engine::{Result, heard};
+use crate::process::{child, ran, resident, switches, tree};
+use crate::stats::{Figure, Goal};
+use crate::ways::{Shape, compose_file, docker, tandem};
+use crate::{BUSYBOX, Bench, PAUSE};
+
+const SIZES: [usize; 3] = [1, 10, 30];
+/// How long idle programs are watched.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// kB that a manager of ten components may hold, and what each one more may cost.
+const AT_TEN: f64 = 5_000.0;
+const GROWTH: f64 = 50.0;
+
+const HOW: &str =
+    "`VmRSS`; of compose and `docker run`, which stay in the foreground, all processes together";
+const HOW_IDLE: &str = "over 10 s, while another container's health check runs every second";
+
+/// Processes in the foreground. Dropping them ends them.
+struct Foreground(Vec<Child>);
+
+impl Drop for Foreground {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+pub(crate) async fn measure(bench: &Bench) -> Result<()> {
+    let engine = &bench.engine;
+    let noise = engine.unique("noise");
+    let check = json!({"Test": ["CMD", "true"], "Interval": 1_000_000_000_u64});
+    engine
+        .create(&noise, &json!({"Image": BUSYBOX, "Cmd": ["sleep", "1000000"], "Healthcheck": check}))
+        .await?;
+    engine.start(&noise).await?;
+    let sizes = if bench.whole() { &SIZES[..] } else { &SIZES[..1] };
+    let mut held = Vec::new();
+    for &components in sizes {
+        let shape = Shape { components, sandbox: false, chain: false };
+        let figure = |what: &str, unit: &'static str, how: &'static str| {
+            Figure::new("memory", format!("manager of {components}: {what}"), unit, how)
+        };
+        let mut memory =
+            figure("resident memory", "kB", HOW).grows("manager, resident kB by components", components);
+        let mut busy = figure("CPU while idle", "ms", HOW_IDLE);
+        let mut woke = figure("wake-ups while idle", "", HOW_IDLE);
+
+        let name = engine.unique("held");
+        let mut events = engine.events(&name).await?;
+        let pod = tandem(engine, &bench.socket, &name, shape).await?;
+        heard(&mut events, "start", components).await?;
+        let manager = child(engine.pid(&pod).await?)?;
+        look(&[manager], "tandem", &mut memory, &mut busy, &mut woke).await?;
+        engine.end(&pod).await?;
+        held.push((components, memory.of("tandem").unwrap_or(f64::NAN)));
+
+        let name = engine.unique("held");
+        let mut events = engine.events(&name).await?;
+        let file = tempfile::NamedTempFile::new()?;
+        std::fs::write(file.path(), compose_file(shape).to_string())?;
+        let up = Foreground(vec![quiet(bench.compose(&name, file.path(), &["up"]))?]);
+        heard(&mut events, "start", components).await?;
+        look(&tree(up.0.iter().map(Child::id))?, "compose", &mut memory, &mut busy, &mut woke).await?;
+        bench.compose_down(&name, file.path()).await?;
+        drop(up);
+
+        let name = engine.unique("held");
+        let mut events = engine.events(&name).await?;
+        engine.create(&name, &json!({"Image": PAUSE, "Healthcheck": {"Test": ["NONE"]}})).await?;
+        engine.start(&name).await?;
+        let mut up = Foreground(Vec::new());
+        for number in 0..components {
+            let (own, network) = (format!("--name={name}-c{number}"), format!("--network=container:{name}"));
+            up.0.push(quiet(docker(&["run", &own, &network, BUSYBOX, "sleep", "1000000"]))?);
+        }
+        heard(&mut events, "start", components).await?;
+        look(&tree(up.0.iter().map(Child::id))?, "docker run", &mut memory, &mut busy, &mut woke).await?;
+        for number in 0..components {
+            engine.remove(&format!("{name}-c{number}")).await?;
+        }
+        engine.remove(&name).await?;
+        memory.print(&if components == 10 { Goal::AtMost(AT_TEN) } else { Goal::None });
+        busy.print(&Goal::None);
+        woke.print(&Goal::AtMost(0.0));
+    }
+    if let (Some(first), Some(last)) = (held.first(), held.last())
+        && last.0 > first.0
+    {
+        let what = format!("manager: what one component more costs, {} to {}", first.0, last.0);
+        let mut growth = Figure::new("memory", what, "kB", HOW);
+        growth.add("tandem", (last.1 - first.1) / (last.0 - first.0) as f64);
+        growth.print(&Goal::AtMost(GROWTH));
+    }
+    engine.remove(&noise).await
+}
+
+/// Memory now; CPU and context switches while nothing happens.
+async fn look(
+    pids: &[u32],
+    way: &str,
+    memory: &mut Figure,
+    busy: &mut Figure,
+    woke: &mut Figure,
+) -> Result<()> {
+    let sum = |of: fn(u32) -> Result<f64>| pids.iter().map(|pid| of(*pid)).sum::<Result<f64>>();
+    // What is measured is time: a moment to settle, and then the whole of it.
+    sleep(IDLE / 5).await;
+    let (ran_before, switched) = (sum(ran)?, sum(switches)?);
+    sleep(IDLE).await;
+    busy.add(way, (sum(ran)? - ran_before) / 1e6);
+    woke.add(way, sum(switches)? - switched);
+    memory.add(way, sum(resident)?);
+    Ok(())
+}
+
+fn quiet(mut command: Command) -> Result<Child> {
+    Ok(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?)
+}

@@ -1,0 +1,202 @@
+//! What a manager asks that is not in the container whose pod it runs: who runs there, what is in its files, and a line
+//! to the `pause` in it.
+
+use bytes::Bytes;
+use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
+use hyper::Method;
+use hyper::header::{CONNECTION, HeaderValue, UPGRADE};
+use hyper_util::rt::TokioIo;
+use serde::Deserialize;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::convert;
+use super::docker::{DockerEngine, OWN_EVENTS, SHORT, chunks, empty_request, encoded, unreachable};
+use super::relay::Whose;
+use super::{Engine, EngineError, ended};
+use crate::pod::identity::{LABEL_POD, genuine};
+use crate::pod::spec::Hook;
+use crate::run::logs::Frames;
+use crate::run::output::Stream;
+
+/// Largest file that is read into memory: Swarm's secrets and configs are smaller.
+pub const MOST_BYTES: usize = 1 << 20;
+
+/// A container, as far as a listing tells.
+#[derive(Debug, Clone, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "PascalCase")]
+pub struct Summary {
+    /// Full id.
+    pub id: String,
+    /// All its labels.
+    #[serde(default)]
+    pub labels: std::collections::BTreeMap<String, String>,
+    /// Its names, each behind a slash; more than one where others link to it.
+    #[serde(default)]
+    pub names: Vec<String>,
+}
+
+/// What happens to a container whose pod somebody else runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// It was sent this signal.
+    Signalled(u8),
+    /// It ended, or is gone.
+    Ended {
+        /// Its exit status.
+        status: u8,
+    },
+}
+
+/// A connection that is no longer HTTP.
+pub trait Line: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Line for S {}
+
+impl DockerEngine {
+    /// Every container that runs (`GET /containers/json`).
+    ///
+    /// # Errors
+    /// Where the engine does not tell.
+    pub async fn running(&self) -> Result<Vec<Summary>, EngineError> {
+        self.ask(empty_request(Method::GET, "/containers/json")).await
+    }
+
+    /// Every container that belongs to some pod, whether it runs or not (`GET /containers/json`).
+    ///
+    /// # Errors
+    /// Where the engine does not tell.
+    pub async fn of_pods(&self) -> Result<Vec<Summary>, EngineError> {
+        let filters = serde_json::json!({ "label": [LABEL_POD] }).to_string();
+        let path = format!("/containers/json?all=1&filters={}", encoded(&filters));
+        let mut all: Vec<Summary> = self.ask(empty_request(Method::GET, &path)).await?;
+        all.retain(|one| one.names.iter().any(|name| genuine(&one.labels, name)));
+        Ok(all)
+    }
+
+    /// The ids of containers that are started from now on, and have a label that begins like this (`GET /events`).
+    ///
+    /// # Errors
+    /// Where the engine does not tell.
+    pub async fn starts(
+        &self,
+        label: &'static str,
+    ) -> Result<BoxStream<'static, Result<String, EngineError>>, EngineError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Message {
+            actor: Actor,
+        }
+        #[derive(Deserialize)]
+        struct Actor {
+            #[serde(rename = "ID")]
+            id: String,
+            /// The container's labels among them.
+            #[serde(default, rename = "Attributes")]
+            attributes: std::collections::BTreeMap<String, String>,
+        }
+        let since = self.now().await?;
+        let filters = serde_json::json!({"type": ["container"], "event": ["start"]});
+        let messages = self.messages::<Message>(&since, &filters).await?;
+        let starts = messages.try_filter_map(move |message| async move {
+            let Actor { id, attributes } = message.actor;
+            Ok(attributes.keys().any(|key| key.starts_with(label)).then_some(id))
+        });
+        Ok(starts.boxed())
+    }
+
+    /// What happens to one container in the run that began at `started_at`, from its beginning on as far as the engine
+    /// remembers (`GET /events`): a stop that was asked for while nobody listened counts.
+    ///
+    /// # Errors
+    /// Where the engine does not tell.
+    pub async fn changes(
+        &self,
+        id: &str,
+        started_at: &str,
+    ) -> Result<BoxStream<'static, Result<Change, EngineError>>, EngineError> {
+        let began = convert::nanos(started_at).unwrap_or_default();
+        let since = convert::seconds(began);
+        let filters = serde_json::json!({"type": ["container"], "container": [id], "event": OWN_EVENTS});
+        let messages = match &self.relay {
+            Some(relay) => {
+                // First what is to come, then what was: what happens in between is told twice rather than never.
+                let live = relay.listen(Whose::Container(id.to_owned())).await?;
+                let past = format!("{since}&until={}", self.now().await?);
+                self.messages(&past, &filters).await?.chain(live).boxed()
+            }
+            None => self.messages(&since, &filters).await?,
+        };
+        // What is shared may still tell of the run before.
+        let changes = messages.try_filter_map(move |message| async move {
+            Ok((message.at() >= began).then(|| convert::change(message)).flatten())
+        });
+        Ok(changes.boxed())
+    }
+
+    /// A file of a running container that has `/pause`, as root there (`POST /containers/ID/exec`). The archive call
+    /// will not do: what Swarm mounts as a secret or config it answers with nothing in it.
+    ///
+    /// # Errors
+    /// [`EngineError::Refused`] where it cannot be read. One that is larger than [`MOST_BYTES`] comes in part, and is
+    /// larger than that.
+    pub async fn read_file(&self, id: &str, path: &str) -> Result<Vec<u8>, EngineError> {
+        let cat = Hook {
+            command: vec!["/pause".into(), "cat".into(), path.into()],
+            user: Some("0:0".into()),
+            working_dir: None,
+            environment: Vec::new(),
+        };
+        let mut exec = self.exec(id, &cat).await?;
+        let (mut frames, mut content, mut words) = (Frames::default(), Vec::new(), Vec::new());
+        while let Some(chunk) = exec.output.next().await {
+            let sink = |stream: Stream, bytes: &[u8]| match stream {
+                Stream::Out => content.extend_from_slice(bytes),
+                Stream::Err => words.extend_from_slice(bytes),
+            };
+            frames.split(&chunk?, sink).map_err(|error| EngineError::Refused(error.to_string()))?;
+            // One byte more is enough to know.
+            if content.len() > MOST_BYTES || words.len() > MOST_BYTES {
+                return Ok(content);
+            }
+        }
+        match ended(self, &exec.id).await? {
+            0 => Ok(content),
+            _ => Err(EngineError::Refused(String::from_utf8_lossy(&words).trim().to_owned())),
+        }
+    }
+
+    /// A file or folder of a container as a tar archive (`GET /containers/ID/archive`); the first name in it is the last
+    /// one of the path.
+    ///
+    /// # Errors
+    /// Where the engine has no such file.
+    pub async fn copy_out(
+        &self,
+        id: &str,
+        path: &str,
+    ) -> Result<BoxStream<'static, Result<Bytes, EngineError>>, EngineError> {
+        let path = format!("/containers/{}/archive?path={}", encoded(id), encoded(path));
+        let body = self.open(SHORT, empty_request(Method::GET, &path)).await?;
+        Ok(chunks(body).boxed())
+    }
+
+    /// The standard input of a container (`POST /containers/ID/attach`). It stays open for the container when this ends.
+    ///
+    /// # Errors
+    /// Where there is no such container, or none that takes input.
+    pub async fn feed(&self, id: &str) -> Result<Box<dyn Line>, EngineError> {
+        self.line(id, "stream=1&stdin=1").await
+    }
+
+    /// Standard input of a container and more, as the query says, over a connection that is no longer HTTP.
+    pub(super) async fn line(&self, id: &str, query: &str) -> Result<Box<dyn Line>, EngineError> {
+        let path = format!("/containers/{}/attach?{query}", encoded(id));
+        let mut request = empty_request(Method::POST, &path);
+        // Without these two the engine takes the connection over all the same, but HTTP would not let us write.
+        request.headers_mut().insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        request.headers_mut().insert(UPGRADE, HeaderValue::from_static("tcp"));
+        let answer = self.send(SHORT, request).await?;
+        let upgraded = hyper::upgrade::on(answer).await;
+        upgraded.map(|line| Box::new(TokioIo::new(line)) as Box<dyn Line>).map_err(unreachable)
+    }
+}

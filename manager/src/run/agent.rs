@@ -1,0 +1,349 @@
+//! `manager agent`: every pod of this node. Each pod is a bare pause container with labels, which Swarm, Compose or
+//! `docker run` has started; the agent runs it as a manager outside does, in a task of its own.
+//!
+//! The agent keeps nothing: when it ends, the pods run on, and the next one finds them as they are. Of two with the same
+//! name one waits ([`super::lock`]).
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use tokio::task::{JoinSet, LocalSet};
+use tokio::time::{Instant, sleep, timeout};
+use tracing::{Instrument, error, info, info_span, warn};
+
+use super::begun::{Begun, Logs, Means};
+use super::lock::Lock;
+use super::marks::{AGENT, Marks};
+use super::output::Output;
+use super::pod::Stops;
+use super::serve_health::Pause;
+use super::site::{self, Refusal, Site};
+use super::sweep::sweep;
+use super::{BACKOFF, discover, outside};
+use crate::cli::{AgentArgs, Placement, RunArgs, Which};
+use crate::engine::{Engine, EngineError};
+use crate::pod::health::PodHealth;
+use crate::pod::identity::{LABEL_POD, LABEL_ROLE};
+use crate::pod::plan::{STATUS_REFUSED, STATUS_UNAVAILABLE};
+use crate::pod::policy::Policy;
+use crate::pod::task::TaskContainer;
+use crate::source::labels::MANAGER;
+
+/// How labels begin that define a pod.
+const LABELS: &str = "pod.";
+/// How long the last lines may take to be written.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+/// How long one that was asked to stop before it began looks for what to clean up.
+const LAST_LOOK: Duration = Duration::from_secs(2);
+
+/// How long pods may take to be asked to stop, once the agent is. A node that is drained, or a stack that is removed, asks
+/// both at the same moment, but Swarm takes a pod off its networks first, which is 2 s (moby: `defaultGossipConvergeDelay`).
+const LINGER: Duration = Duration::from_secs(5);
+/// How often it is looked whether a pod has begun to end.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// The name of an agent that was given none, whose pods need no label that says so.
+const NAME: &str = "agent";
+
+/// What all pods share.
+struct Agent {
+    site: Site,
+    args: RunArgs,
+    name: String,
+    policy: Policy,
+    marks: Marks,
+    lock: Lock,
+}
+
+/// Run pods until asked to stop. Returns the exit status.
+pub async fn run(args: AgentArgs, output: Output) -> u8 {
+    let result = match Stops::listen() {
+        Ok(stops) => work(args, &output, stops).await,
+        Err(error) => {
+            Err(Refusal { status: STATUS_REFUSED, words: format!("cannot listen to signals: {error}") })
+        }
+    };
+    let status = match result {
+        Ok(()) => {
+            info!("the agent ends: pods that were not asked to stop run on");
+            0
+        }
+        Err(refusal) => {
+            error!("{}", refusal.words);
+            refusal.status
+        }
+    };
+    output.finish(LAST_WORDS).await;
+    status
+}
+
+async fn work(args: AgentArgs, output: &Output, mut stops: Stops) -> Result<(), Refusal> {
+    discover::own_container().map_err(Refusal::usage)?;
+    let handed = site::handed()?;
+    let mut pause = Pause::new(handed.control);
+    pause.publish(PodHealth::Starting);
+    pause.close_listener();
+    let mut asked = handed.ending;
+    let begun = {
+        let mut begin = std::pin::pin!(begin(args, output));
+        let stop = async {
+            if !asked {
+                stops.next().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = stop => {
+                asked = true;
+                // A manager before this one, which crashed, may have left its lock.
+                timeout(LAST_LOOK, begin).await.ok()
+            }
+            begun = &mut begin => Some(begun),
+        }
+    };
+    let agent = match begun {
+        Some(Ok(agent)) => Rc::new(agent),
+        Some(Err(refusal)) if !asked => return Err(refusal),
+        Some(Err(_)) | None => return Ok(()),
+    };
+    // They go first, and the lock then: two must not run the same pod.
+    let pods = LocalSet::new();
+    let result = pods.run_until(Rc::clone(&agent).watch(pause, &mut stops, asked)).await;
+    drop(pods);
+    agent.lock.release().await;
+    result
+}
+
+async fn begin(args: AgentArgs, output: &Output) -> Result<Agent, Refusal> {
+    let AgentArgs { name, run: args } = args;
+    if args.pod.placement != Placement::Auto {
+        return Err(Refusal::usage(
+            "`--pause` says where one pod is, and an agent runs all of its node: leave it out, or use `manager run`",
+        ));
+    }
+    let mut site = Site::arrive(&args).await?;
+    let (policy, credentials) = (site::policy(&args)?, site::credentials()?);
+    let marks = Marks::kept(AGENT);
+    site.confine(output)?;
+    site.engine = site.engine.with_credentials(credentials).with_one_stream();
+    let lock = Lock::new(&site, &name);
+    Ok(Agent { site, args, name, policy, marks, lock })
+}
+
+/// Pods that are run now.
+#[derive(Default)]
+struct Pods {
+    /// By the id of their pause container.
+    known: BTreeMap<String, Known>,
+    /// Each ends with its id.
+    running: JoinSet<String>,
+}
+
+/// A pod that is run.
+#[derive(Default)]
+struct Known {
+    /// Its container was started again meanwhile.
+    again: bool,
+    /// Its end is decided.
+    ending: Arc<AtomicBool>,
+}
+
+impl Pods {
+    fn any_ends(&self) -> bool {
+        self.known.values().any(|pod| pod.ending.load(Ordering::Relaxed))
+    }
+
+    /// Nothing new is taken; those that are ending, or are asked to meanwhile, get to their end.
+    async fn linger(mut self) {
+        let began = Instant::now();
+        if !self.known.is_empty() {
+            info!("asked to stop: waiting {} s for pods that are to stop as well", LINGER.as_secs());
+        }
+        while !self.known.is_empty() && (began.elapsed() < LINGER || self.any_ends()) {
+            if let Ok(Some(Ok(id))) = timeout(LOOK, self.running.join_next()).await {
+                self.known.remove(&id);
+            }
+        }
+    }
+}
+
+impl Agent {
+    /// Run the node's pods once no other agent of this name does: until it is asked to stop, or another one does all the
+    /// same, and why this one must not.
+    async fn watch(
+        self: Rc<Self>,
+        mut pause: Pause,
+        stops: &mut Stops,
+        mut asked: bool,
+    ) -> Result<(), Refusal> {
+        let held = {
+            let mut take = std::pin::pin!(self.lock.take(&mut pause));
+            let stop = async {
+                if !asked {
+                    stops.next().await;
+                    asked = true;
+                }
+                // Where the lock can be had at once there may be pods that are asked to stop with it.
+                sleep(LAST_LOOK).await;
+            };
+            tokio::select! {
+                held = &mut take => held?,
+                () = stop => return Ok(()),
+            }
+        };
+        if asked {
+            self.see_off(Pods::default()).await;
+            return Ok(());
+        }
+        info!("agent `{}`: running the pods of this node", self.name);
+        tokio::spawn(sweep(self.site.engine.clone(), Arc::clone(&self.site.limiter)));
+        tokio::select! {
+            refusal = self.lock.lost(held) => Err(refusal),
+            () = self.serve(pause, stops) => Ok(()),
+        }
+    }
+
+    /// Take every pod that is there, and that comes, until asked to stop.
+    async fn serve(self: &Rc<Self>, mut pause: Pause, stops: &mut Stops) {
+        let (mut pods, mut backoff) = (Pods::default(), BACKOFF.0);
+        loop {
+            let broke = tokio::select! {
+                biased;
+                () = stops.next() => return self.see_off(pods).await,
+                broke = self.follow(&mut pods, &mut pause, &mut backoff) => broke,
+            };
+            let Err(error) = broke;
+            warn!("watching the engine broke off, trying again: {error}");
+            pause.publish(PodHealth::Unhealthy);
+            let mut wait = std::pin::pin!(sleep(backoff));
+            loop {
+                tokio::select! {
+                    () = stops.next() => return self.see_off(pods).await,
+                    () = &mut wait => break,
+                    // It will be looked for again.
+                    Some(Ok(id)) = pods.running.join_next() => {
+                        pods.known.remove(&id);
+                    }
+                }
+            }
+            backoff = (backoff * 2).min(BACKOFF.1);
+        }
+    }
+
+    /// Asked to stop: pods that are asked to as well get to their end, also those that were not taken up yet.
+    async fn see_off(self: &Rc<Self>, mut pods: Pods) {
+        if !matches!(timeout(LAST_LOOK, self.take_all(&mut pods)).await, Ok(Ok(()))) {
+            warn!("asked to stop, and the engine does not say which pods there are");
+        }
+        pods.linger().await;
+    }
+
+    /// One life of the event stream.
+    async fn follow(
+        self: &Rc<Self>,
+        pods: &mut Pods,
+        pause: &mut Pause,
+        backoff: &mut Duration,
+    ) -> Result<Infallible, EngineError> {
+        // First the stream, then the listing: what happens in between is seen twice rather than never.
+        let mut starts = self.site.engine.starts(LABELS).await?;
+        self.take_all(pods).await?;
+        *backoff = BACKOFF.0;
+        pause.publish(PodHealth::Healthy);
+        loop {
+            tokio::select! {
+                Some(Ok(id)) = pods.running.join_next() => {
+                    // Its container may run again already.
+                    if pods.known.remove(&id).is_some_and(|pod| pod.again) {
+                        self.take(pods, &id).await?;
+                    }
+                }
+                start = starts.next() => match start {
+                    Some(id) => self.take(pods, &id?).await?,
+                    None => return Err(EngineError::Unreachable("the event stream ended".into())),
+                },
+            }
+        }
+    }
+
+    /// Take every pod that is there.
+    async fn take_all(self: &Rc<Self>, pods: &mut Pods) -> Result<(), EngineError> {
+        for container in self.site.engine.running().await? {
+            if self.is_ours(&container.labels) && !pods.known.contains_key(&container.id) {
+                self.take(pods, &container.id).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Take this container's pod, if it has one that is ours.
+    async fn take(self: &Rc<Self>, pods: &mut Pods, id: &str) -> Result<(), EngineError> {
+        if let Some(known) = pods.known.get_mut(id) {
+            known.again = true;
+            return Ok(());
+        }
+        let task = match self.site.engine.inspect_task(id).await {
+            Ok(task) => task,
+            Err(EngineError::NotFound(_)) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        // Others have such labels too: task containers with a manager of their own.
+        if !task.running || !outside::runs_pause(&task) || !self.is_ours(&task.labels) {
+            return Ok(());
+        }
+        let ending = Arc::clone(&pods.known.entry(id.to_owned()).or_default().ending);
+        let span = info_span!("pod", name = %task.name);
+        let (agent, id) = (Rc::clone(self), id.to_owned());
+        let run = async move {
+            agent.run_pod(task, ending).await;
+            id
+        };
+        // Here, on the one thread that there is: what a definition is read from knows no other.
+        pods.running.spawn_local(run.instrument(span));
+        Ok(())
+    }
+
+    fn is_ours(&self, labels: &BTreeMap<String, String>) -> bool {
+        let defined = labels.keys().any(|key| key.starts_with(LABELS) && key != MANAGER);
+        // What is in a pod is no pod: its labels are the word of whom a policy holds.
+        let within = [LABEL_POD, LABEL_ROLE].iter().any(|key| labels.contains_key(*key));
+        defined && !within && labels.get(MANAGER).map_or(NAME, String::as_str) == self.name
+    }
+
+    async fn run_pod(&self, task: TaskContainer, ending: Arc<AtomicBool>) {
+        let mut args = self.args.clone();
+        args.pod.placement = Placement::Outside(Which::Container(task.id.clone()));
+        let prepared = loop {
+            match self.site.prepare(&args, &task, Ok(&self.policy), None, None).await {
+                Ok(prepared) => break prepared,
+                // The pod is not at fault: as long as it is there it is tried again.
+                Err(refusal) if refusal.status == STATUS_UNAVAILABLE => {
+                    warn!("{}; trying again", refusal.words);
+                    sleep(BACKOFF.1).await;
+                    if !self.still_runs(&task).await {
+                        return;
+                    }
+                }
+                Err(refusal) => return error!("{}", refusal.words),
+            }
+        };
+        let logs = if args.logs { Logs::There } else { Logs::Off };
+        let means = Means { policy: &self.policy, logs, marks: self.marks.clone(), ending };
+        // Its health is not the agent's.
+        let pause = Pause::new(std::io::sink());
+        Begun::outside(&self.site, task, prepared, pause, means).run().await;
+    }
+
+    /// This run of the container goes on, as far as the engine tells.
+    async fn still_runs(&self, task: &TaskContainer) -> bool {
+        match self.site.engine.inspect_task(&task.id).await {
+            Ok(now) => now.running && now.started_at == task.started_at,
+            Err(error) => !matches!(error, EngineError::NotFound(_)),
+        }
+    }
+}

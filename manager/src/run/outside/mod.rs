@@ -1,0 +1,258 @@
+//! A pod whose pause container somebody else has started: the manager, in a container of its own, finds it, reads its
+//! labels and files, and has a line to the `pause` in it.
+
+pub mod files;
+pub mod line;
+pub mod watch;
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tracing::info;
+
+use super::site::{Refusal, patiently};
+use crate::cli::Which;
+use crate::engine::docker::DockerEngine;
+use crate::engine::{Engine, EngineAddress, EngineError};
+use crate::pod::plan::{ENGINE_PATIENCE, STATUS_UNAVAILABLE, STATUS_USAGE};
+use crate::pod::policy::managers_alone;
+use crate::pod::task::TaskContainer;
+use crate::source::lower::leads_to_engine;
+
+/// Bounds of the wait between two looks for a pause container that is not there yet.
+const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
+
+/// Labels by which Compose and Swarm say which service a container belongs to, and of which project.
+const SERVICE_LABELS: [(&str, Option<&str>); 2] = [
+    ("com.docker.compose.service", Some("com.docker.compose.project")),
+    ("com.docker.swarm.service.name", None),
+];
+
+/// The pause container that is meant, running. `own` is the manager's own container.
+///
+/// # Errors
+/// Where it does not come in time, there is more than one, or it is none.
+pub async fn find(
+    engine: &DockerEngine,
+    address: &EngineAddress,
+    which: &Which,
+    own: &TaskContainer,
+) -> Result<TaskContainer, Refusal> {
+    let began = Instant::now();
+    let mut wait = LOOK_AGAIN.0;
+    loop {
+        let name = match which {
+            Which::Container(name) => Some(name.clone()),
+            Which::Service(service) => of_service(engine, address, service, own).await?,
+        };
+        if let Some(name) = name {
+            match patiently(address, || found(engine, &name)).await? {
+                Some(task) if task.running => return Ok(task),
+                _ => {}
+            }
+        }
+        if began.elapsed() + wait >= ENGINE_PATIENCE {
+            return Err(Refusal {
+                status: STATUS_UNAVAILABLE,
+                words: format!(
+                    "{which} does not run, and it is to be the pod's pause container (`--pause`): start it first, from the \
+                     image `tandem/pause`. `--pause` also takes `auto`, `sandbox` and `task`"
+                ),
+            });
+        }
+        if wait == LOOK_AGAIN.0 {
+            info!("waiting for {which}, the pod's pause container");
+        }
+        sleep(wait).await;
+        wait = (wait * 2).min(LOOK_AGAIN.1);
+    }
+}
+
+async fn found(engine: &DockerEngine, name: &str) -> Result<Option<TaskContainer>, EngineError> {
+    match engine.inspect_task(name).await {
+        Ok(task) => Ok(Some(task)),
+        Err(EngineError::NotFound(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The id of the one running container of this service.
+async fn of_service(
+    engine: &DockerEngine,
+    address: &EngineAddress,
+    service: &str,
+    own: &TaskContainer,
+) -> Result<Option<String>, Refusal> {
+    let running = patiently(address, || engine.running()).await?;
+    let belongs = |labels: &std::collections::BTreeMap<String, String>| {
+        SERVICE_LABELS.iter().any(|(name, project)| {
+            let same = |project: &str| labels.get(project) == own.labels.get(project);
+            labels.get(*name).is_some_and(|value| value == service) && project.is_none_or(same)
+        })
+    };
+    let mut ids =
+        running.into_iter().filter(|one| one.id != own.id && belongs(&one.labels)).map(|one| one.id);
+    match (ids.next(), ids.next()) {
+        (Some(_), Some(_)) => Err(Refusal {
+            status: STATUS_USAGE,
+            words: format!(
+                "more than one container of the service `{service}` runs here: a manager runs one pod; start one for each \
+                 with `--pause NAME`, or keep the service at one"
+            ),
+        }),
+        (first, _) => Ok(first),
+    }
+}
+
+/// Every reason why a container like this cannot be a pod's pause container, for people. `own` is the manager's, and
+/// `host_socket` the engine's socket on the host.
+pub fn against(task: &TaskContainer, own: &TaskContainer, host_socket: Option<&str>) -> Vec<String> {
+    let name = &task.name;
+    let mut faults = Vec::new();
+    if task.id == own.id {
+        faults.push(format!(
+            "`--pause` names `{name}`, the manager's own container: leave `--pause` out to run the pod of this container"
+        ));
+        return faults;
+    }
+    if !runs_pause(task) {
+        faults.push(format!(
+            "`{name}` runs `{}`: the pause container of a pod whose manager is elsewhere runs the image `tandem/pause`, with \
+             nothing beside it",
+            task.program.join(" ")
+        ));
+    }
+    if !task.stdin_open {
+        faults.push(format!(
+            "`{name}` has no standard input: the manager speaks to its `pause` there; start it with `stdin_open: true` \
+             (`docker run -i`)"
+        ));
+    }
+    if task.stdin_open && task.stdin_once {
+        faults.push(format!(
+            "the standard input of `{name}` closes with the first who writes to it, and a manager that is started again \
+             must find it open: start it in the background (`docker run -d -i`)"
+        ));
+    }
+    for (set, key) in [(task.tty, "tty: true"), (task.init, "init: true")] {
+        if set {
+            faults
+                .push(format!("`{name}` has `{key}`, with which `pause` cannot be spoken to: leave it out"));
+        }
+    }
+    if !task.pid_mode.is_empty() {
+        faults.push(format!(
+            "`{name}` has the PID namespace `{}`, and components that join it would see the processes there: leave `pid` out",
+            task.pid_mode
+        ));
+    }
+    if task.privileged {
+        faults.push(format!("`{name}` is privileged: it only holds namespaces; leave `privileged` out"));
+    }
+    for mount in &task.mounts {
+        let source = mount.device.as_deref().unwrap_or(&mount.source);
+        let engine = leads_to_engine(own, host_socket, source).map(|why| format!("which {why}"));
+        let limiting = || managers_alone(own, source, !mount.writable).map(str::to_owned);
+        if let Some(why) = engine.or_else(limiting) {
+            faults.push(format!(
+                "`{name}` has `{source}` mounted at `{}`, {why}: only the manager's own container may have it",
+                mount.target
+            ));
+        }
+    }
+    faults
+}
+
+/// It runs `pause` as the image does, with nothing beside it.
+pub fn runs_pause(task: &TaskContainer) -> bool {
+    task.program == ["/pause"]
+}
+
+/// There is a `pause` in it that a manager can speak to.
+pub fn listens(task: &TaskContainer) -> bool {
+    runs_pause(task) && task.stdin_open && !task.tty
+}
+
+/// The parent cgroup where the manager's own is known and the pod is another container's: the same with the id exchanged.
+pub fn cgroups_of(own_cgroups: &str, own: &TaskContainer, task: &TaskContainer) -> String {
+    if own.id.is_empty() { own_cgroups.to_owned() } else { own_cgroups.replace(&own.id, &task.id) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pod::task::TaskMount;
+
+    fn pause() -> TaskContainer {
+        TaskContainer {
+            id: "pause-id".into(),
+            name: "pod".into(),
+            program: vec!["/pause".into()],
+            stdin_open: true,
+            ..TaskContainer::default()
+        }
+    }
+
+    fn own() -> TaskContainer {
+        TaskContainer { id: "own-id".into(), name: "manager".into(), ..TaskContainer::default() }
+    }
+
+    #[test]
+    fn a_bare_pause_with_an_open_line_may_hold_a_pod_and_nothing_else_may() {
+        let socket = Some("/run/docker.sock");
+        assert_eq!(against(&pause(), &own(), socket), Vec::<String>::new());
+        let mount = |source: &str, device: Option<&str>| {
+            let device = device.map(str::to_owned);
+            vec![TaskMount { source: source.into(), target: "/x".into(), device, ..TaskMount::default() }]
+        };
+        let data = TaskContainer { mounts: mount("/srv/data", None), ..pause() };
+        assert_eq!(against(&data, &own(), socket), Vec::<String>::new());
+        // As the engine tells of a tmpfs.
+        let memory = TaskContainer { mounts: mount("", None), ..pause() };
+        assert_eq!(against(&memory, &own(), socket), Vec::<String>::new());
+        let cases = [
+            (
+                TaskContainer { program: vec!["/pause".into(), "--".into(), "/x".into()], ..pause() },
+                "runs `/pause -- /x`",
+            ),
+            (TaskContainer { stdin_open: false, ..pause() }, "has no standard input"),
+            (TaskContainer { stdin_once: true, ..pause() }, "closes with the first who writes to it"),
+            (TaskContainer { tty: true, ..pause() }, "`tty: true`"),
+            (TaskContainer { init: true, ..pause() }, "`init: true`"),
+            (TaskContainer { pid_mode: "host".into(), ..pause() }, "has the PID namespace `host`"),
+            (
+                TaskContainer { pid_mode: "container:own-id".into(), ..pause() },
+                "the PID namespace `container:own-id`",
+            ),
+            (TaskContainer { privileged: true, ..pause() }, "is privileged"),
+            (
+                TaskContainer { mounts: mount("/var/run/docker.sock", None), ..pause() },
+                "only the manager's own",
+            ),
+            (TaskContainer { mounts: mount("/run", None), ..pause() }, "only the manager's own"),
+            (
+                TaskContainer { mounts: mount("/run/dbus/system_bus_socket", None), ..pause() },
+                "mounted at `/x`, through which systemd is told what to run: only the manager's own",
+            ),
+            (
+                TaskContainer { mounts: mount("/data/v/_data", Some("/run")), ..pause() },
+                "only the manager's own",
+            ),
+            (TaskContainer { id: "own-id".into(), ..pause() }, "the manager's own container"),
+        ];
+        for (task, words) in cases {
+            let faults = against(&task, &own(), socket);
+            assert_eq!(faults.len(), 1, "{words}: {faults:?}");
+            assert!(faults[0].contains(words), "{words}: {faults:?}");
+        }
+        let everything = TaskContainer { stdin_open: false, tty: true, privileged: true, ..pause() };
+        assert_eq!(against(&everything, &own(), socket).len(), 3, "every reason at once");
+    }
+
+    #[test]
+    fn the_cgroup_of_another_container_is_told_from_the_managers_own() {
+        let own_cgroups = "9:memory:/lab/own-id\n0::/lab/own-id\n";
+        assert_eq!(cgroups_of(own_cgroups, &own(), &pause()), "9:memory:/lab/pause-id\n0::/lab/pause-id\n");
+        assert_eq!(cgroups_of("0::/\n", &own(), &pause()), "0::/\n");
+    }
+}

@@ -1,0 +1,90 @@
+//! What happens to the pause container of a pod that is run from elsewhere: it is asked to stop, or is gone.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use nix::libc::{SIGINT, SIGTERM};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::sleep;
+use tracing::{debug, info, warn};
+
+use crate::engine::docker::DockerEngine;
+use crate::engine::outside::Change;
+use crate::engine::{Engine, EngineError};
+use crate::pod::observed::Observation;
+use crate::pod::task::TaskContainer;
+use crate::run::BACKOFF;
+use crate::run::pod::status_of_stop;
+
+/// Watch until it has ended, or the receiver is gone.
+///
+/// `decided` is set as soon as its end is.
+pub async fn watch(
+    engine: DockerEngine,
+    task: TaskContainer,
+    news: UnboundedSender<Observation>,
+    decided: Arc<AtomicBool>,
+) {
+    let mut backoff = BACKOFF.0;
+    while !news.is_closed() {
+        match follow(&engine, &task, &news, &decided, &mut backoff).await {
+            // Told to by us.
+            Ok(Some(_)) if news.is_closed() => return,
+            Ok(Some(status)) => {
+                warn!("the pod's pause container `{}` has ended with status {status}", task.name);
+                // Its components are to be removed, whatever became of them.
+                let _ = news.send(Observation::Stop { status, resumed: true });
+                return;
+            }
+            Ok(None) => {}
+            Err(error) => debug!("watching `{}`: {error}; next attempt in {backoff:?}", task.name),
+        }
+        sleep(backoff).await;
+        backoff = (backoff * 2).min(BACKOFF.1);
+    }
+}
+
+/// One life of the event stream: the status with which it ended, where it did.
+async fn follow(
+    engine: &DockerEngine,
+    task: &TaskContainer,
+    news: &UnboundedSender<Observation>,
+    decided: &AtomicBool,
+    backoff: &mut Duration,
+) -> Result<Option<u8>, EngineError> {
+    // First the stream, then a look: what happens in between is seen twice rather than never.
+    let mut changes = engine.changes(&task.id, &task.started_at).await?;
+    if let Some(status) = ended(engine, task).await? {
+        return Ok(Some(status));
+    }
+    *backoff = BACKOFF.0;
+    while let Some(change) = changes.next().await {
+        match change? {
+            Change::Ended { status } => return Ok(Some(status)),
+            Change::Signalled(signal) if [SIGTERM, SIGINT].contains(&i32::from(signal)) => {
+                info!("the pod's pause container `{}` is asked to stop", task.name);
+                decided.store(true, Ordering::Relaxed);
+                let status = status_of_stop(engine, &task.id).await;
+                let _ = news.send(Observation::Stop { status, resumed: false });
+            }
+            Change::Signalled(_) => {}
+        }
+    }
+    Ok(None)
+}
+
+/// The status with which this run of the container ended, where it did.
+async fn ended(engine: &DockerEngine, task: &TaskContainer) -> Result<Option<u8>, EngineError> {
+    let now = match engine.inspect_task(&task.id).await {
+        Ok(now) => now,
+        Err(EngineError::NotFound(_)) => return Ok(Some(0)),
+        Err(error) => return Err(error),
+    };
+    if now.running && now.started_at == task.started_at {
+        return Ok(None);
+    }
+    // Started again, it ended in between, and nobody knows how.
+    Ok(Some(if now.running { 0 } else { u8::try_from(now.exit_status).unwrap_or(u8::MAX) }))
+}

@@ -1,0 +1,161 @@
+/* measure ENDS ORPHANS SECONDS PROGRAM [ARG...]: runs the program as PID 1 of a PID namespace, and prints JSON.
+ * In C, since what is measured takes microseconds, and a namespace needs clone(2) with a child that runs on. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static void fail(const char *what) {
+    perror(what);
+    exit(1);
+}
+
+static double now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return time.tv_sec * 1e6 + time.tv_nsec / 1e3;
+}
+
+/* The program as PID 1 of a new namespace, its output nowhere. */
+static pid_t start(char **argv) {
+    int flags = CLONE_NEWPID | (geteuid() ? CLONE_NEWUSER : 0);
+    pid_t pid = syscall(SYS_clone, flags | SIGCHLD, NULL, NULL, NULL, 0);
+    if (pid < 0)
+        fail("clone");
+    if (pid > 0)
+        return pid;
+    int null = open("/dev/null", O_RDWR);
+    dup2(null, 1);
+    dup2(null, 2);
+    execvp(argv[0], argv);
+    _exit(127);
+}
+
+/* A field of /proc/PID/FILE, by its name; of all lines that have it, the sum. */
+static unsigned long long field(pid_t pid, const char *file, const char *name, int base) {
+    char path[64], line[256];
+    unsigned long long sum = 0;
+    snprintf(path, sizeof path, "/proc/%d/%s", pid, file);
+    FILE *from = fopen(path, "r");
+    if (!from)
+        fail(path);
+    while (fgets(line, sizeof line, from))
+        if (!strncmp(line, name, strlen(name)))
+            sum += strtoull(line + strlen(name), NULL, base);
+    fclose(from);
+    return sum;
+}
+
+/* Until TERM would not be lost: it is caught, or blocked and read. */
+static void wait_ready(pid_t pid) {
+    unsigned long long bit = 1ULL << (SIGTERM - 1);
+    double began = now();
+    while (!((field(pid, "status", "SigCgt:", 16) | field(pid, "status", "SigBlk:", 16)) & bit))
+        if (now() - began > 10e6) {
+            fprintf(stderr, "it does not handle TERM\n");
+            exit(1);
+        }
+}
+
+static void wait_end(pid_t pid) {
+    int status;
+    if (waitpid(pid, &status, 0) != pid)
+        fail("waitpid");
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 127) {
+        fprintf(stderr, "it cannot be started\n");
+        exit(1);
+    }
+}
+
+static int compare(const void *one, const void *other) {
+    double a = *(const double *)one, b = *(const double *)other;
+    return (a > b) - (a < b);
+}
+
+static double middle(double *values, int count) {
+    qsort(values, count, sizeof *values, compare);
+    return values[count / 2];
+}
+
+/* In the namespace of that PID 1: children that leave children behind, which end at once. Until all are gone. */
+static double orphans(pid_t init, int count) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/ns/pid", init);
+    int namespace = open(path, O_RDONLY);
+    if (namespace < 0 || setns(namespace, CLONE_NEWPID))
+        fail("setns");
+    pid_t *left = mmap(NULL, count * sizeof *left, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    double *took = mmap(NULL, sizeof *took, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    pid_t worker = fork();
+    if (worker < 0)
+        fail("fork");
+    if (worker == 0) {
+        double began = now();
+        for (int i = 0; i < count; i++) {
+            pid_t child = vfork();
+            if (child == 0) {
+                pid_t orphan = fork();
+                if (orphan == 0)
+                    _exit(0);
+                left[i] = orphan;
+                _exit(0);
+            }
+            if (child < 0)
+                fail("vfork");
+            waitpid(child, NULL, 0);
+        }
+        for (int i = 0; i < count; i++)
+            while (left[i] > 0 && kill(left[i], 0) == 0)
+                sched_yield();
+        *took = now() - began;
+        _exit(0);
+    }
+    waitpid(worker, NULL, 0);
+    return count / (*took / 1e6);
+}
+
+int main(int argc, char **argv) {
+    if (argc < 5)
+        return 64;
+    int ends = atoi(argv[1]), count = atoi(argv[2]), seconds = atoi(argv[3]);
+    char **program = argv + 4;
+    double *ready = calloc(ends, sizeof *ready), *exited = calloc(ends, sizeof *exited);
+    for (int i = 0; i < ends; i++) {
+        double began = now();
+        pid_t pid = start(program);
+        wait_ready(pid);
+        ready[i] = now() - began;
+        /* Some have more to do after that; it is not what is measured. */
+        usleep(2000);
+        began = now();
+        kill(pid, SIGTERM);
+        wait_end(pid);
+        exited[i] = now() - began;
+    }
+    pid_t pid = start(program);
+    wait_ready(pid);
+    usleep(200000);
+    unsigned long long before = field(pid, "status", "voluntary_ctxt_switches:", 10);
+    before += field(pid, "status", "nonvoluntary_ctxt_switches:", 10);
+    sleep(seconds);
+    unsigned long long after = field(pid, "status", "voluntary_ctxt_switches:", 10);
+    after += field(pid, "status", "nonvoluntary_ctxt_switches:", 10);
+    unsigned long long resident = field(pid, "status", "VmRSS:", 10);
+    unsigned long long private = field(pid, "smaps_rollup", "Private_Clean:", 10) + field(pid, "smaps_rollup", "Private_Dirty:", 10);
+    double reaped = orphans(pid, count);
+    kill(pid, SIGKILL);
+    wait_end(pid);
+    printf("{\"ready_us\": %.1f, \"exit_us\": %.1f, \"switches\": %llu, \"resident_kb\": %llu, \"private_kb\": %llu, "
+           "\"orphans_per_s\": %.0f}\n",
+           middle(ready, ends), middle(exited, ends), after - before, resident, private, reaped);
+    return 0;
+}

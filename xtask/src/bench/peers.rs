@@ -1,0 +1,143 @@
+//! `pause` beside what else is taken for PID 1: a C pause of the Kubernetes kind, tini, catatonit and dumb-init.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use super::report::{Figure, Goal};
+use crate::packages;
+use crate::process::{self, LONG, SHORT};
+use crate::report::step;
+use crate::workspace::Workspace;
+
+/// A pause as Kubernetes has it.
+const PAUSE: &str = include_str!("pause.c");
+/// Starts a program as PID 1 of a namespace, again and again, and says what that took.
+const MEASURE: &str = include_str!("measure.c");
+
+/// How often a program is started and ended.
+const ENDS: usize = 200;
+/// How many orphans it is given to reap.
+const ORPHANS: usize = 20_000;
+
+/// Something to be PID 1.
+struct Peer {
+    name: &'static str,
+    program: PathBuf,
+    /// What stands behind it: most want something to start.
+    args: &'static [&'static str],
+}
+
+/// Measure them all, so many times each.
+pub(super) fn measure(workspace: &Workspace, runs: usize, idle_seconds: u64) -> Result<Vec<Figure>> {
+    let wanted = ["gcc", "libc6-dev", "musl-tools", "tini", "catatonit", "dumb-init"];
+    if ["gcc", "musl-gcc", "tini", "catatonit", "dumb-init"]
+        .iter()
+        .any(|program| !process::installed(program))
+    {
+        packages::install(
+            workspace,
+            &wanted,
+            &format!("the peers of pause are Debian's {}: install them", wanted.join(", ")),
+        )?;
+    }
+    let folder = workspace.own("peers")?;
+    let compile = |compiler: &str, source: &str, name: &str| -> Result<PathBuf> {
+        let (from, to) = (folder.join(format!("{name}.c")), folder.join(name));
+        fs::write(&from, source)?;
+        let mut compile = process::command(compiler);
+        compile.args(["-Os", "-static", "-s", "-Wall", "-Werror", "-o"]).arg(&to).arg(&from);
+        process::captured(&mut compile, LONG)?;
+        Ok(to)
+    };
+    let (glibc, musl, driver) = step("compile a C pause with glibc and with musl", || {
+        Ok((
+            compile("gcc", PAUSE, "pause-glibc")?,
+            compile("musl-gcc", PAUSE, "pause-musl")?,
+            compile("gcc", MEASURE, "measure")?,
+        ))
+    })?;
+    let debian = |name: &str| -> Result<PathBuf> {
+        Ok(process::found(name).with_context(|| format!("there is no `{name}`"))?.canonicalize()?)
+    };
+    let peers = [
+        Peer { name: "tandem", program: workspace.dist().join("pause"), args: &[] },
+        Peer { name: "C, glibc", program: glibc, args: &[] },
+        Peer { name: "C, musl", program: musl, args: &[] },
+        Peer { name: "catatonit", program: debian("catatonit")?, args: &["-P"] },
+        Peer { name: "tini", program: debian("tini")?, args: &["--", "sleep", "1000000"] },
+        Peer { name: "dumb-init", program: debian("dumb-init")?, args: &["--", "sleep", "1000000"] },
+    ];
+    step(&format!("measure pause beside {} others, {runs} times each", peers.len() - 1), || {
+        figures(&driver, &peers, runs, idle_seconds)
+    })
+}
+
+fn figures(driver: &Path, peers: &[Peer], runs: usize, idle_seconds: u64) -> Result<Vec<Figure>> {
+    let figure = |key: &'static str, what: &str, unit: &'static str, how: &'static str| {
+        (key, Figure::new("pause", &format!("pause: {what}"), unit, how))
+    };
+    let mut all = [
+        figure("resident_kb", "resident memory", "kB", "`VmRSS` as PID 1 of a namespace"),
+        figure("private_kb", "private memory", "kB", "`Private_Clean` and `Private_Dirty` of `smaps_rollup`"),
+        figure(
+            "switches",
+            "context switches while idle",
+            "",
+            "over the time that nothing happens to it, alone",
+        ),
+        figure(
+            "ready_us",
+            "start to ready",
+            "µs",
+            "from the clone until the kernel says that it handles TERM",
+        ),
+        figure("exit_us", "TERM to exit", "µs", "from the signal until its parent has waited for it"),
+        figure(
+            "orphans_per_s",
+            "orphans reaped",
+            "1/s",
+            "grandchildren whose parents are gone, until none is left",
+        ),
+    ];
+    let mut file = Figure::new(
+        "pause",
+        "pause: file",
+        "bytes",
+        "the program; tini and dumb-init are linked dynamically or not as Debian does",
+    );
+    for peer in peers {
+        let size = fs::metadata(&peer.program).with_context(|| peer.program.display().to_string())?.len();
+        file.add(peer.name, size as f64);
+    }
+    for _ in 0..runs {
+        for peer in peers {
+            let mut measure = process::command(driver);
+            measure.args([ENDS.to_string(), ORPHANS.to_string(), idle_seconds.to_string()]);
+            measure.arg(&peer.program).args(peer.args);
+            let said = process::captured(&mut measure, SHORT * 3).with_context(|| peer.name.to_owned())?;
+            let said: BTreeMap<String, Value> = serde_json::from_str(&said)?;
+            for (key, figure) in &mut all {
+                figure.add(
+                    peer.name,
+                    said.get(*key).and_then(Value::as_f64).with_context(|| format!("no {key}"))?,
+                );
+            }
+        }
+    }
+    file.goals = vec![Goal::AtMost(16.0 * 1024.0), Goal::Times(1.0 / 40.0, "C, glibc".to_owned())];
+    for (key, figure) in &mut all {
+        figure.goals = match *key {
+            "resident_kb" | "private_kb" => vec![Goal::Times(1.0, "C, musl".to_owned())],
+            "switches" => vec![Goal::AtMost(0.0)],
+            // As the best of them; what is measured once more differs by as much.
+            "exit_us" => vec![Goal::BestTimes(1.05)],
+            "orphans_per_s" => vec![Goal::BestShare(0.95)],
+            _ => Vec::new(),
+        };
+    }
+    Ok(std::iter::once(file).chain(all.into_iter().map(|(_, figure)| figure)).collect())
+}
