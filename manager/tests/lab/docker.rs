@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 /// Longest that one command may take.
-const LIMIT: Duration = Duration::from_secs(150);
+pub(crate) const LIMIT: Duration = Duration::from_secs(150);
 
 /// What a command said.
 #[derive(Debug)]
@@ -47,20 +47,26 @@ pub(crate) fn ready() {
     });
 }
 
-/// Run it, whatever comes of it.
-#[track_caller]
-pub(crate) fn attempt<S: AsRef<OsStr>>(args: &[S]) -> Said {
-    let limit = super::here(LIMIT).as_secs();
+/// Run it, whatever comes of it; nothing where it does not end within this time [`super::here`].
+pub(crate) fn within<S: AsRef<OsStr>>(limit: Duration, args: &[S]) -> Option<Said> {
+    let limit = super::here(limit).as_secs();
     let output = Command::new("timeout")
         .args(["--kill-after=5", &limit.to_string(), "docker"])
         .args(args)
         .stdin(Stdio::null())
         .output()
         .expect("`timeout` of coreutils can be run");
-    let words: Vec<_> = args.iter().map(|arg| arg.as_ref().to_string_lossy().into_owned()).collect();
     let status = output.status.code().unwrap_or(-1);
-    assert_ne!(status, 124, "`docker {}` did not end within {limit} s", words.join(" "));
-    Said { status, out: output.stdout, err: output.stderr }
+    (status != 124).then_some(Said { status, out: output.stdout, err: output.stderr })
+}
+
+/// Run it, whatever comes of it.
+#[track_caller]
+pub(crate) fn attempt<S: AsRef<OsStr>>(args: &[S]) -> Said {
+    within(LIMIT, args).unwrap_or_else(|| {
+        let words: Vec<_> = args.iter().map(|arg| arg.as_ref().to_string_lossy()).collect();
+        panic!("`docker {}` did not end within {:?}", words.join(" "), super::here(LIMIT))
+    })
 }
 
 /// Run it, and it must succeed.

@@ -1,15 +1,19 @@
 //! Engines beside the one at hand: `cargo xtask lab`, started and ended by a test.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
-use super::docker::{Said, attempt};
-use super::{LONG, manager_image, pause_image, test_image};
+use super::docker::{LIMIT, Said, within};
+use super::{LONG, here, manager_image, pause_image, test_image};
 
 /// How long engines may take to come up, with images.
 const UP: Duration = Duration::from_secs(180);
@@ -76,10 +80,47 @@ impl Nodes {
 }
 
 impl Node {
-    /// Run `docker` there.
+    /// Run `docker` there. Where that does not end, the panic says what the engine waits for.
     #[track_caller]
     pub(crate) fn attempt(&self, words: &[&str]) -> Said {
-        attempt(&[&["-H", &self.host], words].concat())
+        self.within(LIMIT, words).unwrap_or_else(|| {
+            let words = words.join(" ");
+            panic!("`docker {words}` did not end within {:?}; its engine:\n{}", here(LIMIT), self.stacks())
+        })
+    }
+
+    /// Run `docker` there; nothing where it does not end within this time.
+    pub(crate) fn within(&self, limit: Duration, words: &[&str]) -> Option<Said> {
+        within(limit, &[&["-H", &self.host], words].concat())
+    }
+
+    /// What the engine has waited for, for a minute or more. dockerd writes what it does into a file when it is sent USR1
+    /// (Docker's documentation, "Force a stack trace to be logged").
+    fn stacks(&self) -> String {
+        let folder = Path::new(self.socket()).parent().expect("a folder");
+        let dumps = || {
+            let files = fs::read_dir(folder.join("exec")).into_iter().flatten().flatten();
+            let files = files.map(|file| file.path());
+            files.filter(|file| file.to_string_lossy().contains("goroutine-stacks")).collect::<Vec<_>>()
+        };
+        let before = dumps().len();
+        let pid = fs::read_to_string(folder.join("docker.pid")).unwrap_or_default();
+        let Ok(pid) = pid.trim().parse() else { return "it does not run".to_owned() };
+        if let Err(error) = kill(Pid::from_raw(pid), Signal::SIGUSR1) {
+            return error.to_string();
+        }
+        let began = Instant::now();
+        while dumps().len() == before && began.elapsed() < LONG {
+            thread::sleep(Duration::from_millis(50));
+        }
+        let text = dumps().iter().max().and_then(|file| fs::read_to_string(file).ok()).unwrap_or_default();
+        let waits = |one: &&str| one.lines().next().is_some_and(|head| head.contains(" minutes"));
+        // The functions are enough: each one's arguments and its line follow.
+        let functions = |one: &str| {
+            let lines = one.lines().filter(|line| !line.starts_with('\t'));
+            lines.map(|line| line.split("(0x").next().unwrap_or(line)).collect::<Vec<_>>().join(" < ")
+        };
+        text.split("\n\n").filter(waits).map(functions).collect::<Vec<_>>().join("\n")
     }
 
     /// Run `docker` there, which must work: what it prints.

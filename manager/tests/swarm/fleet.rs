@@ -4,6 +4,7 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -15,6 +16,8 @@ use crate::lab::{unique, wait};
 /// Each takes part of the tests, which mostly wait. Nobody drops them, and their nodes end with their input, which is this
 /// process.
 static LABS: [Mutex<Option<Nodes>>; 3] = [const { Mutex::new(None) }; 3];
+/// Longest that Swarm may take to tell a log.
+const LOGS: Duration = Duration::from_secs(20);
 /// How many tests have taken one.
 static TAKEN: AtomicUsize = AtomicUsize::new(0);
 
@@ -177,10 +180,12 @@ impl Fleet {
         })
     }
 
-    /// What Swarm has of the log of a service or a task. A node that has just come back is `Ready` before its log stream is
-    /// open again ("node ... is not available"): that answer fails, and a later one is whole.
+    /// What Swarm has of the log of a service or a task: nothing where it can't tell at the moment. A node that has just
+    /// come back is `Ready` before its log stream is open again ("node ... is not available"); now and then a stream does
+    /// not end (docker/cli 4678). A later answer is whole.
     pub(super) fn logs(&self, of: &str) -> Said {
-        self.nodes()[0].attempt(&["service", "logs", "--raw", of])
+        let said = self.nodes()[0].within(LOGS, &["service", "logs", "--raw", of]);
+        said.unwrap_or_else(|| Said { status: 124, out: Vec::new(), err: Vec::new() })
     }
 
     /// Containers of the pods of a service on a node: id of the pod's own container, and name.
@@ -231,17 +236,22 @@ impl Fleet {
 
 impl Drop for Fleet {
     fn drop(&mut self) {
+        // A second panic here would end every other test with this one.
+        let ask = |words: &[&str]| {
+            let said = self.nodes()[0].within(LOGS * 3, words);
+            said.map_or_else(
+                || format!("`docker {}` does not end", words.join(" ")),
+                |said| said.text() + &said.error(),
+            )
+        };
         for stack in &self.stacks {
             if std::thread::panicking() {
-                let services = self.nodes()[0].attempt(&["stack", "ps", "--no-trunc", stack]);
-                eprintln!("---- {stack}\n{}", services.text());
-                let names = self.nodes()[0].attempt(&["stack", "services", "-q", stack]);
-                for service in names.text().lines() {
-                    let logs = self.nodes()[0].attempt(&["service", "logs", "--tail", "40", service]);
-                    eprintln!("{}{}", logs.text(), logs.error());
+                eprintln!("---- {stack}\n{}", ask(&["stack", "ps", "--no-trunc", stack]));
+                for service in ask(&["stack", "services", "-q", stack]).lines() {
+                    eprintln!("{}", ask(&["service", "logs", "--tail", "40", service]));
                 }
             }
-            self.nodes()[0].attempt(&["stack", "rm", stack]);
+            ask(&["stack", "rm", stack]);
         }
     }
 }
