@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
@@ -26,6 +27,16 @@ const SETTLE: Duration = Duration::from_secs(120);
 
 const HOW: &str = "from the file that lets components write until the last line of the last one is read: of Tandem at the \
                    pod's own container, attached";
+/// What grows with volume would show in what one has of this and not of that, in bytes.
+const VOLUMES: [usize; 2] = [16 << 20, 128 << 20];
+/// kB that so much more may leave behind.
+const FLAT: f64 = 100.0;
+/// Milliseconds that a stop may take longer where nobody reads: the last output is waited for, within the ten seconds that
+/// the engine gives.
+const UNREAD: f64 = 5_000.0;
+/// A manager that did not run for so long has nothing to do.
+const QUIET: Duration = Duration::from_millis(500);
+
 const HOW_CPU: &str =
     "of the manager; of `docker logs -f`, one for each component; of compose, all its processes";
 
@@ -36,7 +47,82 @@ pub(crate) async fn measure(bench: &Bench) -> Result<()> {
             cell(bench, components, line, bytes).await?;
         }
     }
+    flat(bench).await?;
+    unread(bench).await
+}
+
+/// Does memory grow with volume?
+async fn flat(bench: &Bench) -> Result<()> {
+    let how = "`VmRSS` of the manager after that of 128 MB, less that after 16 MB, four components, lines of 100 bytes";
+    let mut more = Figure::new("logs", "memory that 112 MB more leave behind".to_owned(), "kB", how);
+    for _ in 0..bench.runs {
+        let [few, many] = VOLUMES;
+        let few = tandem(bench, 4, 100, few).await?.grown;
+        more.add("tandem", tandem(bench, 4, 100, many).await?.grown - few);
+    }
+    more.print(&Goal::AtMost(FLAT));
     Ok(())
+}
+
+/// Somebody who is attached and does not read.
+async fn unread(bench: &Bench) -> Result<()> {
+    let what = |what: &str| format!("output that nobody reads: {what}");
+    let how = "four components with 64 MB to write, once the manager has nothing to do any more";
+    let mut held = Figure::new("logs", what("memory that came with it"), "kB", how);
+    let how = "from the request to stop until the manager has ended, less the same where all was read";
+    let mut late = Figure::new("logs", what("what a stop takes longer"), "ms", how);
+    for _ in 0..bench.runs {
+        let read = stop_of(bench, true).await?;
+        let unread = stop_of(bench, false).await?;
+        if unread.cpu > read.cpu / 2.0 {
+            return Err("somebody read what nobody should".into());
+        }
+        held.add("tandem", unread.grown);
+        held.add("read", read.grown);
+        late.add("tandem", (unread.wall.as_secs_f64() - read.wall.as_secs_f64()) * 1e3);
+    }
+    held.print(&Goal::None);
+    late.print(&Goal::AtMost(UNREAD));
+    Ok(())
+}
+
+/// A pod that writes to somebody who reads, or does not, and its stop.
+async fn stop_of(bench: &Bench, read: bool) -> Result<Reading> {
+    let (pod, mut output, _go) = writing(bench, 4, 100, 64 << 20).await?;
+    // Kept where it is not read: dropped, the engine would take it for gone.
+    let (reader, kept) = match read {
+        true => (Some(tokio::spawn(async move { while let Some(Ok(_)) = output.frame().await {} })), None),
+        false => (None, Some(output)),
+    };
+    let began = Instant::now();
+    let (mut last, mut since) = (0.0, began);
+    while since.elapsed() < QUIET {
+        if began.elapsed() > SETTLE {
+            return Err("the manager does not come to rest".into());
+        }
+        tokio::time::sleep(QUIET / 10).await;
+        let now = ran(pod.manager)?;
+        if now > last {
+            (last, since) = (now, Instant::now());
+        }
+    }
+    let grown = resident(pod.manager)? - pod.held;
+    let began = Instant::now();
+    let ended = async {
+        while Path::new(&format!("/proc/{}", pod.manager)).exists() {
+            if began.elapsed() > SETTLE {
+                return Err("the manager does not end".into());
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        // The engine has a container that ended run on until whoever is attached has read all (20.10).
+        drop(kept);
+        Result::Ok(began.elapsed())
+    };
+    let (wall, removed) = tokio::join!(ended, bench.engine.end(&pod.id));
+    removed?;
+    reader.inspect(tokio::task::JoinHandle::abort);
+    Ok(Reading { wall: wall?, cpu: last - pod.ran, grown })
 }
 
 async fn cell(bench: &Bench, components: usize, line: usize, bytes: usize) -> Result<()> {
@@ -100,7 +186,23 @@ fn components_that_write(
     })
 }
 
-async fn tandem(bench: &Bench, components: usize, line: usize, bytes: usize) -> Result<Reading> {
+/// A pod whose components write from now on.
+struct Writing {
+    id: String,
+    manager: u32,
+    /// Nanoseconds, and kB, before.
+    ran: f64,
+    held: f64,
+    began: Instant,
+}
+
+/// Let a pod write: what it is, its output, and the folder with the file that its components waited for.
+async fn writing(
+    bench: &Bench,
+    components: usize,
+    line: usize,
+    bytes: usize,
+) -> Result<(Writing, Incoming, tempfile::TempDir)> {
     let engine = &bench.engine;
     let (name, go) = (engine.unique("logs"), tempfile::tempdir()?);
     let writers = components_that_write(components, line, bytes, go.path());
@@ -111,7 +213,18 @@ async fn tandem(bench: &Bench, components: usize, line: usize, bytes: usize) -> 
     let mut events = engine.events(&name).await?;
     let id = engine.create(&name, &body).await?;
     let path = format!("/containers/{id}/attach?stream=1&stdout=1&stderr=1");
-    let mut output = engine.send("POST", &path, None).await?.into_body();
+    let output = engine.send("POST", &path, None).await?.into_body();
+    engine.start(&id).await?;
+    heard(&mut events, "start", components).await?;
+    let manager = child(engine.pid(&id).await?)?;
+    let (ran, held) = (ran(manager)?, resident(manager)?);
+    let began = Instant::now();
+    std::fs::write(go.path().join("go"), "")?;
+    Ok((Writing { id, manager, ran, held, began }, output, go))
+}
+
+async fn tandem(bench: &Bench, components: usize, line: usize, bytes: usize) -> Result<Reading> {
+    let (pod, mut output, _go) = writing(bench, components, line, bytes).await?;
     let (to, mut ends) = unbounded_channel();
     tokio::spawn(async move {
         let mut counter = Counter::default();
@@ -119,19 +232,13 @@ async fn tandem(bench: &Bench, components: usize, line: usize, bytes: usize) -> 
             counter.take(frame.data_ref().map_or(&[][..], |data| data), &to);
         }
     });
-    engine.start(&id).await?;
-    heard(&mut events, "start", components).await?;
-    let manager = child(engine.pid(&id).await?)?;
-    let (before, held) = (ran(manager)?, resident(manager)?);
-    let began = Instant::now();
-    std::fs::write(go.path().join("go"), "")?;
     let ended = all_ends(&mut ends, components).await?;
     let reading = Reading {
-        wall: ended.duration_since(began),
-        cpu: ran(manager)? - before,
-        grown: resident(manager)? - held,
+        wall: ended.duration_since(pod.began),
+        cpu: ran(pod.manager)? - pod.ran,
+        grown: resident(pod.manager)? - pod.held,
     };
-    engine.end(&id).await?;
+    bench.engine.end(&pod.id).await?;
     Ok(reading)
 }
 
