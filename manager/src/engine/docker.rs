@@ -78,6 +78,8 @@ const ERROR_LIMIT: usize = 64 * 1024;
 const POD_EVENTS: [&str; 5] = ["create", "die", "oom", "health_status", "destroy"];
 /// What is heard of a pod's own container, where that is another one than the manager's.
 pub(super) const OWN_EVENTS: [&str; 3] = ["kill", "die", "destroy"];
+/// How far a first subscription may look back.
+const JUST_NOW: Duration = Duration::from_secs(2);
 /// Events whose repetition is noticed.
 const RECENT_EVENTS: usize = 32;
 
@@ -88,6 +90,8 @@ pub struct DockerEngine {
     /// Set once the engine has told its version of the API; forgotten when it does not answer, since it
     /// may come back as another version.
     api: Arc<Mutex<Option<Docker>>>,
+    /// The engine's clock as it told it with what it is, and when that was.
+    clock: Arc<Mutex<Option<(String, Instant)>>>,
     /// Who images are asked for as.
     credentials: Arc<Credentials>,
     /// Through which events come, where many pods are run.
@@ -101,7 +105,13 @@ impl DockerEngine {
     /// Where TLS is asked for and its files are of no use.
     pub fn new(address: &EngineAddress) -> Result<Self, TlsError> {
         let transport = Transport::new(address)?;
-        Ok(Self { transport, api: Arc::default(), credentials: Arc::default(), relay: None })
+        Ok(Self {
+            transport,
+            api: Arc::default(),
+            clock: Arc::default(),
+            credentials: Arc::default(),
+            relay: None,
+        })
     }
 
     /// The same engine, asked for images with these credentials.
@@ -158,12 +168,14 @@ impl DockerEngine {
         self.api.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A call through bollard.
+    /// A call through bollard. Boxed, as the next one is: these kilobytes are needed for the time of a call, and would be
+    /// part of every task that makes one, for as long as the task lives.
     async fn call<T, F>(&self, limit: Duration, call: impl FnOnce(Docker) -> F) -> Result<T, EngineError>
     where
         F: Future<Output = Result<T, BollardError>>,
     {
-        self.within(limit, async { call(self.api().await?).await.map_err(translate) }).await
+        let work = Box::pin(async { call(self.api().await?).await.map_err(translate) });
+        self.within(limit, work).await
     }
 
     /// A call of our own: sent at once; resolves with the head of the answer.
@@ -172,12 +184,12 @@ impl DockerEngine {
         limit: Duration,
         request: BollardRequest,
     ) -> Result<Response<Incoming>, EngineError> {
-        let work = async {
+        let work = Box::pin(async {
             let docker = self.api().await?;
             let request = versioned(request, &prefix(&docker.client_version())).map_err(translate)?;
             let response = self.transport.send(request).await.map_err(not_sent)?;
             accepted(response).await
-        };
+        });
         self.within(limit, work).await
     }
 
@@ -242,8 +254,17 @@ impl DockerEngine {
     /// only then (20.10 to 28: `getEvents`), so that one between the two would be lost. Asked for `since` a moment before
     /// by its own clock, it looks back and subscribes in one step.
     pub(super) async fn now(&self) -> Result<String, EngineError> {
-        let nanos = convert::nanos(&self.system().await?.system_time).unwrap_or_default();
-        Ok(convert::seconds(nanos))
+        Ok(time_for_events(&self.system().await?.system_time))
+    }
+
+    /// The same, as it was told with [`Engine::info`] a moment ago, once. A pod's components may look back so far: what is
+    /// older than their present life counts for nothing.
+    async fn lately(&self) -> Result<String, EngineError> {
+        let told = self.clock.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match told {
+            Some((time, at)) if at.elapsed() < JUST_NOW => Ok(time_for_events(&time)),
+            _ => self.now().await,
+        }
     }
 
     /// Every event that anybody here listens to, of every container (`GET /events`).
@@ -263,7 +284,7 @@ impl DockerEngine {
         if let Some(relay) = &self.relay {
             return relay.listen(Whose::Pod(pod.to_owned())).await;
         }
-        let since = self.now().await?;
+        let since = self.lately().await?;
         let filters = serde_json::json!({
             "type": ["container"],
             "label": [format!("{LABEL_POD}={pod}")],
@@ -300,9 +321,16 @@ impl DockerEngine {
     }
 }
 
+fn time_for_events(written: &str) -> String {
+    convert::seconds(convert::nanos(written).unwrap_or_default())
+}
+
 impl Engine for DockerEngine {
     async fn info(&self) -> Result<EngineInfo, EngineError> {
-        self.system().await.map(convert::engine_info)
+        let info = self.system().await?;
+        let told = Some((info.system_time.clone(), Instant::now()));
+        *self.clock.lock().unwrap_or_else(PoisonError::into_inner) = told;
+        Ok(convert::engine_info(info))
     }
 
     async fn inspect_task(&self, id: &str) -> Result<TaskContainer, EngineError> {
@@ -1029,6 +1057,21 @@ mod tests {
             "{request}"
         );
         assert!(request.contains("io.tandem.pod%3Dpod"), "{request}");
+    }
+
+    #[tokio::test]
+    async fn the_clock_that_came_with_what_the_engine_is_serves_one_subscription() {
+        let at = |second| answer("200 OK", &format!(r#"{{"SystemTime":"1970-01-01T00:00:0{second}Z"}}"#));
+        let (engine, server) = canned(vec![ping("1.41"), at(5), endless(""), at(6), endless("")]);
+        engine.info().await.expect("an answer");
+        for _ in 0..2 {
+            drop(engine.events("pod").await.expect("a stream"));
+        }
+        let asked = server.await.expect("served");
+        let asked: Vec<&str> = asked.iter().map(|line| line.split('&').next().unwrap_or(line)).collect();
+        let info = "GET /v1.41/info HTTP/1.1";
+        let events = |second| format!("GET /v1.41/events?since={second}.000000000");
+        assert_eq!(asked, ["GET /_ping HTTP/1.1", info, &events(5), info, &events(6)]);
     }
 
     #[tokio::test]

@@ -1,12 +1,11 @@
 //! One action to engine calls. No policy: what a failure means is the planner's to say.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
 
@@ -26,6 +25,10 @@ use crate::pod::spec::{ComponentSpec, Hook, Image, Mount, MountSource, PodSpec};
 /// How long the last lines of a component that failed are waited for.
 const LAST_LOOK: Duration = Duration::from_secs(1);
 
+/// Creations and starts of one pod that the engine is asked for at a time. More make it no faster (`cargo xtask bench
+/// start`), and each takes memory here.
+pub(super) const AT_ONCE: usize = 8;
+
 /// What actions need to be carried out. Each is carried out in a task of its own.
 pub struct Executor<E> {
     /// The engine.
@@ -44,10 +47,10 @@ pub struct Executor<E> {
     pub sentry: Sentry,
     /// Asks the watch for a listing.
     pub doubt: Arc<Notify>,
-    /// The pod's end is decided: what has not reached the engine yet must not.
-    pub ending: Arc<AtomicBool>,
     /// Where news goes that is more than the action's own end.
     pub news: UnboundedSender<Observation>,
+    /// Whose turn it is; closed once the pod's end is decided: what has not reached the engine yet must not.
+    pub turns: Semaphore,
 }
 
 /// What a sandbox is made of.
@@ -144,10 +147,8 @@ impl<E: Engine> Executor<E> {
         if let Some(member) = self.member(target).filter(|member| member.needs_vault()) {
             request.container.mounts.retain(|mount| !matches!(mount.source, MountSource::Scratch(_)));
             request.container.mounts.extend(self.vault_mounts(member).await?);
-            if self.ending.load(Ordering::Relaxed) {
-                return Err(EngineError::Refused(BROKEN_OFF.into()));
-            }
         }
+        let _turn = self.turn().await?;
         match self.engine.create(&request).await {
             Ok(created) => {
                 for warning in created.warnings {
@@ -217,7 +218,13 @@ impl<E: Engine> Executor<E> {
             .ok_or_else(|| EngineError::Conflict("the vault does not hold it".into()))
     }
 
+    /// Wait for leave to ask the engine for one more container.
+    async fn turn(&self) -> Result<SemaphorePermit<'_>, EngineError> {
+        self.turns.acquire().await.map_err(|_| EngineError::Refused(BROKEN_OFF.into()))
+    }
+
     async fn start(&self, target: &Target, id: &str) -> Result<Effect, EngineError> {
+        let _turn = self.turn().await?;
         if let Some(member) = self.member(target)
             && let Some(words) = self.sentry.against(&*self.engine, id, &member.container.mounts).await?
         {

@@ -32,8 +32,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use tokio::sync::{Notify, mpsc::UnboundedSender};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 use tracing::{Instrument, debug, error, info, warn};
@@ -87,6 +87,7 @@ pub struct Surroundings {
 pub struct Runner<E> {
     executor: Arc<Executor<E>>,
     pause: Pause,
+    ending: Arc<AtomicBool>,
     observed: Observed,
     /// Actions that may be broken off when the pod ends.
     breakable: BTreeMap<Key, AbortHandle>,
@@ -108,13 +109,14 @@ impl<E: Engine> Runner<E> {
             followers: around.followers,
             marks: around.marks,
             doubt: Arc::new(Notify::new()),
-            ending: around.ending,
             news: news.clone(),
+            turns: Semaphore::new(execute::AT_ONCE),
         };
         let (hooked, departed) = (executor.marks.hooked(), executor.marks.departed(&executor.spec.identity));
         let mut runner = Runner {
             executor: Arc::new(executor),
             pause: around.pause,
+            ending: around.ending,
             observed: Observed::default(),
             breakable: BTreeMap::new(),
             news,
@@ -205,7 +207,8 @@ impl<E: Engine> Runner<E> {
                     }
                 }
                 self.pause.conclude(conclusion.status);
-                self.executor.ending.store(true, Ordering::Relaxed);
+                self.ending.store(true, Ordering::Relaxed);
+                self.executor.turns.close();
                 if let Some(followers) = &self.executor.followers {
                     followers.ending();
                 }
