@@ -125,7 +125,7 @@ enum Command {
         /// How often each thing is measured.
         #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..))]
         runs: u8,
-        /// Keep the results in `xtask/src/bench/results`.
+        /// Keep the results in `xtask/src/bench/results` and in the README.
         #[arg(long, conflicts_with_all = ["quick", "parts"])]
         keep: bool,
     },

@@ -31,6 +31,26 @@ const HEALTHY: Duration = Duration::from_secs(120);
 /// Where the last results are kept.
 const KEPT: &str = "xtask/src/bench/results";
 
+/// What the README shows of them, between [`SHOWN_FROM`] and [`SHOWN_TO`].
+const SHOWN: [&str; 14] = [
+    "pause: file",
+    "pause: resident memory",
+    "manager: image",
+    "manager of 1: resident memory",
+    "manager of 30: resident memory",
+    "manager of 10: wake-ups while idle",
+    "pod of 3: start",
+    "pod of 3: stop",
+    "pod of 30: start",
+    "pod of 30: stop",
+    "chain with sandbox of 10: start",
+    "4 components, lines of 100 bytes, 16 MB: until the last line",
+    "4 components, lines of 100 bytes, 16 MB: CPU for a GB",
+    "100 pods of 2: memory of each",
+];
+const SHOWN_FROM: &str = "<!-- by cargo xtask bench --keep -->\n";
+const SHOWN_TO: &str = "<!-- to here -->\n";
+
 /// What can be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum Part {
@@ -121,6 +141,7 @@ pub(crate) fn measure(workspace: &Workspace, engine: &Engine, order: &Order) -> 
     if order.keep {
         fs::write(folder.join("results.json"), text)?;
         fs::write(folder.join("README.md"), page(&machine, runs, &table, &pictures))?;
+        show(workspace, &figures)?;
     }
     note(&format!("pictures are in {}", folder.display()));
     if !above.is_empty() {
@@ -144,6 +165,21 @@ fn page(machine: &Value, runs: usize, table: &str, pictures: &[(String, String)]
          [`results.json`](results.json).\n\n{table}\n{pictures}",
         facts.join(", ")
     )
+}
+
+/// Put the most telling figures into the README.
+fn show(workspace: &Workspace, figures: &[Figure]) -> Result<()> {
+    let path = workspace.file("README.md");
+    let text = fs::read_to_string(&path)?;
+    let (before, rest) = text.split_once(SHOWN_FROM).context("the README has no place for the results")?;
+    let (_, after) = rest.split_once(SHOWN_TO).context("the place for the results has no end")?;
+    let named = |name: &str| {
+        let found = figures.iter().find(|figure| figure.what == name);
+        found.with_context(|| format!("`{name}` was not measured"))
+    };
+    let shown = report::rows(SHOWN.into_iter().map(named).collect::<Result<Vec<_>>>()?.into_iter());
+    fs::write(path, format!("{before}{SHOWN_FROM}{shown}{SHOWN_TO}{after}"))?;
+    Ok(())
 }
 
 /// What all of it was measured on.
@@ -248,13 +284,13 @@ fn sizes(workspace: &Workspace, engine: &Engine) -> Result<Vec<Figure>> {
         figure
     };
     Ok(vec![
-        figure("pause: file", "bytes", file("pause")?, Some(16 * 1024)),
+        figure("pause: program", "bytes", file("pause")?, Some(16 * 1024)),
         figure("pause: image", "bytes", image(images::PAUSE.name)?, Some(images::PAUSE.ceiling)),
         figure("pause: resident", "kB", pause.resident()?, Some(48)),
         figure("pause: context switches in 10 s", "", woke[0], Some(0)),
         figure("pause that supervises: resident", "kB", supervisor.resident()?, Some(48)),
         figure("pause that supervises: context switches in 10 s", "", woke[1], None),
-        figure("manager: file", "bytes", file("manager")?, None),
+        figure("manager: program", "bytes", file("manager")?, None),
         figure("manager: image", "bytes", image(images::MANAGER.name)?, Some(images::MANAGER.ceiling)),
         figure("manager: resident, 10 components", "kB", manager.resident()?, Some(5_000)),
         figure("manager: context switches in 10 s, 10 components", "", woke[2], None),

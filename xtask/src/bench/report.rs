@@ -128,10 +128,16 @@ impl Figure {
     }
 }
 
+/// These as a table of Markdown.
+pub(super) fn rows<'a>(figures: impl Iterator<Item = &'a Figure>) -> String {
+    let mut text = "| what | Tandem | beside | goal |\n|---|---|---|---|\n".to_owned();
+    figures.for_each(|figure| text += &figure.line());
+    text
+}
+
 /// All of them as a table of Markdown, and how each was measured.
 pub(super) fn table(figures: &[Figure]) -> String {
-    let mut text = "| what | Tandem | beside | goal |\n|---|---|---|---|\n".to_owned();
-    figures.iter().for_each(|figure| text += &figure.line());
+    let mut text = rows(figures.iter());
     let mut hows: Vec<(&str, &str)> = Vec::new();
     for figure in figures.iter().filter(|figure| !figure.how.is_empty()) {
         if !hows.iter().any(|(_, how)| *how == figure.how) {
