@@ -37,6 +37,11 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
         cargo(&["fmt", "--all", "--check"])?;
         cargo(&["fmt", "--manifest-path", "manager/fuzz/Cargo.toml", "--check"])
     })?;
+    step("look whether the fuzz targets' Cargo.lock fits", || {
+        let tree =
+            ["tree", "--quiet", "--locked", "--manifest-path", "manager/fuzz/Cargo.toml", "--depth", "0"];
+        process::captured(&mut workspace.cargo(tree), LONG)
+    })?;
     step("look for notes to self and tests that are switched off", || nothing_open(workspace))?;
     step(&format!("look for `{README_COMMAND}` in the README"), || {
         if !fs::read_to_string(workspace.file("README.md"))?.contains(README_COMMAND) {
