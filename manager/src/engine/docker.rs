@@ -79,7 +79,7 @@ const POD_EVENTS: [&str; 5] = ["create", "die", "oom", "health_status", "destroy
 /// What is heard of a pod's own container, where that is another one than the manager's.
 pub(super) const OWN_EVENTS: [&str; 3] = ["kill", "die", "destroy"];
 /// How far a first subscription may look back.
-const JUST_NOW: Duration = Duration::from_secs(2);
+const JUST_NOW: Duration = Duration::from_millis(500);
 /// Events whose repetition is noticed.
 const RECENT_EVENTS: usize = 32;
 
@@ -258,7 +258,7 @@ impl DockerEngine {
     }
 
     /// The same, as it was told with [`Engine::info`] a moment ago, once. A pod's components may look back so far: what is
-    /// older than their present life counts for nothing.
+    /// older than their present life counts for nothing, and of that life the last news stands.
     async fn lately(&self) -> Result<String, EngineError> {
         let told = self.clock.lock().unwrap_or_else(PoisonError::into_inner).take();
         match told {

@@ -1,11 +1,12 @@
 //! One action to engine calls. No policy: what a failure means is the planner's to say.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
 
@@ -16,7 +17,7 @@ use super::marks::Marks;
 use super::sentry::Sentry;
 use super::tail::Tail;
 use super::{BROKEN_OFF, LAST_OUTPUT};
-use crate::engine::{CreateRequest, Engine, EngineError, convert};
+use crate::engine::{CreateRequest, Created, Engine, EngineError, convert};
 use crate::pod::action::{Action, Target};
 use crate::pod::identity::Role;
 use crate::pod::observed::{Effect, Event, EventKind, Failure, Observation, Status};
@@ -25,9 +26,11 @@ use crate::pod::spec::{ComponentSpec, Hook, Image, Mount, MountSource, PodSpec};
 /// How long the last lines of a component that failed are waited for.
 const LAST_LOOK: Duration = Duration::from_secs(1);
 
-/// Creations and starts of one pod that the engine is asked for at a time. More make it no faster (`cargo xtask bench
-/// start`), and each takes memory here.
+/// Creations of one pod that the engine is asked for at a time. More make it no faster (`cargo xtask bench start`), and
+/// each takes memory here.
 pub(super) const AT_ONCE: usize = 8;
+/// What takes longer to create keeps nobody waiting: it may be stuck in a volume's plug-in.
+const TURN: Duration = Duration::from_secs(5);
 
 /// What actions need to be carried out. Each is carried out in a task of its own.
 pub struct Executor<E> {
@@ -148,8 +151,7 @@ impl<E: Engine> Executor<E> {
             request.container.mounts.retain(|mount| !matches!(mount.source, MountSource::Scratch(_)));
             request.container.mounts.extend(self.vault_mounts(member).await?);
         }
-        let _turn = self.turn().await?;
-        match self.engine.create(&request).await {
+        match self.create_in_turn(&request).await {
             Ok(created) => {
                 for warning in created.warnings {
                     warn!("creating {target}: the engine warns: {warning}");
@@ -218,13 +220,19 @@ impl<E: Engine> Executor<E> {
             .ok_or_else(|| EngineError::Conflict("the vault does not hold it".into()))
     }
 
-    /// Wait for leave to ask the engine for one more container.
-    async fn turn(&self) -> Result<SemaphorePermit<'_>, EngineError> {
-        self.turns.acquire().await.map_err(|_| EngineError::Refused(BROKEN_OFF.into()))
+    async fn create_in_turn(&self, request: &CreateRequest) -> Result<Created, EngineError> {
+        let turn = self.turns.acquire().await.map_err(|_| EngineError::Refused(BROKEN_OFF.into()))?;
+        let mut created = pin!(self.engine.create(request));
+        match timeout(TURN, &mut created).await {
+            Ok(created) => created,
+            Err(_) => {
+                drop(turn);
+                created.await
+            }
+        }
     }
 
     async fn start(&self, target: &Target, id: &str) -> Result<Effect, EngineError> {
-        let _turn = self.turn().await?;
         if let Some(member) = self.member(target)
             && let Some(words) = self.sentry.against(&*self.engine, id, &member.container.mounts).await?
         {
@@ -233,6 +241,12 @@ impl<E: Engine> Executor<E> {
         // Attached before the start, so that not a byte is lost.
         if let (Some(followers), Some(member)) = (&self.followers, self.member(target)) {
             followers.follow(&*self.engine, id, &member.name, member.container.tty).await?;
+        }
+        if self.turns.is_closed() {
+            if let Some(followers) = &self.followers {
+                followers.abandon(id);
+            }
+            return Err(EngineError::Refused(BROKEN_OFF.into()));
         }
         if let Err(error) = self.engine.start(id).await {
             // The engine writes down with which status the start failed.
