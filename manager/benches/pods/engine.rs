@@ -34,6 +34,8 @@ pub(crate) struct Engine {
 pub(crate) struct Event {
     /// When it was heard.
     pub(crate) at: Instant,
+    /// The engine's own time for it, nanoseconds since 1970.
+    pub(crate) nanos: u128,
     /// `start`, `destroy`, `health_status: healthy`, ...
     pub(crate) action: String,
     /// The container's name.
@@ -114,6 +116,13 @@ impl Engine {
         Ok(u32::try_from(about["State"]["Pid"].as_u64().ok_or("it does not run")?)?)
     }
 
+    /// Id of the container whose network this one shares.
+    pub(crate) async fn network_of(&self, id: &str) -> Result<String> {
+        let about = self.call("GET", &format!("/containers/{id}/json"), None).await?;
+        let mode = about["HostConfig"]["NetworkMode"].as_str().unwrap_or_default();
+        Ok(mode.strip_prefix("container:").ok_or("it has a network of its own")?.to_owned())
+    }
+
     /// What happens from now on to containers whose names begin with this.
     pub(crate) async fn events(&self, prefix: &str) -> Result<UnboundedReceiver<Event>> {
         let filters =
@@ -133,7 +142,8 @@ impl Engine {
                     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
                     let name = text(&said["Actor"]["Attributes"]["name"]);
                     let id = text(&said["Actor"]["ID"]);
-                    let event = Event { at, action: text(&said["Action"]), name, id };
+                    let nanos = u128::from(said["timeNano"].as_u64().unwrap_or_default());
+                    let event = Event { at, nanos, action: text(&said["Action"]), name, id };
                     if event.name.starts_with(&prefix) && to.send(event).is_err() {
                         return;
                     }

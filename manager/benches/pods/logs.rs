@@ -6,39 +6,38 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::timeout;
 
 use crate::Bench;
-use crate::engine::{Result, heard};
-use crate::process::{child, ran, resident, tree};
+use crate::engine::{Event, Result, heard};
+use crate::process::{child, named, ran, resident, tree};
 use crate::stats::{Figure, Goal};
 use crate::ways::{docker, idle, labels, manager, tool};
 
 /// Bytes of a line, and of all components together.
-const LINES: [(usize, usize); 3] = [(20, 4 << 20), (100, 16 << 20), (10_000, 64 << 20)];
+const LINES: [(usize, usize); 3] = [(20, 1 << 20), (100, 16 << 20), (10_000, 64 << 20)];
 const SIZES: [usize; 3] = [1, 4, 16];
 /// The last line of each.
 const END: &[u8] = b"END\n";
+/// Compose takes a second until it reads.
+const READING: Duration = Duration::from_secs(2);
 /// How long each may take.
 const SETTLE: Duration = Duration::from_secs(120);
 
-const HOW: &str = "from the file that lets components write until the last line of the last one is read: of Tandem at the \
-                   pod's own container, attached";
+const HOW: &str = "from the file that lets components write until the last line of the last one is read, by `docker logs -f` of the pod, \
+                   of each component, and `compose logs -f`; attached: by the bench itself, at a pod whose output nobody keeps";
 /// What grows with volume would show in what one has of this and not of that, in bytes.
 const VOLUMES: [usize; 2] = [16 << 20, 128 << 20];
 /// kB that so much more may leave behind.
 const FLAT: f64 = 100.0;
-/// Milliseconds that a stop may take longer where nobody reads: the last output is waited for, within the ten seconds that
-/// the engine gives.
-const UNREAD: f64 = 5_000.0;
-/// A manager that did not run for so long has nothing to do.
-const QUIET: Duration = Duration::from_millis(500);
+/// How many times as long reading may take beside one who does not read.
+const BESIDE_STUCK: f64 = 1.5;
 
-const HOW_CPU: &str =
-    "of the manager; of `docker logs -f`, one for each component; of compose, all its processes";
+const HOW_CPU: &str = "of the manager and `docker logs -f` (attached: of the manager); of `docker logs -f`, one for each component; of \
+                       compose, all its processes";
+const HOW_ENGINE: &str = "of dockerd, containerd and its shims meanwhile";
 
 pub(crate) async fn measure(bench: &Bench) -> Result<()> {
     let (sizes, lines) = if bench.whole() { (&SIZES[..], &LINES[..]) } else { (&SIZES[..1], &LINES[1..2]) };
@@ -47,7 +46,9 @@ pub(crate) async fn measure(bench: &Bench) -> Result<()> {
             cell(bench, components, line, bytes).await?;
         }
     }
-    flat(bench).await?;
+    if bench.whole() {
+        flat(bench).await?;
+    }
     unread(bench).await
 }
 
@@ -57,72 +58,26 @@ async fn flat(bench: &Bench) -> Result<()> {
     let mut more = Figure::new("logs", "memory that 112 MB more leave behind".to_owned(), "kB", how);
     for _ in 0..bench.runs {
         let [few, many] = VOLUMES;
-        let few = tandem(bench, 4, 100, few).await?.grown;
-        more.add("tandem", tandem(bench, 4, 100, many).await?.grown - few);
+        let few = attached(bench, 4, 100, few).await?.grown;
+        more.add("tandem", attached(bench, 4, 100, many).await?.grown - few);
     }
-    more.print(&Goal::AtMost(FLAT));
+    more.print(&[Goal::AtMost(FLAT)]);
     Ok(())
 }
 
-/// Somebody who is attached and does not read.
+/// Somebody who follows the pod's log and does not read, beside somebody who does.
 async fn unread(bench: &Bench) -> Result<()> {
-    let what = |what: &str| format!("output that nobody reads: {what}");
-    let how = "four components with 64 MB to write, once the manager has nothing to do any more";
-    let mut held = Figure::new("logs", what("memory that came with it"), "kB", how);
-    let how = "from the request to stop until the manager has ended, less the same where all was read";
-    let mut late = Figure::new("logs", what("what a stop takes longer"), "ms", how);
+    let how = "by `docker logs -f` of a pod of four, 16 MB in lines of 100 bytes; beside another one whose output nobody reads";
+    let mut wall =
+        Figure::new("logs", "until the last line, beside a reader who is stuck".to_owned(), "ms", how);
     for _ in 0..bench.runs {
-        let read = stop_of(bench, true).await?;
-        let unread = stop_of(bench, false).await?;
-        if unread.cpu > read.cpu / 2.0 {
-            return Err("somebody read what nobody should".into());
+        for (way, stuck) in [("tandem", true), ("alone", false)] {
+            let read = by_docker_logs(bench, 4, 100, 16 << 20, stuck).await?;
+            wall.add(way, read.wall.as_secs_f64() * 1e3);
         }
-        held.add("tandem", unread.grown);
-        held.add("read", read.grown);
-        late.add("tandem", (unread.wall.as_secs_f64() - read.wall.as_secs_f64()) * 1e3);
     }
-    held.print(&Goal::None);
-    late.print(&Goal::AtMost(UNREAD));
+    wall.print(&[Goal::Times(BESIDE_STUCK, "alone")]);
     Ok(())
-}
-
-/// A pod that writes to somebody who reads, or does not, and its stop.
-async fn stop_of(bench: &Bench, read: bool) -> Result<Reading> {
-    let (pod, mut output, _go) = writing(bench, 4, 100, 64 << 20).await?;
-    // Kept where it is not read: dropped, the engine would take it for gone.
-    let (reader, kept) = match read {
-        true => (Some(tokio::spawn(async move { while let Some(Ok(_)) = output.frame().await {} })), None),
-        false => (None, Some(output)),
-    };
-    let began = Instant::now();
-    let (mut last, mut since) = (0.0, began);
-    while since.elapsed() < QUIET {
-        if began.elapsed() > SETTLE {
-            return Err("the manager does not come to rest".into());
-        }
-        tokio::time::sleep(QUIET / 10).await;
-        let now = ran(pod.manager)?;
-        if now > last {
-            (last, since) = (now, Instant::now());
-        }
-    }
-    let grown = resident(pod.manager)? - pod.held;
-    let began = Instant::now();
-    let ended = async {
-        while Path::new(&format!("/proc/{}", pod.manager)).exists() {
-            if began.elapsed() > SETTLE {
-                return Err("the manager does not end".into());
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        // The engine has a container that ended run on until whoever is attached has read all (20.10).
-        drop(kept);
-        Result::Ok(began.elapsed())
-    };
-    let (wall, removed) = tokio::join!(ended, bench.engine.end(&pod.id));
-    removed?;
-    reader.inspect(tokio::task::JoinHandle::abort);
-    Ok(Reading { wall: wall?, cpu: last - pod.ran, grown })
 }
 
 async fn cell(bench: &Bench, components: usize, line: usize, bytes: usize) -> Result<()> {
@@ -132,23 +87,29 @@ async fn cell(bench: &Bench, components: usize, line: usize, bytes: usize) -> Re
     };
     let mut wall = figure("until the last line", "ms", HOW);
     let mut cpu = figure("CPU for a GB", "s", HOW_CPU);
+    let mut engine = figure("CPU of the engine for a GB", "s", HOW_ENGINE);
     let mut memory =
         figure("memory that came with it", "kB", "`VmRSS` of the manager after it, and before it");
     let gigabytes = bytes as f64 / 1e9;
     for _ in 0..bench.runs.min(2) {
-        let tandem = tandem(bench, components, line, bytes).await?;
-        wall.add("tandem", tandem.wall.as_secs_f64() * 1e3);
-        cpu.add("tandem", tandem.cpu / 1e9 / gigabytes);
-        memory.add("tandem", tandem.grown);
-        for way in ["docker logs", "compose"] {
-            let read = others(bench, way, components, line, bytes).await?;
+        for way in ["tandem", "tandem, attached", "docker logs", "compose"] {
+            let read = match way {
+                "tandem" => by_docker_logs(bench, components, line, bytes, false).await?,
+                "tandem, attached" => attached(bench, components, line, bytes).await?,
+                _ => others(bench, way, components, line, bytes).await?,
+            };
             wall.add(way, read.wall.as_secs_f64() * 1e3);
             cpu.add(way, read.cpu / 1e9 / gigabytes);
+            engine.add(way, read.engine / 1e9 / gigabytes);
+            if way == "tandem" {
+                memory.add(way, read.grown);
+            }
         }
     }
-    wall.print(&Goal::Times(1.0, "docker logs"));
-    cpu.print(&Goal::Times(0.5, "compose"));
-    memory.print(&Goal::None);
+    wall.print(&[Goal::Times(1.0, "docker logs"), Goal::Times(1.0, "compose")]);
+    cpu.print(&[Goal::Times(0.5, "compose")]);
+    engine.print(&[]);
+    memory.print(&[]);
     Ok(())
 }
 
@@ -157,6 +118,8 @@ struct Reading {
     wall: Duration,
     /// Nanoseconds.
     cpu: f64,
+    /// The same of the engine.
+    engine: f64,
     /// kB.
     grown: f64,
 }
@@ -186,45 +149,53 @@ fn components_that_write(
     })
 }
 
-/// A pod whose components write from now on.
-struct Writing {
-    id: String,
-    manager: u32,
-    /// Nanoseconds, and kB, before.
-    ran: f64,
-    held: f64,
-    began: Instant,
-}
-
-/// Let a pod write: what it is, its output, and the folder with the file that its components waited for.
-async fn writing(
+/// A pod whose components wait for a file. `kept`: its output is, in the engine's usual way.
+async fn waiting(
     bench: &Bench,
     components: usize,
     line: usize,
     bytes: usize,
-) -> Result<(Writing, Incoming, tempfile::TempDir)> {
+    go: &Path,
+    kept: bool,
+) -> Result<(String, UnboundedReceiver<Event>)> {
     let engine = &bench.engine;
-    let (name, go) = (engine.unique("logs"), tempfile::tempdir()?);
-    let writers = components_that_write(components, line, bytes, go.path());
+    let name = engine.unique("logs");
+    let writers = components_that_write(components, line, bytes, go);
     let command = ["--logs", "--pids=false", "--ipc=false", "--allow=host-paths"];
     let mut body = manager(&bench.socket, labels(writers), &command);
-    // Nobody keeps what comes out: the reader has it.
-    body["HostConfig"]["LogConfig"] = json!({"Type": "none"});
-    let mut events = engine.events(&name).await?;
-    let id = engine.create(&name, &body).await?;
-    let path = format!("/containers/{id}/attach?stream=1&stdout=1&stderr=1");
-    let output = engine.send("POST", &path, None).await?.into_body();
-    engine.start(&id).await?;
-    heard(&mut events, "start", components).await?;
-    let manager = child(engine.pid(&id).await?)?;
-    let (ran, held) = (ran(manager)?, resident(manager)?);
-    let began = Instant::now();
-    std::fs::write(go.path().join("go"), "")?;
-    Ok((Writing { id, manager, ran, held, began }, output, go))
+    if !kept {
+        body["HostConfig"]["LogConfig"] = json!({"Type": "none"});
+    }
+    let events = engine.events(&name).await?;
+    Ok((engine.create(&name, &body).await?, events))
 }
 
-async fn tandem(bench: &Bench, components: usize, line: usize, bytes: usize) -> Result<Reading> {
-    let (pod, mut output, _go) = writing(bench, components, line, bytes).await?;
+/// Let them write, and wait for the last line of each.
+async fn written(
+    pids: &[u32],
+    manager: u32,
+    go: &Path,
+    ends: &mut UnboundedReceiver<Instant>,
+    components: usize,
+) -> Result<Reading> {
+    let sum = || pids.iter().map(|pid| ran(*pid)).sum::<Result<f64>>();
+    let (before, engine_before, held) = (sum()?, engine_ran(), resident(manager)?);
+    let began = Instant::now();
+    std::fs::write(go.join("go"), "")?;
+    let ended = all_ends(ends, components).await?;
+    Ok(Reading {
+        wall: ended.duration_since(began),
+        cpu: sum()? - before,
+        engine: engine_ran() - engine_before,
+        grown: resident(manager)? - held,
+    })
+}
+
+async fn attached(bench: &Bench, components: usize, line: usize, bytes: usize) -> Result<Reading> {
+    let (engine, go) = (&bench.engine, tempfile::tempdir()?);
+    let (id, mut events) = waiting(bench, components, line, bytes, go.path(), false).await?;
+    let path = format!("/containers/{id}/attach?stream=1&stdout=1&stderr=1");
+    let mut output = engine.send("POST", &path, None).await?.into_body();
     let (to, mut ends) = unbounded_channel();
     tokio::spawn(async move {
         let mut counter = Counter::default();
@@ -232,14 +203,46 @@ async fn tandem(bench: &Bench, components: usize, line: usize, bytes: usize) -> 
             counter.take(frame.data_ref().map_or(&[][..], |data| data), &to);
         }
     });
-    let ended = all_ends(&mut ends, components).await?;
-    let reading = Reading {
-        wall: ended.duration_since(pod.began),
-        cpu: ran(pod.manager)? - pod.ran,
-        grown: resident(pod.manager)? - pod.held,
-    };
-    bench.engine.end(&pod.id).await?;
+    engine.start(&id).await?;
+    heard(&mut events, "start", components).await?;
+    let manager = child(engine.pid(&id).await?)?;
+    let reading = written(&[manager], manager, go.path(), &mut ends, components).await?;
+    engine.end(&id).await?;
     Ok(reading)
+}
+
+/// As users read: `docker logs -f` of the pod; `stuck`: beside one who does not read.
+async fn by_docker_logs(
+    bench: &Bench,
+    components: usize,
+    line: usize,
+    bytes: usize,
+    stuck: bool,
+) -> Result<Reading> {
+    let (engine, go) = (&bench.engine, tempfile::tempdir()?);
+    let (id, mut events) = waiting(bench, components, line, bytes, go.path(), true).await?;
+    engine.start(&id).await?;
+    heard(&mut events, "start", components).await?;
+    let manager = child(engine.pid(&id).await?)?;
+    let (to, mut ends) = unbounded_channel();
+    let mut readers = Readers(vec![follow(&mut docker(&["logs", "-f", &id]), to)?]);
+    let pids = [manager, readers.0[0].id()];
+    if stuck {
+        let mut command = docker(&["logs", "-f", &id]);
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+        readers.0.push(child);
+    }
+    tokio::time::sleep(READING).await;
+    let reading = written(&pids, manager, go.path(), &mut ends, components).await?;
+    drop(readers);
+    engine.end(&id).await?;
+    Ok(reading)
+}
+
+/// Nanoseconds that the engine's processes have run.
+fn engine_ran() -> f64 {
+    // A shim may end meanwhile.
+    named(&["dockerd", "containerd", "containerd-shim"]).into_iter().filter_map(|pid| ran(pid).ok()).sum()
 }
 
 async fn others(bench: &Bench, way: &str, components: usize, line: usize, bytes: usize) -> Result<Reading> {
@@ -263,25 +266,28 @@ async fn others(bench: &Bench, way: &str, components: usize, line: usize, bytes:
         _ => started.iter().map(|event| docker(&["logs", "-f", &event.name])).collect(),
     };
     let (to, mut ends) = unbounded_channel();
-    let mut children = Vec::new();
+    let mut children = Readers(Vec::new());
     for reader in &mut readers {
-        children.push(follow(reader, to.clone())?);
+        children.0.push(follow(reader, to.clone())?);
     }
-    // Compose takes a second until it reads.
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    let pids = tree(children.iter().map(Child::id))?;
-    let sum = || pids.iter().map(|pid| ran(*pid)).sum::<Result<f64>>();
-    let before = sum()?;
-    let began = Instant::now();
-    std::fs::write(go.path().join("go"), "")?;
-    let ended = all_ends(&mut ends, components).await?;
-    let reading = Reading { wall: ended.duration_since(began), cpu: sum()? - before, grown: 0.0 };
-    for child in &mut children {
-        let _ = child.kill();
-        let _ = child.wait();
-    }
+    tokio::time::sleep(READING).await;
+    let pids = tree(children.0.iter().map(Child::id))?;
+    let reading = written(&pids, pids[0], go.path(), &mut ends, components).await?;
+    drop(children);
     bench.compose_down(&project, file.path()).await?;
     Ok(reading)
+}
+
+/// Programs that read logs. Dropping them ends them.
+struct Readers(Vec<Child>);
+
+impl Drop for Readers {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
 }
 
 /// Read what a program writes, on a thread of its own.

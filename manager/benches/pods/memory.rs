@@ -8,22 +8,23 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use crate::engine::{Result, heard};
-use crate::process::{child, ran, resident, switches, tree};
+use crate::process::{child, ran, resident, share, switches, tree};
 use crate::stats::{Figure, Goal};
-use crate::ways::{Shape, compose_file, docker, tandem};
+use crate::ways::{Shape, components as parts, compose_file, docker, labels, manager};
 use crate::{BUSYBOX, Bench, PAUSE};
 
 const SIZES: [usize; 3] = [1, 10, 30];
 /// How long idle programs are watched.
-const IDLE: Duration = Duration::from_secs(10);
+const IDLE: Duration = Duration::from_secs(5);
 
 /// kB that a manager of ten components may hold, and what each one more may cost.
 const AT_TEN: f64 = 5_000.0;
 const GROWTH: f64 = 50.0;
 
-const HOW: &str =
-    "`VmRSS`; of compose and `docker run`, which stay in the foreground, all processes together";
-const HOW_IDLE: &str = "over 10 s, while another container's health check runs every second";
+const HOW: &str = "`VmRSS` of the manager";
+const HOW_SHARE: &str = "`Pss` of all processes together: of Tandem manager and `pause`, without and with `--logs`; of compose and \
+                         `docker run`, which stay in the foreground, all of theirs and `pause`";
+const HOW_IDLE: &str = "over 5 s, while another container's health check runs every second";
 
 /// Processes in the foreground. Dropping them ends them.
 struct Foreground(Vec<Child>);
@@ -48,52 +49,15 @@ pub(crate) async fn measure(bench: &Bench) -> Result<()> {
     let sizes = if bench.whole() { &SIZES[..] } else { &SIZES[..1] };
     let mut held = Vec::new();
     for &components in sizes {
-        let shape = Shape { components, sandbox: false, chain: false };
-        let figure = |what: &str, unit: &'static str, how: &'static str| {
-            Figure::new("memory", format!("manager of {components}: {what}"), unit, how)
-        };
-        let mut memory =
-            figure("resident memory", "kB", HOW).grows("manager, resident kB by components", components);
-        let mut busy = figure("CPU while idle", "ms", HOW_IDLE);
-        let mut woke = figure("wake-ups while idle", "", HOW_IDLE);
-
-        let name = engine.unique("held");
-        let mut events = engine.events(&name).await?;
-        let pod = tandem(engine, &bench.socket, &name, shape).await?;
-        heard(&mut events, "start", components).await?;
-        let manager = child(engine.pid(&pod).await?)?;
-        look(&[manager], "tandem", &mut memory, &mut busy, &mut woke).await?;
-        engine.end(&pod).await?;
-        held.push((components, memory.of("tandem").unwrap_or(f64::NAN)));
-
-        let name = engine.unique("held");
-        let mut events = engine.events(&name).await?;
-        let file = tempfile::NamedTempFile::new()?;
-        std::fs::write(file.path(), compose_file(shape).to_string())?;
-        let up = Foreground(vec![quiet(bench.compose(&name, file.path(), &["up"]))?]);
-        heard(&mut events, "start", components).await?;
-        look(&tree(up.0.iter().map(Child::id))?, "compose", &mut memory, &mut busy, &mut woke).await?;
-        bench.compose_down(&name, file.path()).await?;
-        drop(up);
-
-        let name = engine.unique("held");
-        let mut events = engine.events(&name).await?;
-        engine.create(&name, &json!({"Image": PAUSE, "Healthcheck": {"Test": ["NONE"]}})).await?;
-        engine.start(&name).await?;
-        let mut up = Foreground(Vec::new());
-        for number in 0..components {
-            let (own, network) = (format!("--name={name}-c{number}"), format!("--network=container:{name}"));
-            up.0.push(quiet(docker(&["run", &own, &network, BUSYBOX, "sleep", "1000000"]))?);
+        let mut seen = Seen::new(components);
+        for _ in 0..bench.runs.min(2) {
+            once(bench, components, &mut seen).await?;
         }
-        heard(&mut events, "start", components).await?;
-        look(&tree(up.0.iter().map(Child::id))?, "docker run", &mut memory, &mut busy, &mut woke).await?;
-        for number in 0..components {
-            engine.remove(&format!("{name}-c{number}")).await?;
-        }
-        engine.remove(&name).await?;
-        memory.print(&if components == 10 { Goal::AtMost(AT_TEN) } else { Goal::None });
-        busy.print(&Goal::None);
-        woke.print(&Goal::AtMost(0.0));
+        held.push((components, seen.resident.of("tandem").unwrap_or(f64::NAN)));
+        seen.resident.print(if components == 10 { &[Goal::AtMost(AT_TEN)] } else { &[] });
+        seen.share.print(&[]);
+        seen.busy.print(&[]);
+        seen.woke.print(&[Goal::AtMost(0.0)]);
     }
     if let (Some(first), Some(last)) = (held.first(), held.last())
         && last.0 > first.0
@@ -101,28 +65,93 @@ pub(crate) async fn measure(bench: &Bench) -> Result<()> {
         let what = format!("manager: what one component more costs, {} to {}", first.0, last.0);
         let mut growth = Figure::new("memory", what, "kB", HOW);
         growth.add("tandem", (last.1 - first.1) / (last.0 - first.0) as f64);
-        growth.print(&Goal::AtMost(GROWTH));
+        growth.print(&[Goal::AtMost(GROWTH)]);
     }
     engine.remove(&noise).await
 }
 
-/// Memory now; CPU and context switches while nothing happens.
-async fn look(
-    pids: &[u32],
-    way: &str,
-    memory: &mut Figure,
-    busy: &mut Figure,
-    woke: &mut Figure,
-) -> Result<()> {
-    let sum = |of: fn(u32) -> Result<f64>| pids.iter().map(|pid| of(*pid)).sum::<Result<f64>>();
-    // What is measured is time: a moment to settle, and then the whole of it.
-    sleep(IDLE / 5).await;
-    let (ran_before, switched) = (sum(ran)?, sum(switches)?);
-    sleep(IDLE).await;
-    busy.add(way, (sum(ran)? - ran_before) / 1e6);
-    woke.add(way, sum(switches)? - switched);
-    memory.add(way, sum(resident)?);
-    Ok(())
+/// What is looked at.
+struct Seen {
+    resident: Figure,
+    share: Figure,
+    busy: Figure,
+    woke: Figure,
+}
+
+impl Seen {
+    fn new(components: usize) -> Self {
+        let figure = |what: &str, unit: &'static str, how: &'static str| {
+            Figure::new("memory", format!("manager of {components}: {what}"), unit, how)
+        };
+        Seen {
+            resident: figure("resident memory", "kB", HOW)
+                .grows("manager, resident kB by components", components),
+            share: figure("memory of all processes", "kB", HOW_SHARE),
+            busy: figure("CPU while idle", "ms", HOW_IDLE),
+            woke: figure("wake-ups while idle", "", HOW_IDLE),
+        }
+    }
+
+    /// Memory now; CPU and context switches while nothing happens.
+    async fn look(&mut self, pids: &[u32], pause: u32, way: &str) -> Result<()> {
+        let sum = |of: fn(u32) -> Result<f64>| pids.iter().map(|pid| of(*pid)).sum::<Result<f64>>();
+        // What is measured is time: a moment to settle, and then the whole of it.
+        sleep(IDLE / 3).await;
+        let (ran_before, switched) = (sum(ran)?, sum(switches)?);
+        sleep(IDLE).await;
+        self.busy.add(way, (sum(ran)? - ran_before) / 1e6);
+        self.woke.add(way, sum(switches)? - switched);
+        self.share.add(way, sum(share)? + share(pause)?);
+        Ok(())
+    }
+}
+
+async fn once(bench: &Bench, components: usize, seen: &mut Seen) -> Result<()> {
+    let engine = &bench.engine;
+    let shape = Shape { components, sandbox: false, chain: false };
+    for (way, logs) in [("tandem", false), ("tandem --logs", true)] {
+        let name = engine.unique("held");
+        let mut events = engine.events(&name).await?;
+        let mut words = vec!["--pids=false", "--ipc=false"];
+        words.extend(logs.then_some("--logs"));
+        let id = engine.create(&name, &manager(&bench.socket, labels(parts(shape)), &words)).await?;
+        engine.start(&id).await?;
+        heard(&mut events, "start", components).await?;
+        let pause = engine.pid(&id).await?;
+        let manager = child(pause)?;
+        seen.look(&[manager], pause, way).await?;
+        if !logs {
+            seen.resident.add(way, resident(manager)?);
+        }
+        engine.end(&id).await?;
+    }
+
+    let name = engine.unique("held");
+    let mut events = engine.events(&name).await?;
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(file.path(), compose_file(shape).to_string())?;
+    let up = Foreground(vec![quiet(bench.compose(&name, file.path(), &["up"]))?]);
+    let started = heard(&mut events, "start", components).await?;
+    let pause = engine.network_of(&started[0].id).await?;
+    seen.look(&tree(up.0.iter().map(Child::id))?, engine.pid(&pause).await?, "compose").await?;
+    bench.compose_down(&name, file.path()).await?;
+    drop(up);
+
+    let name = engine.unique("held");
+    let mut events = engine.events(&name).await?;
+    engine.create(&name, &json!({"Image": PAUSE, "Healthcheck": {"Test": ["NONE"]}})).await?;
+    engine.start(&name).await?;
+    let mut up = Foreground(Vec::new());
+    for number in 0..components {
+        let (own, network) = (format!("--name={name}-c{number}"), format!("--network=container:{name}"));
+        up.0.push(quiet(docker(&["run", &own, &network, BUSYBOX, "sleep", "1000000"]))?);
+    }
+    heard(&mut events, "start", components).await?;
+    seen.look(&tree(up.0.iter().map(Child::id))?, engine.pid(&name).await?, "docker run").await?;
+    for number in 0..components {
+        engine.remove(&format!("{name}-c{number}")).await?;
+    }
+    engine.remove(&name).await
 }
 
 fn quiet(mut command: Command) -> Result<Child> {

@@ -30,6 +30,16 @@ pub(crate) fn ran(pid: u32) -> Result<f64> {
     Ok(sum)
 }
 
+/// The processes of these names.
+pub(crate) fn named(names: &[&str]) -> Vec<u32> {
+    let all = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    let is = |pid: &u32| {
+        fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| names.contains(&name.trim()))
+    };
+    pids.filter(is).collect()
+}
+
 /// Context switches of all its threads so far.
 pub(crate) fn switches(pid: u32) -> Result<f64> {
     let mut sum = 0.0;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::SystemTime;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{UnixListener, UnixStream};
@@ -11,7 +11,7 @@ use tokio::task::AbortHandle;
 use crate::engine::Result;
 
 /// When, and what: `POST /v1.41/containers/ID/start`.
-type Calls = Arc<Mutex<Vec<(Instant, String)>>>;
+type Calls = Arc<Mutex<Vec<(SystemTime, String)>>>;
 
 /// A socket that leads to the engine.
 pub(crate) struct Proxy {
@@ -43,7 +43,7 @@ impl Proxy {
     }
 
     /// What has passed.
-    pub(crate) fn calls(&self) -> Vec<(Instant, String)> {
+    pub(crate) fn calls(&self) -> Vec<(SystemTime, String)> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -59,7 +59,7 @@ async fn pass(mut client: UnixStream, engine: &PathBuf, log: &Calls) -> std::io:
     let length = client.read(&mut head).await?;
     let line = String::from_utf8_lossy(&head[..length]);
     let words: Vec<&str> = line.lines().next().unwrap_or_default().split(' ').take(2).collect();
-    log.lock().unwrap_or_else(PoisonError::into_inner).push((Instant::now(), words.join(" ")));
+    log.lock().unwrap_or_else(PoisonError::into_inner).push((SystemTime::now(), words.join(" ")));
     let mut engine = UnixStream::connect(engine).await?;
     engine.write_all(&head[..length]).await?;
     copy_bidirectional(&mut client, &mut engine).await.map(drop)

@@ -6,7 +6,7 @@ use crate::Bench;
 use crate::engine::{Result, heard, last};
 use crate::proxy::Proxy;
 use crate::stats::{Figure, Goal, median};
-use crate::ways::{Shape, Way};
+use crate::ways::{Raw, Shape, Way};
 
 /// How many components; the first ones, where it only has to be shown that it runs.
 const SIZES: [usize; 4] = [1, 3, 10, 30];
@@ -17,22 +17,29 @@ pub(crate) const TIMES: f64 = 1.10;
 
 const HOW_UP: &str = "from the creation of the pod's own container to the last component's `start` event; each of its own \
                       process, `sleep`, joined to the pod's network";
-const HOW_DOWN: &str = "from the request to stop until the pod's own container is removed, the components before it; they \
-                        end by KILL at once";
+const HOW_DOWN: &str = "from the request to stop until the pod's own container is removed and the last component's `destroy` \
+                        event is heard; they end by KILL at once";
 
 pub(crate) async fn measure(bench: &Bench) -> Result<()> {
     let sizes = if bench.whole() { &SIZES[..] } else { &SIZES[..2] };
     for &components in sizes {
         let shape = Shape { components, sandbox: false, chain: false };
         let best = best(bench, shape).await?;
-        sides(bench, shape, &[Way::Tandem, Way::Raw(best), Way::Compose, Way::Run], "pod").await?;
+        let others = ["compose", "docker run"];
+        sides(bench, shape, &[Way::Tandem, Way::Raw(best), Way::Compose, Way::Run], &others, "pod").await?;
         calls(bench, shape).await?;
     }
     Ok(())
 }
 
-/// Up and down, each way in turn, again and again.
-pub(crate) async fn sides(bench: &Bench, shape: Shape, ways: &[Way], what: &str) -> Result<()> {
+/// Up and down, each way in turn, again and again, another one first each time; Tandem is to be ahead of `others`.
+pub(crate) async fn sides(
+    bench: &Bench,
+    shape: Shape,
+    ways: &[Way],
+    others: &[&'static str],
+    what: &str,
+) -> Result<()> {
     let count = shape.components;
     let mut up = Figure::new("start", format!("{what} of {count}: start"), "ms", HOW_UP);
     let mut down = Figure::new("start", format!("{what} of {count}: stop"), "ms", HOW_DOWN);
@@ -40,16 +47,19 @@ pub(crate) async fn sides(bench: &Bench, shape: Shape, ways: &[Way], what: &str)
         up = up.grows("start of a pod, ms by components", count);
         down = down.grows("stop of a pod, ms by components", count);
     }
-    for _ in 0..bench.runs {
-        for way in ways {
-            let (began, ended) = once(bench, shape, *way).await?;
+    for run in 0..bench.runs {
+        for turn in 0..ways.len() {
+            let way = ways[(run + turn) % ways.len()];
+            let (began, ended) = once(bench, shape, way).await?;
             up.add(&way.name(), began);
             down.add(&way.name(), ended);
         }
     }
-    for figure in [up, down] {
-        figure.print(&Goal::Times(TIMES, "raw client"));
-    }
+    let raw = [Goal::Times(TIMES, "raw client")];
+    let goals: Vec<Goal> =
+        raw.into_iter().chain(others.iter().map(|other| Goal::Times(1.0, other))).collect();
+    up.print(&goals);
+    down.print(&goals);
     Ok(())
 }
 
@@ -66,30 +76,42 @@ async fn once(bench: &Bench, shape: Shape, way: Way) -> Result<(f64, f64)> {
     let up = last(&all?)?.duration_since(began);
     let began = Instant::now();
     way.down(bench, &name, shape).await?;
-    let down = began.elapsed();
-    heard(&mut events, "destroy", shape.components).await?;
+    let removed = Instant::now();
+    let gone = last(&heard(&mut events, "destroy", shape.components).await?)?;
+    let down = removed.max(gone).duration_since(began);
     Ok((up.as_secs_f64() * 1e3, down.as_secs_f64() * 1e3))
 }
 
-/// How many at once the engine takes best.
-async fn best(bench: &Bench, shape: Shape) -> Result<usize> {
-    if !bench.whole() || shape.components == 1 {
-        return Ok(shape.components);
+/// How the raw client is fastest with this engine, up and down.
+pub(crate) async fn best(bench: &Bench, shape: Shape) -> Result<Raw> {
+    let count = shape.components;
+    if !bench.whole() || count == 1 {
+        return Ok(Raw { up: count, phased: false, down: count });
     }
-    let choice: Vec<usize> =
-        AT_ONCE.into_iter().filter(|at_once| *at_once <= shape.components.max(2)).collect();
-    let mut took = vec![Vec::new(); choice.len()];
+    let mut ways: Vec<Raw> = Vec::new();
+    for at_once in AT_ONCE.into_iter().filter(|at_once| *at_once < 2 * count) {
+        ways.extend([false, true].map(|phased| Raw { up: at_once, phased, down: at_once }));
+    }
+    let mut took = vec![(Vec::new(), Vec::new()); ways.len()];
     for _ in 0..bench.runs.div_ceil(2) {
-        for (at_once, took) in choice.iter().zip(&mut took) {
-            took.push(once(bench, shape, Way::Raw(*at_once)).await?.0);
+        for (way, took) in ways.iter().zip(&mut took) {
+            let (up, down) = once(bench, shape, Way::Raw(*way)).await?;
+            took.0.push(up);
+            took.1.push(down);
         }
     }
-    let medians: Vec<f64> = took.iter().map(|took| median(took)).collect();
-    let best = (0..choice.len()).min_by(|one, other| medians[*one].total_cmp(&medians[*other])).unwrap_or(0);
-    let said: Vec<String> =
-        choice.iter().zip(&medians).map(|(at, took)| format!("{at}: {took:.0} ms")).collect();
-    eprintln!("    raw client, {} components, so many at once: {}", shape.components, said.join(", "));
-    Ok(choice[best])
+    let least = |of: &dyn Fn(usize) -> f64| {
+        (0..ways.len()).min_by(|one, other| of(*one).total_cmp(&of(*other))).unwrap_or_default()
+    };
+    let (up, down) = (least(&|way| median(&took[way].0)), least(&|way| median(&took[way].1)));
+    let best = Raw { down: ways[down].down, ..ways[up] };
+    let said = |(way, took): (&Raw, &(Vec<f64>, Vec<f64>))| {
+        let phased = if way.phased { " phased" } else { "" };
+        format!("{}{phased}: {:.0} and {:.0} ms", way.up, median(&took.0), median(&took.1))
+    };
+    let said: Vec<String> = ways.iter().zip(&took).map(said).collect();
+    eprintln!("    raw client, {count} components, so many at once: {}; taken: {best:?}", said.join(", "));
+    Ok(best)
 }
 
 /// The calls that a pod takes, from its start to its end, beside the fewest that there can be.
@@ -109,7 +131,7 @@ async fn calls(bench: &Bench, shape: Shape) -> Result<()> {
     );
     figure.add("tandem", calls.len() as f64);
     figure.add("raw client", 4.0 * shape.components as f64);
-    figure.print(&Goal::None);
+    figure.print(&[]);
     if shape.components == 1 {
         for (_, call) in &calls {
             let call = call.split('?').next().unwrap_or_default();

@@ -21,8 +21,6 @@ pub(crate) enum Goal {
     AtMost(f64),
     /// At most so many times as much as this one.
     Times(f64, &'static str),
-    /// It is told, and nothing more.
-    None,
 }
 
 /// Several ways of doing one thing, each measured again and again.
@@ -55,18 +53,20 @@ impl Figure {
         self.values.get(way).map(|values| median(values))
     }
 
-    /// Print it.
-    pub(crate) fn print(&self, goal: &Goal) {
+    /// Print it, and what is wanted of it.
+    pub(crate) fn print(&self, goals: &[Goal]) {
         let medians: BTreeMap<&str, f64> =
             self.values.iter().map(|(way, values)| (way.as_str(), median(values))).collect();
-        let goal = match goal {
-            Goal::AtMost(most) => json!({"at_most": most}),
-            Goal::Times(times, way) => json!({"times": times, "of": way}),
-            Goal::None => Value::Null,
-        };
+        let goals: Vec<Value> = goals
+            .iter()
+            .map(|goal| match goal {
+                Goal::AtMost(most) => json!({"at_most": most}),
+                Goal::Times(times, way) => json!({"times": times, "of": way}),
+            })
+            .collect();
         let line = json!({
             "part": self.part, "what": self.what, "unit": self.unit, "how": self.how,
-            "all": self.values, "goal": goal, "grows": self.grows.map(|(plot, at)| json!({"plot": plot, "at": at})),
+            "all": self.values, "goals": goals, "grows": self.grows.map(|(plot, at)| json!({"plot": plot, "at": at})),
         });
         println!("{line}");
         let ways: Vec<String> = medians.iter().map(|(way, value)| format!("{way} {value:.1}")).collect();

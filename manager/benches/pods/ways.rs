@@ -24,12 +24,23 @@ pub(crate) struct Shape {
 pub(crate) enum Way {
     /// The two-process image.
     Tandem,
-    /// Nothing but the calls that must be, so many components at once.
-    Raw(usize),
+    /// Nothing but the calls that must be.
+    Raw(Raw),
     /// `docker-compose up`, or `docker compose up`.
     Compose,
     /// `docker run`, all at once.
     Run,
+}
+
+/// How the raw client goes about it.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) struct Raw {
+    /// Components that it has under way at once while they come up.
+    pub(crate) up: usize,
+    /// All are created, and then all started; else each is started once it is created.
+    pub(crate) phased: bool,
+    /// The same while they are stopped.
+    pub(crate) down: usize,
 }
 
 /// Ended by the kernel at once: what is measured is who asks for it.
@@ -51,7 +62,7 @@ impl Way {
         let engine = &bench.engine;
         match self {
             Way::Tandem => tandem(engine, socket, name, shape).await.map(drop),
-            Way::Raw(at_once) => raw_up(engine, name, shape, at_once).await,
+            Way::Raw(raw) => raw_up(engine, name, shape, raw).await,
             Way::Compose => {
                 let file = std::env::temp_dir().join(format!("{name}.yml"));
                 std::fs::write(&file, compose_file(shape).to_string())?;
@@ -68,18 +79,24 @@ impl Way {
         let engine = &bench.engine;
         match self {
             Way::Tandem => engine.end(name).await,
-            Way::Raw(at_once) => {
-                let gone = async |id: String| engine.end(&id).await;
-                let sandbox = shape.sandbox.then(|| format!("{name}-sandbox"));
-                // In reverse where there is an order.
-                let at_once = if shape.chain { 1 } else { at_once };
-                stream::iter(components.into_iter().rev())
-                    .map(gone)
-                    .buffer_unordered(at_once)
-                    .try_collect::<()>()
-                    .await?;
-                stream::iter(sandbox).map(gone).buffered(1).try_collect::<()>().await?;
-                gone(name.to_owned()).await
+            Way::Raw(raw) => {
+                let gone = async |id: &str| engine.end(id).await;
+                if shape.chain {
+                    // Stopped in reverse; a removal keeps no stop waiting.
+                    let mut removals = Vec::new();
+                    for id in components.iter().rev() {
+                        engine.stop(id).await?;
+                        removals.push(engine.remove(id));
+                    }
+                    futures_util::future::try_join_all(removals).await?;
+                } else {
+                    let ends = stream::iter(components.iter().rev()).map(async |id| gone(id).await);
+                    ends.buffer_unordered(raw.down).try_collect::<()>().await?;
+                }
+                if shape.sandbox {
+                    gone(&format!("{name}-sandbox")).await?;
+                }
+                gone(name).await
             }
             Way::Compose => {
                 let file = std::env::temp_dir().join(format!("{name}.yml"));
@@ -135,7 +152,7 @@ pub(crate) async fn tandem(engine: &Engine, socket: &Path, name: &str, shape: Sh
     Ok(id)
 }
 
-async fn raw_up(engine: &Engine, name: &str, shape: Shape, at_once: usize) -> Result<()> {
+async fn raw_up(engine: &Engine, name: &str, shape: Shape, raw: Raw) -> Result<()> {
     let pause = |host: Value| json!({"Image": PAUSE, "Healthcheck": {"Test": ["NONE"]}, "HostConfig": host});
     let pod = engine.create(name, &pause(json!({}))).await?;
     engine.start(&pod).await?;
@@ -151,14 +168,19 @@ async fn raw_up(engine: &Engine, name: &str, shape: Shape, at_once: usize) -> Re
     let create = async |number: usize| engine.create(&format!("{name}-c{number}"), &body).await;
     let numbers = stream::iter(0..shape.components);
     if shape.chain {
-        let ids: Vec<String> = numbers.map(create).buffered(at_once).try_collect().await?;
+        let ids: Vec<String> = numbers.map(create).buffered(raw.up).try_collect().await?;
         for id in ids {
             engine.start(&id).await?;
         }
         return Ok(());
     }
+    if raw.phased {
+        let ids: Vec<String> = numbers.map(create).buffer_unordered(raw.up).try_collect().await?;
+        let start = async |id: String| engine.start(&id).await;
+        return stream::iter(ids).map(start).buffer_unordered(raw.up).try_collect().await;
+    }
     let both = async |number: usize| -> Result<()> { engine.start(&create(number).await?).await };
-    numbers.map(both).buffer_unordered(at_once).try_collect().await
+    numbers.map(both).buffer_unordered(raw.up).try_collect().await
 }
 
 pub(crate) fn compose_file(shape: Shape) -> Value {

@@ -106,20 +106,25 @@ static double middle(double *values, int count) {
     return values[count / 2];
 }
 
-/* In the namespace of that PID 1: children that leave children behind, which end at once. Until all are gone. */
+/* In the namespace of that PID 1, which is stopped: children that leave children behind, which have ended. From its
+ * continuing until all are gone. */
 static double orphans(pid_t init, int count) {
     char path[64];
     snprintf(path, sizeof path, "/proc/%d/ns/pid", init);
     int namespace = open(path, O_RDONLY);
     if (namespace < 0 || setns(namespace, CLONE_NEWPID))
         fail("setns");
-    pid_t *left = mmap(NULL, count * sizeof *left, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     double *took = mmap(NULL, sizeof *took, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    int go[2], made[2];
+    if (pipe(go) || pipe(made))
+        fail("pipe");
+    if (kill(init, SIGSTOP))
+        fail("SIGSTOP");
     pid_t worker = fork();
     if (worker < 0)
         fail("fork");
     if (worker == 0) {
-        double began = now();
+        pid_t *left = mmap(NULL, count * sizeof *left, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
         for (int i = 0; i < count; i++) {
             pid_t child = vfork();
             if (child == 0) {
@@ -129,16 +134,25 @@ static double orphans(pid_t init, int count) {
                 left[i] = orphan;
                 _exit(0);
             }
-            if (child < 0)
-                fail("vfork");
-            waitpid(child, NULL, 0);
+            if (child < 0 || waitpid(child, NULL, 0) != child || left[i] < 0)
+                fail("fork");
         }
+        char byte = 0;
+        if (write(made[1], &byte, 1) != 1 || read(go[0], &byte, 1) != 1)
+            fail("pipe");
+        double began = now();
         for (int i = 0; i < count; i++)
-            while (left[i] > 0 && kill(left[i], 0) == 0)
+            while (kill(left[i], 0) == 0)
                 sched_yield();
         *took = now() - began;
         _exit(0);
     }
+    char byte = 0;
+    if (read(made[0], &byte, 1) != 1)
+        fail("pipe");
+    kill(init, SIGCONT);
+    if (write(go[1], &byte, 1) != 1)
+        fail("pipe");
     waitpid(worker, NULL, 0);
     return count / (*took / 1e6);
 }

@@ -26,7 +26,7 @@ pub(super) enum Goal {
 pub(super) struct Figure {
     pub(super) part: String,
     pub(super) what: String,
-    unit: String,
+    pub(super) unit: String,
     how: String,
     /// What it is a point of, and where: a plot's name, and how many.
     pub(super) grows: Option<(String, f64)>,
@@ -61,10 +61,12 @@ impl Figure {
                 figure.add(way, value);
             }
         }
-        let (goal, grows) = (&said["goal"], &said["grows"]);
-        figure.goals.extend(goal["at_most"].as_f64().map(Goal::AtMost));
-        if let (Some(times), Some(of)) = (goal["times"].as_f64(), goal["of"].as_str()) {
-            figure.goals.push(Goal::Times(times, of.to_owned()));
+        let grows = &said["grows"];
+        for goal in said["goals"].as_array().into_iter().flatten() {
+            figure.goals.extend(goal["at_most"].as_f64().map(Goal::AtMost));
+            if let (Some(times), Some(of)) = (goal["times"].as_f64(), goal["of"].as_str()) {
+                figure.goals.push(Goal::Times(times, of.to_owned()));
+            }
         }
         figure.grows = grows["plot"].as_str().map(str::to_owned).zip(grows["at"].as_f64());
         Ok(figure)
@@ -124,13 +126,14 @@ impl Figure {
             .map(|(goal, met)| if met { goal } else { format!("**missed** {goal}") })
             .collect();
         let unit = if self.unit.is_empty() { String::new() } else { format!(" ({})", self.unit) };
-        format!("| {}{unit} | {ours} | {} | {} |\n", self.what, others.join(", "), goals.join("; "))
+        let runs = self.all.values().map(Vec::len).max().unwrap_or_default();
+        format!("| {}{unit} | {runs} | {ours} | {} | {} |\n", self.what, others.join(", "), goals.join("; "))
     }
 }
 
 /// These as a table of Markdown.
 pub(super) fn rows<'a>(figures: impl Iterator<Item = &'a Figure>) -> String {
-    let mut text = "| what | Tandem | beside | goal |\n|---|---|---|---|\n".to_owned();
+    let mut text = "| what | runs | Tandem | beside | goal |\n|---|---|---|---|---|\n".to_owned();
     figures.for_each(|figure| text += &figure.line());
     text
 }
