@@ -133,6 +133,12 @@ fn script(line: usize, bytes: usize) -> String {
     )
 }
 
+/// One file that takes all: where an engine's default is to begin another one, `docker logs -f` misses what comes then
+/// (20.10).
+fn log_options() -> Value {
+    json!({"max-size": "1g", "max-file": "1"})
+}
+
 /// Components that write so much together once the file is there, as Tandem and Compose read them.
 fn components_that_write(
     components: usize,
@@ -145,6 +151,7 @@ fn components_that_write(
         let mut component = idle();
         component["command"] = json!(["sh", "-c", script]);
         component["volumes"] = json!([mount]);
+        component["logging"] = json!({"driver": "json-file", "options": log_options()});
         (format!("c{number}"), component)
     })
 }
@@ -163,9 +170,10 @@ async fn waiting(
     let writers = components_that_write(components, line, bytes, go);
     let command = ["--logs", "--pids=false", "--ipc=false", "--allow=host-paths"];
     let mut body = manager(&bench.socket, labels(writers), &command);
-    if !kept {
-        body["HostConfig"]["LogConfig"] = json!({"Type": "none"});
-    }
+    body["HostConfig"]["LogConfig"] = match kept {
+        true => json!({"Type": "json-file", "Config": log_options()}),
+        false => json!({"Type": "none"}),
+    };
     let events = engine.events(&name).await?;
     Ok((engine.create(&name, &body).await?, events))
 }
