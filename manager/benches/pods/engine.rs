@@ -110,15 +110,20 @@ impl Engine {
         self.remove(id).await
     }
 
+    /// What the engine tells of a container.
+    async fn inspect(&self, id: &str) -> Result<Value> {
+        self.call("GET", &format!("/containers/{id}/json"), None).await
+    }
+
     /// The process of a container, on this machine.
     pub(crate) async fn pid(&self, id: &str) -> Result<u32> {
-        let about = self.call("GET", &format!("/containers/{id}/json"), None).await?;
-        Ok(u32::try_from(about["State"]["Pid"].as_u64().ok_or("it does not run")?)?)
+        let pid = self.inspect(id).await?["State"]["Pid"].as_u64();
+        Ok(u32::try_from(pid.ok_or("it does not run")?)?)
     }
 
     /// Id of the container whose network this one shares.
     pub(crate) async fn network_of(&self, id: &str) -> Result<String> {
-        let about = self.call("GET", &format!("/containers/{id}/json"), None).await?;
+        let about = self.inspect(id).await?;
         let mode = about["HostConfig"]["NetworkMode"].as_str().unwrap_or_default();
         Ok(mode.strip_prefix("container:").ok_or("it has a network of its own")?.to_owned())
     }
