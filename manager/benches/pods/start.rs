@@ -6,7 +6,7 @@ use crate::Bench;
 use crate::engine::{Result, heard, last};
 use crate::proxy::Proxy;
 use crate::stats::{Figure, Goal, median};
-use crate::ways::{Raw, Shape, Way};
+use crate::ways::{Pace, Raw, Shape, Way};
 
 /// How many components; the first ones, where it only has to be shown that it runs.
 const SIZES: [usize; 4] = [1, 3, 10, 30];
@@ -86,30 +86,31 @@ async fn once(bench: &Bench, shape: Shape, way: Way) -> Result<(f64, f64)> {
 pub(crate) async fn best(bench: &Bench, shape: Shape) -> Result<Raw> {
     let count = shape.components;
     if !bench.whole() || count == 1 {
-        return Ok(Raw { up: count, phased: false, down: count });
+        let pace = Pace { at_once: count, phased: false };
+        return Ok(Raw { up: pace, down: pace });
     }
-    let mut ways: Vec<Raw> = Vec::new();
+    let mut paces: Vec<Pace> = Vec::new();
     for at_once in AT_ONCE.into_iter().filter(|at_once| *at_once < 2 * count) {
-        ways.extend([false, true].map(|phased| Raw { up: at_once, phased, down: at_once }));
+        paces.extend([false, true].map(|phased| Pace { at_once, phased }));
     }
-    let mut took = vec![(Vec::new(), Vec::new()); ways.len()];
+    let mut took = vec![(Vec::new(), Vec::new()); paces.len()];
     for _ in 0..bench.runs.div_ceil(2) {
-        for (way, took) in ways.iter().zip(&mut took) {
-            let (up, down) = once(bench, shape, Way::Raw(*way)).await?;
+        for (pace, took) in paces.iter().zip(&mut took) {
+            let (up, down) = once(bench, shape, Way::Raw(Raw { up: *pace, down: *pace })).await?;
             took.0.push(up);
             took.1.push(down);
         }
     }
     let least = |of: &dyn Fn(usize) -> f64| {
-        (0..ways.len()).min_by(|one, other| of(*one).total_cmp(&of(*other))).unwrap_or_default()
+        let numbers = 0..paces.len();
+        numbers.min_by(|one, other| of(*one).total_cmp(&of(*other))).map_or(paces[0], |found| paces[found])
     };
-    let (up, down) = (least(&|way| median(&took[way].0)), least(&|way| median(&took[way].1)));
-    let best = Raw { down: ways[down].down, ..ways[up] };
-    let said = |(way, took): (&Raw, &(Vec<f64>, Vec<f64>))| {
-        let phased = if way.phased { " phased" } else { "" };
-        format!("{}{phased}: {:.0} and {:.0} ms", way.up, median(&took.0), median(&took.1))
+    let best = Raw { up: least(&|pace| median(&took[pace].0)), down: least(&|pace| median(&took[pace].1)) };
+    let said = |(pace, took): (&Pace, &(Vec<f64>, Vec<f64>))| {
+        let phased = if pace.phased { " phased" } else { "" };
+        format!("{}{phased}: {:.0} and {:.0} ms", pace.at_once, median(&took.0), median(&took.1))
     };
-    let said: Vec<String> = ways.iter().zip(&took).map(said).collect();
+    let said: Vec<String> = paces.iter().zip(&took).map(said).collect();
     eprintln!("    raw client, {count} components, so many at once: {}; taken: {best:?}", said.join(", "));
     Ok(best)
 }

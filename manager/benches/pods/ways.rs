@@ -35,12 +35,19 @@ pub(crate) enum Way {
 /// How the raw client goes about it.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(crate) struct Raw {
-    /// Components that it has under way at once while they come up.
-    pub(crate) up: usize,
-    /// All are created, and then all started; else each is started once it is created.
+    /// While they come up.
+    pub(crate) up: Pace,
+    /// While they are stopped.
+    pub(crate) down: Pace,
+}
+
+/// How many components have a call under way, and in which order.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) struct Pace {
+    /// So many at once.
+    pub(crate) at_once: usize,
+    /// All are created, and then all started; all stopped, and then all removed. Else each goes all its way.
     pub(crate) phased: bool,
-    /// The same while they are stopped.
-    pub(crate) down: usize,
 }
 
 /// Ended by the kernel at once: what is measured is who asks for it.
@@ -89,9 +96,14 @@ impl Way {
                         removals.push(engine.remove(id));
                     }
                     futures_util::future::try_join_all(removals).await?;
+                } else if raw.down.phased {
+                    let stops = stream::iter(components.iter().rev()).map(async |id| engine.stop(id).await);
+                    stops.buffer_unordered(raw.down.at_once).try_collect::<()>().await?;
+                    let removals = stream::iter(components.iter().rev()).map(async |id| engine.remove(id).await);
+                    removals.buffer_unordered(raw.down.at_once).try_collect::<()>().await?;
                 } else {
                     let ends = stream::iter(components.iter().rev()).map(async |id| gone(id).await);
-                    ends.buffer_unordered(raw.down).try_collect::<()>().await?;
+                    ends.buffer_unordered(raw.down.at_once).try_collect::<()>().await?;
                 }
                 if shape.sandbox {
                     gone(&format!("{name}-sandbox")).await?;
@@ -168,19 +180,19 @@ async fn raw_up(engine: &Engine, name: &str, shape: Shape, raw: Raw) -> Result<(
     let create = async |number: usize| engine.create(&format!("{name}-c{number}"), &body).await;
     let numbers = stream::iter(0..shape.components);
     if shape.chain {
-        let ids: Vec<String> = numbers.map(create).buffered(raw.up).try_collect().await?;
+        let ids: Vec<String> = numbers.map(create).buffered(raw.up.at_once).try_collect().await?;
         for id in ids {
             engine.start(&id).await?;
         }
         return Ok(());
     }
-    if raw.phased {
-        let ids: Vec<String> = numbers.map(create).buffer_unordered(raw.up).try_collect().await?;
+    if raw.up.phased {
+        let ids: Vec<String> = numbers.map(create).buffer_unordered(raw.up.at_once).try_collect().await?;
         let start = async |id: String| engine.start(&id).await;
-        return stream::iter(ids).map(start).buffer_unordered(raw.up).try_collect().await;
+        return stream::iter(ids).map(start).buffer_unordered(raw.up.at_once).try_collect().await;
     }
     let both = async |number: usize| -> Result<()> { engine.start(&create(number).await?).await };
-    numbers.map(both).buffer_unordered(raw.up).try_collect().await
+    numbers.map(both).buffer_unordered(raw.up.at_once).try_collect().await
 }
 
 pub(crate) fn compose_file(shape: Shape) -> Value {
