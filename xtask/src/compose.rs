@@ -39,6 +39,11 @@ pub(crate) fn find(workspace: &Workspace, engine: &Engine) -> Result<&'static [&
     installed(engine)?.context("Debian's docker-compose does not work")
 }
 
+/// Which Compose these words call.
+pub(crate) fn version(words: &[&str]) -> Result<String> {
+    process::captured(process::command(words[0]).args(&words[1..]).args(["version", "--short"]), SHORT)
+}
+
 /// The form of Compose that is there.
 fn installed(engine: &Engine) -> Result<Option<&'static [&'static str]>> {
     if process::succeeds(&mut engine.docker(["compose", "version"]), SHORT)? {

@@ -54,10 +54,24 @@ pub(crate) fn filtered(workspace: &Workspace, engine: &Engine, names: &[&str]) -
     let way = Way { filtered: true, ..Way::default() };
     let mut args: Vec<String> = ["--test", "pod_docker"].map(str::to_owned).into();
     if !names.is_empty() {
+        there_are(workspace, &args, names)?;
         args.push("--".to_owned());
         args.extend(names.iter().map(|name| (*name).to_owned()));
     }
     test_through(workspace, engine, &args, &way)
+}
+
+/// Each of these names is one of a test: one that is not would be passed over without a word.
+fn there_are(workspace: &Workspace, args: &[String], names: &[&str]) -> Result<()> {
+    let list = ["--", "--list", "--format", "terse"].map(str::to_owned);
+    let mut tests = cargo_test(workspace, &[args, &list].concat(), &["--quiet"]);
+    let tests = process::captured(&mut tests, LONG)?;
+    let is = |name: &str| tests.lines().any(|line| line.strip_suffix(": test") == Some(name));
+    let missing: Vec<&str> = names.iter().copied().filter(|name| !is(name)).collect();
+    if !missing.is_empty() {
+        bail!("there is no test `{}`", missing.join("`, nor `"));
+    }
+    Ok(())
 }
 
 /// How tests are run.

@@ -9,7 +9,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::sleep;
 
 use crate::engine::{Engine, Event, LIMIT, Result, heard, last};
-use crate::process::{child, ran, resident, share};
+use crate::process::{child, ran, resident, share, switches};
 use crate::stats::{Figure, Goal};
 use crate::ways::{Shape, components, labels, manager, tandem};
 use crate::{Bench, PAUSE};
@@ -19,6 +19,8 @@ const SIZES: [usize; 3] = [1, 10, 100];
 const COMPONENTS: usize = 2;
 /// Calls of the engine at once.
 const AT_ONCE: usize = 8;
+/// How often one more pod is started beside so many.
+const MORE: usize = 5;
 /// How long idle programs are watched.
 const IDLE: Duration = Duration::from_secs(10);
 /// kB for each pod, and milliseconds to take up a hundred.
@@ -28,39 +30,100 @@ const ADOPTED: f64 = 5_000.0;
 const HOW_MEMORY: &str = "what the agent's `VmRSS` grew by, and the `Pss` of each pause and sandbox; with its base: all of the \
                           agent's `Pss`; of managers, their `Pss`";
 
+const HOW_IDLE: &str = "over 10 s, all managers together";
+const HOW_START: &str = "from the first creation to the last component's `start` event, divided by the number of pods; eight \
+                         creations at once";
+const HOW_MORE: &str = "from the creation of a pod to its last component's `start` event, while so many others run; five times, \
+                        one after the other";
+/// What an agent says of each pod.
+const TAKEN_UP: &str = "the pod of `";
+
 pub(crate) async fn measure(bench: &Bench) -> Result<()> {
     let sizes = if bench.whole() { &SIZES[..] } else { &SIZES[..1] };
     for &pods in sizes {
-        let figure = |what: &str, unit: &'static str, how: &'static str| {
-            Figure::new("agent", format!("{pods} pods of {COMPONENTS}: {what}"), unit, how)
-        };
-        let mut memory =
-            figure("memory of each", "kB", HOW_MEMORY).grows("memory of each pod, kB by pods", pods);
-        let mut busy = figure("CPU while idle", "ms", "over 10 s, all managers together");
-        let mut start = figure(
-            "start, each",
-            "ms",
-            "from the first creation to the last component's `start` event, divided by the number of pods; eight creations at \
-             once",
-        );
-        let mut adopted =
-            figure("taken up after a crash", "ms", "from the agent's start to its word on the last pod");
+        let mut seen = Seen::new(pods);
         for _ in 0..bench.runs.min(if pods > 10 { 1 } else { 3 }) {
-            with_agent(bench, pods, (&mut memory, &mut busy, &mut start, &mut adopted)).await?;
-            with_managers(bench, pods, (&mut memory, &mut busy, &mut start)).await?;
+            with_agent(bench, pods, &mut seen).await?;
+            with_managers(bench, pods, &mut seen).await?;
         }
-        memory.print(if pods == 100 { &[Goal::AtMost(MEMORY)] } else { &[] });
-        busy.print(&[]);
-        start.print(&[]);
-        adopted.print(if pods == 100 { &[Goal::AtMost(ADOPTED)] } else { &[] });
+        seen.memory.print(if pods == 100 { &[Goal::AtMost(MEMORY)] } else { &[] });
+        seen.busy.print(&[]);
+        seen.woke.print(&[Goal::AtMost(0.0)]);
+        seen.start.print(&[]);
+        seen.more.print(&[]);
+        seen.worst.print(&[]);
+        seen.adopted.print(if pods == 100 { &[Goal::AtMost(ADOPTED)] } else { &[] });
     }
     Ok(())
 }
 
-type Figures<'a> = (&'a mut Figure, &'a mut Figure, &'a mut Figure, &'a mut Figure);
+/// What is looked at.
+struct Seen {
+    memory: Figure,
+    busy: Figure,
+    woke: Figure,
+    start: Figure,
+    more: Figure,
+    worst: Figure,
+    adopted: Figure,
+}
 
-async fn with_agent(bench: &Bench, pods: usize, to: Figures<'_>) -> Result<()> {
-    let (memory, busy, start, adopted) = to;
+impl Seen {
+    fn new(pods: usize) -> Self {
+        let figure = |what: &str, unit: &'static str, how: &str| {
+            Figure::new("agent", format!("{pods} pods of {COMPONENTS}: {what}"), unit, how)
+        };
+        Seen {
+            memory: figure("memory of each", "kB", HOW_MEMORY).grows("memory of each pod, kB by pods", pods),
+            busy: figure("CPU while idle", "ms", HOW_IDLE),
+            woke: figure("wake-ups while idle", "", HOW_IDLE),
+            start: figure("start, each", "ms", HOW_START)
+                .grows("start of many pods, ms of each by pods", pods),
+            more: figure("start of one more", "ms", HOW_MORE)
+                .grows("start of one more pod, ms by pods", pods),
+            worst: figure("start of one more, the slowest", "ms", HOW_MORE),
+            adopted: figure(
+                "taken up after a crash",
+                "ms",
+                "from the agent's start to its word on the last pod",
+            ),
+        }
+    }
+
+    /// CPU and context switches of these processes while nothing happens.
+    async fn idle(&mut self, way: &str, pids: &[u32]) -> Result<()> {
+        let sum = |of: fn(u32) -> Result<f64>| pids.iter().map(|pid| of(*pid)).sum::<Result<f64>>();
+        let (ran_before, switched) = (sum(ran)?, sum(switches)?);
+        // What is measured is time.
+        sleep(IDLE).await;
+        self.busy.add(way, (sum(ran)? - ran_before) / 1e6);
+        self.woke.add(way, sum(switches)? - switched);
+        Ok(())
+    }
+
+    /// One pod more, and away with it, a few times.
+    async fn more(
+        &mut self,
+        way: &str,
+        engine: &Engine,
+        begin: impl AsyncFn(&String) -> Result<()>,
+        events: &mut UnboundedReceiver<Event>,
+        base: &str,
+    ) -> Result<()> {
+        let mut slowest: f64 = 0.0;
+        for number in 0..MORE {
+            let name = vec![format!("{base}-more{number}")];
+            let took = all_begun(&name, &begin, events).await?;
+            self.more.add(way, took);
+            slowest = slowest.max(took);
+            end(engine, &name).await?;
+        }
+        self.worst.add(way, slowest);
+        Ok(())
+    }
+}
+
+async fn with_agent(bench: &Bench, pods: usize, seen: &mut Seen) -> Result<()> {
     let engine = &bench.engine;
     let agent = engine.unique("operator");
     let body = manager(&bench.socket, json!({}), &["agent", "--name", &agent]);
@@ -80,26 +143,27 @@ async fn with_agent(bench: &Bench, pods: usize, to: Figures<'_>) -> Result<()> {
     });
     let names: Vec<String> = (0..pods).map(|number| format!("{base}-p{number}")).collect();
     let begin = async |name: &String| -> Result<()> { engine.start(&engine.create(name, &pod).await?).await };
-    start.add("agent", all_begun(&names, begin, &mut events).await?);
+    seen.start.add("agent", all_begun(&names, begin, &mut events).await?);
     sleep(IDLE / 5).await;
     let pauses = pauses(engine, &names).await?;
-    memory.add("agent", ((resident(pid)? - empty) + pauses) / pods as f64);
-    memory.add("agent, its base too", (share(pid)? + pauses) / pods as f64);
-    let before = ran(pid)?;
-    sleep(IDLE).await;
-    busy.add("agent", (ran(pid)? - before) / 1e6);
+    seen.memory.add("agent", ((resident(pid)? - empty) + pauses) / pods as f64);
+    seen.memory.add("agent, its base too", (share(pid)? + pauses) / pods as f64);
+    seen.idle("agent", &[pid]).await?;
+    seen.more("agent", engine, begin, &mut events, &base).await?;
 
     let ran_before = first_components(engine, &names).await?;
     engine.call("POST", &format!("/containers/{agent}/kill"), None).await?;
+    // Those that came one by one are in its log as well.
+    let before = said(engine, &agent, TAKEN_UP).await?;
     let began = Instant::now();
     engine.start(&agent).await?;
-    while said(engine, &agent, "the pod of `").await? < 2 * pods {
+    while said(engine, &agent, TAKEN_UP).await? < before + pods {
         if began.elapsed() > LIMIT {
             return Err("the agent does not take up its pods".into());
         }
         sleep(Duration::from_millis(20)).await;
     }
-    adopted.add("agent", began.elapsed().as_secs_f64() * 1e3);
+    seen.adopted.add("agent", began.elapsed().as_secs_f64() * 1e3);
     if first_components(engine, &names).await? != ran_before {
         return Err("a component was started again".into());
     }
@@ -107,30 +171,23 @@ async fn with_agent(bench: &Bench, pods: usize, to: Figures<'_>) -> Result<()> {
     engine.end(&agent).await
 }
 
-async fn with_managers(
-    bench: &Bench,
-    pods: usize,
-    to: (&mut Figure, &mut Figure, &mut Figure),
-) -> Result<()> {
-    let (memory, busy, start) = to;
+async fn with_managers(bench: &Bench, pods: usize, seen: &mut Seen) -> Result<()> {
     let engine = &bench.engine;
     let base = engine.unique("each");
     let mut events = engine.events(&base).await?;
     let shape = Shape { components: COMPONENTS, sandbox: true, chain: false };
     let names: Vec<String> = (0..pods).map(|number| format!("{base}-p{number}")).collect();
     let begin = async |name: &String| tandem(engine, &bench.socket, name, shape).await.map(drop);
-    start.add("managers", all_begun(&names, begin, &mut events).await?);
+    seen.start.add("managers", all_begun(&names, begin, &mut events).await?);
     sleep(IDLE / 5).await;
     let mut managers = Vec::new();
     for name in &names {
         managers.push(child(engine.pid(name).await?)?);
     }
     let own = managers.iter().map(|manager| share(*manager)).sum::<Result<f64>>()?;
-    memory.add("managers", (own + pauses(engine, &names).await?) / pods as f64);
-    let sum = || managers.iter().map(|manager| ran(*manager)).sum::<Result<f64>>();
-    let before = sum()?;
-    sleep(IDLE).await;
-    busy.add("managers", (sum()? - before) / 1e6);
+    seen.memory.add("managers", (own + pauses(engine, &names).await?) / pods as f64);
+    seen.idle("managers", &managers).await?;
+    seen.more("managers", engine, begin, &mut events, &base).await?;
     end(engine, &names).await
 }
 

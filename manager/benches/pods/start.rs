@@ -41,8 +41,15 @@ pub(crate) async fn sides(
     what: &str,
 ) -> Result<()> {
     let count = shape.components;
-    let mut up = Figure::new("start", format!("{what} of {count}: start"), "ms", HOW_UP);
-    let mut down = Figure::new("start", format!("{what} of {count}: stop"), "ms", HOW_DOWN);
+    let raw = ways.iter().find_map(|way| if let Way::Raw(raw) = way { Some(*raw) } else { None });
+    let how = |how: &str, pace: fn(Raw) -> Pace| match raw {
+        // With one there is nothing to choose.
+        Some(raw) if count > 1 && !shape.chain => format!("{how}; the raw client {}", pace(raw)),
+        _ => how.to_owned(),
+    };
+    let mut up = Figure::new("start", format!("{what} of {count}: start"), "ms", how(HOW_UP, |raw| raw.up));
+    let mut down =
+        Figure::new("start", format!("{what} of {count}: stop"), "ms", how(HOW_DOWN, |raw| raw.down));
     if !shape.sandbox {
         up = up.grows("start of a pod, ms by components", count);
         down = down.grows("stop of a pod, ms by components", count);
@@ -106,12 +113,10 @@ pub(crate) async fn best(bench: &Bench, shape: Shape) -> Result<Raw> {
         numbers.min_by(|one, other| of(*one).total_cmp(&of(*other))).map_or(paces[0], |found| paces[found])
     };
     let best = Raw { up: least(&|pace| median(&took[pace].0)), down: least(&|pace| median(&took[pace].1)) };
-    let said = |(pace, took): (&Pace, &(Vec<f64>, Vec<f64>))| {
-        let phased = if pace.phased { " phased" } else { "" };
-        format!("{}{phased}: {:.0} and {:.0} ms", pace.at_once, median(&took.0), median(&took.1))
-    };
-    let said: Vec<String> = paces.iter().zip(&took).map(said).collect();
-    eprintln!("    raw client, {count} components, so many at once: {}; taken: {best:?}", said.join(", "));
+    eprintln!("    {count} components, the raw client's start and stop:");
+    for (pace, took) in paces.iter().zip(&took) {
+        eprintln!("      {pace}: {:.0} and {:.0} ms", median(&took.0), median(&took.1));
+    }
     Ok(best)
 }
 

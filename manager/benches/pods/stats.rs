@@ -28,14 +28,14 @@ pub(crate) struct Figure {
     part: &'static str,
     what: String,
     unit: &'static str,
-    how: &'static str,
+    how: String,
     grows: Option<(&'static str, usize)>,
     values: BTreeMap<String, Vec<f64>>,
 }
 
 impl Figure {
-    pub(crate) fn new(part: &'static str, what: String, unit: &'static str, how: &'static str) -> Self {
-        Figure { part, what, unit, how, grows: None, values: BTreeMap::new() }
+    pub(crate) fn new(part: &'static str, what: String, unit: &'static str, how: impl Into<String>) -> Self {
+        Figure { part, what, unit, how: how.into(), grows: None, values: BTreeMap::new() }
     }
 
     /// It is a point of this plot, at so many.

@@ -1,5 +1,6 @@
 //! Ways to have so many components share a network: Tandem's, the least calls that there can be, and what users have.
 
+use std::fmt;
 use std::path::Path;
 use std::process::Command;
 
@@ -48,6 +49,13 @@ pub(crate) struct Pace {
     pub(crate) at_once: usize,
     /// All are created, and then all started; all stopped, and then all removed. Else each goes all its way.
     pub(crate) phased: bool,
+}
+
+impl fmt::Display for Pace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let order = if self.phased { "one step of all after the other" } else { "each in one go" };
+        write!(f, "with {} at once, {order}", self.at_once)
+    }
 }
 
 /// Ended by the kernel at once: what is measured is who asks for it.
@@ -99,7 +107,8 @@ impl Way {
                 } else if raw.down.phased {
                     let stops = stream::iter(components.iter().rev()).map(async |id| engine.stop(id).await);
                     stops.buffer_unordered(raw.down.at_once).try_collect::<()>().await?;
-                    let removals = stream::iter(components.iter().rev()).map(async |id| engine.remove(id).await);
+                    let removals =
+                        stream::iter(components.iter().rev()).map(async |id| engine.remove(id).await);
                     removals.buffer_unordered(raw.down.at_once).try_collect::<()>().await?;
                 } else {
                     let ends = stream::iter(components.iter().rev()).map(async |id| gone(id).await);

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::ends::Ends;
 use super::observed::{Health, Member, Observed, Status};
-use super::plan::{completed, next_init, outlived, restart_pause, restarts};
+use super::plan::{next_init, restart_pause, restarts};
 use super::spec::PodSpec;
 
 /// The pod's health, as `pause health` tells it.
@@ -27,32 +28,31 @@ const NOTICED: Duration = Duration::from_secs(4);
 
 /// It is not healthy, and not because it is only being started: a health check says so, or an essential component ends
 /// again and again, or was started again and is not up yet.
-pub fn ails(spec: &PodSpec, observed: &Observed) -> bool {
-    pod_health(spec, observed) == PodHealth::Unhealthy
+pub fn ails(spec: &PodSpec, observed: &Observed, ends: &Ends<'_>) -> bool {
+    pod_health(spec, observed, ends) == PodHealth::Unhealthy
         || spec.components.iter().filter(|one| one.essential).any(|one| {
             let fails = |member: &Member| match member.status {
                 Status::Exited(_) => restarts(one, observed) && restart_pause(member) >= NOTICED,
                 Status::Running { health: Health::Starting } => member.restarts > 0,
                 _ => false,
             };
-            observed.members.get(&one.name).is_some_and(fails)
+            ends.seen(&one.name).is_some_and(fails)
         })
 }
 
 /// The health of a pod that is meant to run.
-pub fn pod_health(spec: &PodSpec, observed: &Observed) -> PodHealth {
-    let status = |name: &str| observed.members.get(name).map(|member| member.status);
+pub fn pod_health(spec: &PodSpec, observed: &Observed, ends: &Ends<'_>) -> PodHealth {
+    let status = |name: &str| ends.seen(name).map(|member| member.status);
     let mut health = PodHealth::Healthy;
     if next_init(spec, observed).is_some() {
         health = PodHealth::Starting;
     }
-    let outlived = outlived(spec, observed);
     for component in &spec.components {
         match status(&component.name) {
             Some(status) if !component.essential && status != Status::Created => {}
             Some(Status::Running { health: Health::Unhealthy }) => return PodHealth::Unhealthy,
             Some(Status::Running { health: Health::None | Health::Healthy }) if observed.up(component) => {}
-            _ if completed(spec, observed, &outlived, &component.name) => {}
+            _ if ends.completed(&component.name) => {}
             _ => health = PodHealth::Starting,
         }
     }

@@ -6,10 +6,11 @@
 //! Rolling back a failed start, stopping on request and cleaning up after a component's exit are all
 //! this second phase.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use super::action::{Action, Key, Reason, Step, Target, Verb};
+use super::ends::Ends;
 use super::health::{PodHealth, ails, pod_health};
 use super::observed::{Failure, Health, HookFailure, Known, Member, Observed, Setback, Status};
 use super::order::dependents;
@@ -83,9 +84,8 @@ pub fn plan(spec: &PodSpec, observed: &Observed, now: Duration) -> Plan {
         spec,
         observed,
         now,
-        members: spec.members().map(|member| (member.name.as_str(), member)).collect(),
+        ends: Ends::of(spec, observed),
         busy: observed.busy(),
-        outlived: outlived(spec, observed),
         sidecars_ready: true,
         planned: BTreeSet::new(),
         plan: Plan::default(),
@@ -102,7 +102,7 @@ pub fn plan(spec: &PodSpec, observed: &Observed, now: Duration) -> Plan {
             }
             None if observed.listed => {
                 draft.bring_up();
-                draft.plan.health = pod_health(spec, observed);
+                draft.plan.health = pod_health(spec, observed, &draft.ends);
                 if let Some(since) = observed.silent_since {
                     let mut open = observed.setbacks.iter();
                     if let Some(at) = open.find_map(|(key, setback)| draft.given_up_at(key, setback)) {
@@ -121,18 +121,14 @@ pub fn plan(spec: &PodSpec, observed: &Observed, now: Duration) -> Plan {
     draft.plan
 }
 
-/// A plan in the making. What is asked for each component is looked up here, so that a plan of many takes no longer for
-/// each.
+/// A plan in the making.
 struct Draft<'a> {
     spec: &'a PodSpec,
     observed: &'a Observed,
     now: Duration,
-    /// By name.
-    members: BTreeMap<&'a str, &'a ComponentSpec>,
+    ends: Ends<'a>,
     /// Something is under way with these.
     busy: BTreeSet<&'a Target>,
-    /// See [`outlived`].
-    outlived: BTreeSet<&'a str>,
     /// Every sidecar is ready; known once the pod is brought up.
     sidecars_ready: bool,
     /// What the plan has already.
@@ -216,7 +212,9 @@ impl<'a> Draft<'a> {
         if let Some(stop) = self.observed.stop {
             // Swarm stops what is not healthy, and takes a task that ends with 0 then for done: with `condition: on-failure`
             // nothing would come in its place. The status says what the engine's own health check has found.
-            let ill = stop.status != 0 || unheard(self.observed, self.now) || ails(self.spec, self.observed);
+            let ill = stop.status != 0
+                || unheard(self.observed, self.now)
+                || ails(self.spec, self.observed, &self.ends);
             let because = match ill {
                 true => "a stop was requested while the pod was not healthy",
                 false => "a stop was requested",
@@ -309,14 +307,14 @@ impl<'a> Draft<'a> {
 
     /// The component, or failed init component, that ended first.
     fn first_exit(&self) -> Option<(&str, super::observed::Exit, bool)> {
-        let ended = |name: &str| self.observed.members.get(name).and_then(Member::exit);
+        let ended = |name: &str| self.ends.seen(name).and_then(Member::exit);
         let inits = self.spec.init.iter().filter_map(|init| {
             let exit = ended(&init.name).filter(|exit| exit.status != 0 && !self.restarts(init))?;
             Some((init.name.as_str(), exit, true))
         });
         let components = self.spec.components.iter().filter_map(|one| {
             let exit = ended(&one.name)
-                .filter(|exit| !self.spec.may_end(&one.name, exit.status) && !self.restarts(one))?;
+                .filter(|exit| !self.ends.may_end(&one.name, exit.status) && !self.restarts(one))?;
             Some((one.name.as_str(), exit, false))
         });
         inits.chain(components).min_by_key(|(_, exit, _)| (exit.at_nanos, exit.status == 0))
@@ -344,7 +342,7 @@ impl<'a> Draft<'a> {
         let unstarted = self.spec.components.iter().filter(|one| !self.started(&one.name));
         let mut later = self.spec.init.iter().chain(self.spec.mains()).filter(|one| !self.started(&one.name));
         let ill = |one: &&ComponentSpec| {
-            let status = self.observed.members.get(&one.name).map(|member| member.status);
+            let status = self.ends.seen(&one.name).map(|member| member.status);
             one.essential && status == Some(Status::Running { health: Health::Unhealthy })
         };
         if let (Some(waits), Some(sidecar)) = (later.next(), self.spec.sidecars().find(ill)) {
@@ -355,20 +353,16 @@ impl<'a> Draft<'a> {
             .filter(|(_, dependency)| dependency.condition == Condition::Healthy && dependency.required)
             .find_map(|(one, dependency)| {
                 let on = dependency.on.as_str();
-                let (status, why) = match self.observed.members.get(on).map(|member| member.status) {
+                let (status, why) = match self.ends.seen(on).map(|member| member.status) {
                     Some(Status::Running { health: Health::None }) => {
                         (STATUS_USAGE, "has no health check: give it one, or wait for `service_started`")
                     }
                     Some(Status::Running { health: Health::Unhealthy }) => (1, "is unhealthy"),
-                    _ if self.completed(on) => (1, "has ended"),
+                    _ if self.ends.completed(on) => (1, "has ended"),
                     _ => return None,
                 };
                 Some((one.name.as_str(), on, status, why))
             })
-    }
-
-    fn completed(&self, name: &str) -> bool {
-        completed(self.spec, self.observed, &self.outlived, name)
     }
 
     /// Towards everything running.
@@ -419,8 +413,8 @@ impl<'a> Draft<'a> {
         if self.busy.contains(&target) {
             return;
         }
-        let Some(member) = self.observed.members.get(&component.name) else {
-            if self.completed(&component.name) {
+        let Some(member) = self.ends.seen(&component.name) else {
+            if self.ends.completed(&component.name) {
                 return;
             }
             if component.needs_vault() && !self.vault_filled() {
@@ -479,36 +473,36 @@ impl<'a> Draft<'a> {
 
     /// Sidecars come before all others.
     fn sidecar_ready(&self, sidecar: &ComponentSpec) -> bool {
-        let health = match self.observed.members.get(&sidecar.name).map(|member| member.status) {
+        let health = match self.ends.seen(&sidecar.name).map(|member| member.status) {
             Some(Status::Running { health }) if self.observed.up(sidecar) => Some(health),
             _ => None,
         };
         matches!(health, Some(Health::None | Health::Healthy))
             || health == Some(Health::Unhealthy) && !sidecar.essential
-            || self.completed(&sidecar.name)
+            || self.ends.completed(&sidecar.name)
     }
 
     fn dependencies_met(&self, component: &ComponentSpec) -> bool {
         (component.sidecar || self.sidecars_ready)
             && component.depends_on.iter().all(|dependency| {
-                let on = self.members.get(dependency.on.as_str());
-                let up = on.is_some_and(|on| self.observed.up(on));
-                let status = self.observed.members.get(&dependency.on).map(|member| member.status);
-                let completed = self.completed(&dependency.on);
+                let on = self.ends.spec(&dependency.on);
+                let up = || on.is_some_and(|on| self.observed.up(on));
+                let status = self.ends.seen(&dependency.on).map(|member| member.status);
+                let completed = || self.ends.completed(&dependency.on);
                 match (dependency.condition, status) {
-                    (Condition::Started, Some(Status::Running { .. })) => up,
-                    (Condition::Started | Condition::Completed, _) => completed,
+                    (Condition::Started, Some(Status::Running { .. })) => up(),
+                    (Condition::Started | Condition::Completed, _) => completed(),
                     (Condition::Healthy, Some(Status::Running { health })) => {
                         let never = matches!(health, Health::None | Health::Unhealthy);
-                        up && (health == Health::Healthy || (never && !dependency.required))
+                        (health == Health::Healthy || (never && !dependency.required)) && up()
                     }
-                    (Condition::Healthy, _) => completed && !dependency.required,
+                    (Condition::Healthy, _) => completed() && !dependency.required,
                 }
             })
     }
 
     fn started(&self, name: &str) -> bool {
-        self.observed.members.get(name).is_some_and(|member| member.status != Status::Created)
+        self.ends.seen(name).is_some_and(|member| member.status != Status::Created)
     }
 
     /// Towards nothing.
@@ -558,13 +552,13 @@ impl<'a> Draft<'a> {
     }
 
     /// What others still rely on that run, or are as good as running: they were just told to start.
-    fn needed(&self) -> BTreeSet<&'a str> {
+    fn needed(&self) -> HashSet<&'a str> {
         let runs = |one: &ComponentSpec| {
-            self.observed.members.get(&one.name).is_some_and(Member::runs) || self.starting(&one.name)
+            self.ends.seen(&one.name).is_some_and(Member::runs) || self.starting(&one.name)
         };
         let spec = self.spec;
         let users = spec.components.iter().filter(|one| runs(one)).flat_map(|one| &one.depends_on);
-        let mut needed: BTreeSet<&'a str> = users.map(|dependency| dependency.on.as_str()).collect();
+        let mut needed: HashSet<&'a str> = users.map(|dependency| dependency.on.as_str()).collect();
         if self.spec.sidecars().next().is_some() && self.spec.init.iter().chain(self.spec.mains()).any(runs) {
             needed.extend(self.spec.sidecars().map(|sidecar| sidecar.name.as_str()));
         }
@@ -590,7 +584,7 @@ impl<'a> Draft<'a> {
             }
             return;
         }
-        let component = self.members.get(name).copied();
+        let component = self.ends.spec(name);
         if !needed && !unsettled {
             let grace = component.and_then(|one| one.stop_grace).unwrap_or(DEFAULT_STOP_GRACE);
             let delay = component.map_or(Duration::ZERO, |one| one.shutdown_delay);
@@ -613,7 +607,7 @@ impl<'a> Draft<'a> {
     /// A manager before this one may have asked for a start of it, which comes about now.
     fn may_begin(&self, component: &ComponentSpec) -> bool {
         let settled = self.observed.inherited.map(|at| at + INHERITED_SETTLES);
-        let member = self.observed.members.get(&component.name);
+        let member = self.ends.seen(&component.name);
         let rests = member.is_some_and(|member| member.status == Status::Created) || self.restarts(component);
         rests && settled.is_some_and(|at| self.observed.looked_at < at)
     }
@@ -621,7 +615,7 @@ impl<'a> Draft<'a> {
     /// A component is being started, or may have been.
     fn starting(&self, name: &str) -> bool {
         let target = Target::Member(name.to_owned());
-        let late = self.members.get(name).is_some_and(|one| self.may_begin(one));
+        let late = self.ends.spec(name).is_some_and(|one| self.may_begin(one));
         self.observed.starting(&target) || self.in_doubt(&target) || late
     }
 
@@ -705,33 +699,6 @@ pub fn next_init<'a>(spec: &'a PodSpec, observed: &Observed) -> Option<&'a Compo
 /// The engine has been silent for so long ([`HEARSAY`]) that what it said last counts no more.
 pub fn unheard(observed: &Observed, now: Duration) -> bool {
     observed.silent_since.is_some_and(|since| now >= since + HEARSAY)
-}
-
-/// The component has ended, as others wait for it to.
-///
-/// One that is not there has ended where that was seen, or where it is among the [`outlived`].
-pub fn completed(spec: &PodSpec, observed: &Observed, outlived: &BTreeSet<&str>, name: &str) -> bool {
-    let may_end = |exit: &super::observed::Exit| spec.may_end(name, exit.status);
-    if let Some(member) = observed.members.get(name) {
-        let again = || spec.member(name).is_some_and(|component| restarts(component, observed));
-        return member.exit().is_some_and(|exit| may_end(&exit) && !again());
-    }
-    let for_good = |departed: &super::observed::Departed| {
-        let again = |one: &ComponentSpec| one.restarts_after(departed.exit.status, departed.restarts);
-        may_end(&departed.exit) && !spec.member(name).is_some_and(again)
-    };
-    observed.departed.get(name).is_some_and(for_good) || outlived.contains(name)
-}
-
-/// Those for whose end somebody waited who has been started since: what `docker container prune` removes must not run
-/// again.
-pub fn outlived<'a>(spec: &'a PodSpec, observed: &Observed) -> BTreeSet<&'a str> {
-    let started = |one: &&ComponentSpec| {
-        observed.members.get(&one.name).is_some_and(|member| member.status != Status::Created)
-    };
-    let awaited = spec.components.iter().filter(started).flat_map(|one| &one.depends_on);
-    let ends = awaited.filter(|dependency| dependency.condition == Condition::Completed);
-    ends.map(|dependency| dependency.on.as_str()).collect()
 }
 
 /// The component has ended and is to be started again.

@@ -398,18 +398,6 @@ impl PodSpec {
         self.init.iter().chain(&self.components)
     }
 
-    /// A component may end with this status and the pod goes on: others wait for its end, or it is not essential;
-    /// and it is a success, or none of them requires it to be one.
-    pub fn may_end(&self, name: &str, status: i64) -> bool {
-        let essential = self.member(name).is_none_or(|member| member.essential);
-        let dependencies = self.components.iter().flat_map(|component| &component.depends_on);
-        let mut waited = dependencies
-            .filter(|dependency| dependency.on == name && dependency.condition == Condition::Completed)
-            .peekable();
-        (waited.peek().is_some() || !essential)
-            && (status == 0 || waited.all(|dependency| !dependency.required))
-    }
-
     /// Components that start before all others.
     pub fn sidecars(&self) -> impl Iterator<Item = &ComponentSpec> {
         self.components.iter().filter(|component| component.sidecar)

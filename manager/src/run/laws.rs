@@ -10,8 +10,9 @@ use tokio::time::sleep;
 use super::stage::{Manager, NEWS, PAUSE_IMAGE, check_laws, check_laws_among_kills, script, tellings};
 use crate::engine::fake::{Fake, Script, What};
 use crate::engine::{CreateRequest, convert};
+use crate::pod::ends::Ends;
 use crate::pod::identity::{LABEL_POD, Role};
-use crate::pod::observed::{Health, Status};
+use crate::pod::observed::{Health, Observed, Status};
 use crate::pod::placement::Holder;
 use crate::pod::sample::pod;
 use crate::pod::spec::{Condition, Dependency, PodSpec, Restart};
@@ -320,11 +321,13 @@ proptest! {
             let manager = Manager::start(&engine, &plot.spec);
             manager.told("healthy").await;
             // One that has ended as others waited for cannot be killed.
+            let nothing = Observed::default();
+            let ends = Ends::of(&plot.spec, &nothing);
             let running: Vec<_> = plot
                 .spec
                 .components
                 .iter()
-                .filter(|one| !plot.spec.may_end(&one.name, 0) && one.restart == Restart::Never)
+                .filter(|one| !ends.may_end(&one.name, 0) && one.restart == Restart::Never)
                 .collect();
             if running.is_empty() {
                 return;

@@ -15,7 +15,8 @@ use super::marks::Marks;
 use super::serve_health::Pause;
 use super::{Runner, Surroundings, copy};
 use crate::engine::fake::{Fake, Moment, What};
-use crate::pod::observed::{Health, Observation, Status};
+use crate::pod::ends::Ends;
+use crate::pod::observed::{Health, Observation, Observed, Status};
 use crate::pod::plan::Outcome;
 use crate::pod::spec::{ComponentSpec, Condition, PodSpec, Restart};
 
@@ -319,8 +320,10 @@ pub(super) fn check_laws_among_kills(spec: &PodSpec, story: &[Moment], foreign: 
                     spec.init.iter().all(|init| done(&container(&init.name))),
                     "healthy: init components are done",
                 );
+                let nothing = Observed::default();
+                let ends = Ends::of(spec, &nothing);
                 let well = spec.components.iter().all(|one| {
-                    let finished = spec.may_end(&one.name, 0) && done(&container(&one.name));
+                    let finished = ends.may_end(&one.name, 0) && done(&container(&one.name));
                     finished
                         || !one.essential && started(&one.name)
                         || lately(&container(&one.name), &|status| {

@@ -116,7 +116,16 @@ pub(crate) fn measure(workspace: &Workspace, engine: &Engine, order: &Order) -> 
                 sizes
             }
             Part::Pause => peers::measure(workspace, runs, idle.as_secs())?,
-            Part::Planner => program(workspace, engine, "planner", order, &[])?,
+            Part::Planner => {
+                let mut planner = program(workspace, engine, "planner", order, &[])?;
+                let before = kept(workspace);
+                for figure in &mut planner {
+                    let medians = before.iter().find(|before| before["what"] == *figure.what);
+                    let last = medians.and_then(|before| before["median"]["tandem"].as_f64());
+                    last.into_iter().for_each(|last| figure.add("as kept last", last));
+                }
+                planner
+            }
             _ => {
                 let compose = compose::find(workspace, engine)?.join(" ");
                 let args = [&*prefix(), engine.socket(), &compose, &runs.to_string(), &name];
@@ -151,6 +160,13 @@ pub(crate) fn measure(workspace: &Workspace, engine: &Engine, order: &Order) -> 
         bail!("above the ceiling: {}", above.join("; "));
     }
     Ok(())
+}
+
+/// The figures that were kept last.
+fn kept(workspace: &Workspace) -> Vec<Value> {
+    let text = fs::read_to_string(workspace.file(KEPT).join("results.json")).unwrap_or_default();
+    let results: Value = serde_json::from_str(&text).unwrap_or_default();
+    results["figures"].as_array().cloned().unwrap_or_default()
 }
 
 /// The results for people.
@@ -198,6 +214,8 @@ fn machine(workspace: &Workspace, engine: &Engine) -> Result<Value> {
         "memory": memory.trim(),
         "Linux": fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim(),
         "Docker": engine.ask(["info", "--format", format])?,
+        "its command": engine.ask(["version", "--format", "{{.Client.Version}}"])?,
+        "Compose": compose::version(compose::find(workspace, engine)?)?,
         "commit": workspace.commit(KEPT)?,
     }))
 }
