@@ -114,6 +114,37 @@ static void wait_ready(pid_t pid) {
     close(status), close(call);
 }
 
+/* It sleeps, and so says the kernel of its child, if it has one. */
+static int asleep(pid_t pid) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", pid, pid);
+    FILE *from = fopen(path, "r");
+    if (!from)
+        fail(path);
+    pid_t child = 0;
+    int children = fscanf(from, "%d", &child);
+    fclose(from);
+    if (children == 1 && !asleep(child))
+        return 0;
+    int stat = proc(pid, "stat");
+    const char *state = strrchr(text(stat), ')');
+    close(stat);
+    return state && state[2] == 'S';
+}
+
+/* Some have more to do once they are ready, which is not what is measured; and dumb-init loses a TERM that comes before
+ * its child is in a session of its own. */
+static void wait_asleep(pid_t pid) {
+    double began = now();
+    do {
+        usleep(1000);
+        if (now() - began > 10e6) {
+            fprintf(stderr, "it does not come to rest\n");
+            exit(1);
+        }
+    } while (!asleep(pid));
+}
+
 static void wait_end(pid_t pid) {
     int status;
     if (waitpid(pid, &status, 0) != pid)
@@ -143,6 +174,7 @@ static double orphans(pid_t init, int count) {
     if (namespace < 0 || setns(namespace, CLONE_NEWPID))
         fail("setns");
     double *took = mmap(NULL, ROUNDS * sizeof *took, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    double *began = mmap(NULL, sizeof *began, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     for (int round = 0; round < ROUNDS; round++) {
         int go[2], made[2];
         if (pipe(go) || pipe(made))
@@ -169,20 +201,20 @@ static double orphans(pid_t init, int count) {
             char byte = 0;
             if (write(made[1], &byte, 1) != 1 || read(go[0], &byte, 1) != 1)
                 fail("pipe");
-            double began = now();
             /* It sleeps in between: a processor that spins beside it slows what is measured. */
             for (int i = 0; i < count; i++)
                 while (kill(left[i], 0) == 0)
                     usleep(50);
-            took[round] = now() - began;
+            took[round] = now() - *began;
             _exit(0);
         }
         char byte = 0;
         if (read(made[0], &byte, 1) != 1)
             fail("pipe");
-        kill(init, SIGCONT);
         if (write(go[1], &byte, 1) != 1)
             fail("pipe");
+        *began = now();
+        kill(init, SIGCONT);
         waitpid(worker, NULL, 0);
         close(go[0]), close(go[1]), close(made[0]), close(made[1]);
     }
@@ -200,8 +232,7 @@ int main(int argc, char **argv) {
         pid_t pid = start(program);
         wait_ready(pid);
         ready[i] = now() - *started;
-        /* Some have more to do after that; it is not what is measured. */
-        usleep(2000);
+        wait_asleep(pid);
         double began = now();
         kill(pid, SIGTERM);
         wait_end(pid);
@@ -209,7 +240,7 @@ int main(int argc, char **argv) {
     }
     pid_t pid = start(program);
     wait_ready(pid);
-    usleep(200000);
+    wait_asleep(pid);
     unsigned long long before = field(pid, "status", "voluntary_ctxt_switches:", 10);
     before += field(pid, "status", "nonvoluntary_ctxt_switches:", 10);
     sleep(seconds);
