@@ -39,9 +39,15 @@ pub(crate) fn find(workspace: &Workspace, engine: &Engine) -> Result<&'static [&
     installed(engine)?.context("Debian's docker-compose does not work")
 }
 
-/// Which Compose these words call.
-pub(crate) fn version(words: &[&str]) -> Result<String> {
-    process::captured(process::command(words[0]).args(&words[1..]).args(["version", "--short"]), SHORT)
+/// Which Compose is there, if any.
+pub(crate) fn version(engine: &Engine) -> Result<String> {
+    match installed(engine)? {
+        Some(words) => {
+            let mut version = process::command(words[0]);
+            process::captured(version.args(&words[1..]).args(["version", "--short"]), SHORT)
+        }
+        None => Ok("none".to_owned()),
+    }
 }
 
 /// The form of Compose that is there.

@@ -54,8 +54,8 @@ pub(crate) fn filtered(workspace: &Workspace, engine: &Engine, names: &[&str]) -
     let way = Way { filtered: true, ..Way::default() };
     let mut args: Vec<String> = ["--test", "pod_docker"].map(str::to_owned).into();
     if !names.is_empty() {
-        there_are(workspace, &args, names)?;
-        args.push("--".to_owned());
+        step("look for these tests", || there_are(workspace, &args, names))?;
+        args.extend(["--", "--exact"].map(str::to_owned));
         args.extend(names.iter().map(|name| (*name).to_owned()));
     }
     test_through(workspace, engine, &args, &way)

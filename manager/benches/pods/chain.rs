@@ -23,7 +23,9 @@ pub(crate) async fn measure(bench: &Bench) -> Result<()> {
         let shape = Shape { components, sandbox: true, chain: false };
         let ways = [Way::Tandem, Way::Raw(best(bench, shape).await?)];
         sides(bench, shape, &ways, &[], "pod with sandbox").await?;
-        sides(bench, Shape { chain: true, ..shape }, &ways, &[], "chain with sandbox").await?;
+        let chain = Shape { chain: true, ..shape };
+        let ways = [Way::Tandem, Way::Raw(best(bench, chain).await?)];
+        sides(bench, chain, &ways, &[], "chain with sandbox").await?;
     }
     let mut figure = Figure::new(
         "chain",

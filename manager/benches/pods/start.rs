@@ -42,9 +42,9 @@ pub(crate) async fn sides(
 ) -> Result<()> {
     let count = shape.components;
     let raw = ways.iter().find_map(|way| if let Way::Raw(raw) = way { Some(*raw) } else { None });
-    let how = |how: &str, pace: fn(Raw) -> Pace| match raw {
+    let how = |how: &str, pace: fn(Raw) -> Pace| match raw.map(pace) {
         // With one there is nothing to choose.
-        Some(raw) if count > 1 && !shape.chain => format!("{how}; the raw client {}", pace(raw)),
+        Some(pace) if count > 1 => format!("{how}; the raw client {}", pace.words(shape.chain)),
         _ => how.to_owned(),
     };
     let mut up = Figure::new("start", format!("{what} of {count}: start"), "ms", how(HOW_UP, |raw| raw.up));
@@ -115,7 +115,7 @@ pub(crate) async fn best(bench: &Bench, shape: Shape) -> Result<Raw> {
     let best = Raw { up: least(&|pace| median(&took[pace].0)), down: least(&|pace| median(&took[pace].1)) };
     eprintln!("    {count} components, the raw client's start and stop:");
     for (pace, took) in paces.iter().zip(&took) {
-        eprintln!("      {pace}: {:.0} and {:.0} ms", median(&took.0), median(&took.1));
+        eprintln!("      {}: {:.0} and {:.0} ms", pace.words(shape.chain), median(&took.0), median(&took.1));
     }
     Ok(best)
 }

@@ -1,10 +1,11 @@
 //! Ways to have so many components share a network: Tandem's, the least calls that there can be, and what users have.
 
-use std::fmt;
 use std::path::Path;
+use std::pin::pin;
 use std::process::Command;
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::stream::{self, FuturesUnordered};
+use futures_util::{StreamExt, TryStreamExt};
 use serde_json::{Value, json};
 
 use crate::engine::{Engine, Result};
@@ -51,10 +52,17 @@ pub(crate) struct Pace {
     pub(crate) phased: bool,
 }
 
-impl fmt::Display for Pace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let order = if self.phased { "one step of all after the other" } else { "each in one go" };
-        write!(f, "with {} at once, {order}", self.at_once)
+impl Pace {
+    /// For people; of a chain, where components start and stop one after the other, it is the rest that can be done in two
+    /// ways.
+    pub(crate) fn words(self, chain: bool) -> String {
+        let order = match (chain, self.phased) {
+            (true, true) => "removals after the last stop",
+            (true, false) => "removals while the next one stops",
+            (false, true) => "one step of all after the other",
+            (false, false) => "each in one go",
+        };
+        format!("with {} at once, {order}", self.at_once)
     }
 }
 
@@ -97,13 +105,19 @@ impl Way {
             Way::Raw(raw) => {
                 let gone = async |id: &str| engine.end(id).await;
                 if shape.chain {
-                    // Stopped in reverse; a removal keeps no stop waiting.
-                    let mut removals = Vec::new();
+                    // Stopped in reverse. A removal keeps no stop waiting.
+                    let mut removals = FuturesUnordered::new();
                     for id in components.iter().rev() {
-                        engine.stop(id).await?;
+                        let mut stop = pin!(engine.stop(id));
+                        loop {
+                            tokio::select! {
+                                stopped = &mut stop => break stopped?,
+                                Some(removed) = removals.next(), if !raw.down.phased => removed?,
+                            }
+                        }
                         removals.push(engine.remove(id));
                     }
-                    futures_util::future::try_join_all(removals).await?;
+                    removals.try_collect::<()>().await?;
                 } else if raw.down.phased {
                     let stops = stream::iter(components.iter().rev()).map(async |id| engine.stop(id).await);
                     stops.buffer_unordered(raw.down.at_once).try_collect::<()>().await?;

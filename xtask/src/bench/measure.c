@@ -48,7 +48,7 @@ static pid_t start(char **argv) {
 }
 
 /* A field of /proc/PID/FILE, by its name; of all lines that have it, the sum. */
-static unsigned long long field(pid_t pid, const char *file, const char *name, int base) {
+static unsigned long long field(pid_t pid, const char *file, const char *name) {
     char path[64], line[256];
     unsigned long long sum = 0;
     snprintf(path, sizeof path, "/proc/%d/%s", pid, file);
@@ -57,7 +57,7 @@ static unsigned long long field(pid_t pid, const char *file, const char *name, i
         fail(path);
     while (fgets(line, sizeof line, from))
         if (!strncmp(line, name, strlen(name)))
-            sum += strtoull(line + strlen(name), NULL, base);
+            sum += strtoull(line + strlen(name), NULL, 10);
     fclose(from);
     return sum;
 }
@@ -86,7 +86,7 @@ static unsigned long long signals(const char *status, const char *name) {
     return line ? strtoull(line + strlen(name), NULL, 16) : 0;
 }
 
-/* Until TERM would not be lost: it is caught, or blocked and read. How long it takes to see that is a part of what is
+/* Until TERM is caught or blocked: from then on it is not lost. How long it takes to see that is a part of what is
  * measured, so all is opened before. */
 static void wait_ready(pid_t pid) {
     unsigned long long bit = 1ULL << (SIGTERM - 1);
@@ -215,7 +215,9 @@ static double orphans(pid_t init, int count) {
             fail("pipe");
         *began = now();
         kill(init, SIGCONT);
-        waitpid(worker, NULL, 0);
+        int ended;
+        if (waitpid(worker, &ended, 0) != worker || ended)
+            fail("orphans");
         close(go[0]), close(go[1]), close(made[0]), close(made[1]);
     }
     return count / (middle(took, ROUNDS) / 1e6);
@@ -241,13 +243,13 @@ int main(int argc, char **argv) {
     pid_t pid = start(program);
     wait_ready(pid);
     wait_asleep(pid);
-    unsigned long long before = field(pid, "status", "voluntary_ctxt_switches:", 10);
-    before += field(pid, "status", "nonvoluntary_ctxt_switches:", 10);
+    unsigned long long before = field(pid, "status", "voluntary_ctxt_switches:");
+    before += field(pid, "status", "nonvoluntary_ctxt_switches:");
     sleep(seconds);
-    unsigned long long after = field(pid, "status", "voluntary_ctxt_switches:", 10);
-    after += field(pid, "status", "nonvoluntary_ctxt_switches:", 10);
-    unsigned long long resident = field(pid, "status", "VmRSS:", 10);
-    unsigned long long private = field(pid, "smaps_rollup", "Private_Clean:", 10) + field(pid, "smaps_rollup", "Private_Dirty:", 10);
+    unsigned long long after = field(pid, "status", "voluntary_ctxt_switches:");
+    after += field(pid, "status", "nonvoluntary_ctxt_switches:");
+    unsigned long long resident = field(pid, "status", "VmRSS:");
+    unsigned long long private = field(pid, "smaps_rollup", "Private_Clean:") + field(pid, "smaps_rollup", "Private_Dirty:");
     double reaped = orphans(pid, count);
     kill(pid, SIGKILL);
     wait_end(pid);

@@ -118,11 +118,8 @@ pub(crate) fn measure(workspace: &Workspace, engine: &Engine, order: &Order) -> 
             Part::Pause => peers::measure(workspace, runs, idle.as_secs())?,
             Part::Planner => {
                 let mut planner = program(workspace, engine, "planner", order, &[])?;
-                let before = kept(workspace);
-                for figure in &mut planner {
-                    let medians = before.iter().find(|before| before["what"] == *figure.what);
-                    let last = medians.and_then(|before| before["median"]["tandem"].as_f64());
-                    last.into_iter().for_each(|last| figure.add("as kept last", last));
+                if !order.quick {
+                    beside_kept(workspace, &machine, &mut planner);
                 }
                 planner
             }
@@ -136,7 +133,7 @@ pub(crate) fn measure(workspace: &Workspace, engine: &Engine, order: &Order) -> 
     let table = report::table(&figures);
     println!("\n{table}");
     let list: Vec<Value> = figures.iter().map(Figure::json).collect();
-    let results = json!({"machine": machine, "runs": runs, "figures": list});
+    let results = json!({"machine": machine, "figures": list});
     let text = serde_json::to_string_pretty(&results)? + "\n";
     let path = workspace.target.join("bench.json");
     fs::write(&path, &text)?;
@@ -152,7 +149,7 @@ pub(crate) fn measure(workspace: &Workspace, engine: &Engine, order: &Order) -> 
     }
     if order.keep {
         fs::write(folder.join("results.json"), text)?;
-        fs::write(folder.join("README.md"), page(&machine, runs, &table, &pictures))?;
+        fs::write(folder.join("README.md"), page(&machine, &table, &pictures))?;
         show(workspace, &figures)?;
     }
     note(&format!("pictures are in {}", folder.display()));
@@ -162,15 +159,25 @@ pub(crate) fn measure(workspace: &Workspace, engine: &Engine, order: &Order) -> 
     Ok(())
 }
 
-/// The figures that were kept last.
-fn kept(workspace: &Workspace) -> Vec<Value> {
+/// What has nothing else to be measured beside: the results that were kept last, where they are of a machine like this one.
+fn beside_kept(workspace: &Workspace, machine: &Value, figures: &mut [Figure]) {
     let text = fs::read_to_string(workspace.file(KEPT).join("results.json")).unwrap_or_default();
-    let results: Value = serde_json::from_str(&text).unwrap_or_default();
-    results["figures"].as_array().cloned().unwrap_or_default()
+    let kept: Value = serde_json::from_str(&text).unwrap_or_default();
+    if ["processor", "memory", "Linux"].iter().any(|fact| kept["machine"][fact] != machine[fact]) {
+        return;
+    }
+    let commit = kept["machine"]["commit"].as_str().unwrap_or_default();
+    for figure in figures {
+        let before =
+            kept["figures"].as_array().and_then(|all| all.iter().find(|one| one["what"] == *figure.what));
+        if let Some(value) = before.and_then(|before| before["median"]["tandem"].as_f64()) {
+            figure.add(&format!("as of {commit}"), value);
+        }
+    }
 }
 
 /// The results for people.
-fn page(machine: &Value, runs: usize, table: &str, pictures: &[(String, String)]) -> String {
+fn page(machine: &Value, table: &str, pictures: &[(String, String)]) -> String {
     let facts: Vec<String> = machine
         .as_object()
         .into_iter()
@@ -179,8 +186,9 @@ fn page(machine: &Value, runs: usize, table: &str, pictures: &[(String, String)]
         .collect();
     let pictures: String = pictures.iter().map(|(name, _)| format!("![{name}]({name})\n")).collect();
     format!(
-        "# What was measured last\n\nBy `cargo xtask bench --keep`: medians of up to {runs} interleaved runs (each line says how many), {}. What matters \
-         are the ratios: all ways were measured in turn, on one machine, within one run. All values are in \
+        "# What was measured last\n\nBy `cargo xtask bench --keep`: medians of interleaved runs (each line says how many), {}. What matters \
+         are the ratios: all ways were measured in turn, on one machine, within one run (but for the planner of an earlier \
+         commit, where one is named). All values are in \
          [`results.json`](results.json).\n\n{table}\n{pictures}",
         facts.join(", ")
     )
@@ -214,8 +222,8 @@ fn machine(workspace: &Workspace, engine: &Engine) -> Result<Value> {
         "memory": memory.trim(),
         "Linux": fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim(),
         "Docker": engine.ask(["info", "--format", format])?,
-        "its command": engine.ask(["version", "--format", "{{.Client.Version}}"])?,
-        "Compose": compose::version(compose::find(workspace, engine)?)?,
+        "Docker command": engine.ask(["version", "--format", "{{.Client.Version}}"])?,
+        "Compose": compose::version(engine)?,
         "commit": workspace.commit(KEPT)?,
     }))
 }

@@ -101,7 +101,7 @@ fn figures(
             "ready_us",
             "start to ready",
             "µs",
-            "from `execve` as PID 1 until the kernel says that it handles TERM",
+            "from `execve` as PID 1 until the kernel says that TERM is caught or blocked, and so not lost",
         ),
         figure("exit_us", "TERM to exit", "µs", "from the signal until its parent has waited for it"),
         figure(
@@ -121,8 +121,9 @@ fn figures(
         let size = fs::metadata(&peer.program).with_context(|| peer.program.display().to_string())?.len();
         file.add(peer.name, size as f64);
     }
-    for _ in 0..runs {
-        for peer in peers {
+    for run in 0..runs {
+        for turn in 0..peers.len() {
+            let peer = &peers[(run + turn) % peers.len()];
             let mut measure = process::command(driver);
             measure.args([ENDS.to_string(), orphans.to_string(), idle_seconds.to_string()]);
             measure.arg(&peer.program).args(peer.args);
