@@ -1,4 +1,5 @@
-/* measure ENDS ORPHANS SECONDS PROGRAM [ARG...]: runs the program as PID 1 of a PID namespace, and prints JSON.
+/* measure ENDS ORPHANS SECONDS PROGRAM [ARG...] [, PROGRAM [ARG...]]...: runs each program as PID 1 of a PID namespace, and
+ * prints a line of JSON for each. They take turns in everything: a busy moment of the machine falls on all of them.
  * In C, since what is measured takes microseconds, and a namespace needs clone(2) with a child that runs on. */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -14,11 +15,22 @@
 #include <time.h>
 #include <unistd.h>
 
-/* How often orphans are left to it. */
-#define ROUNDS 3
+/* How often orphans are left to each. */
+#define ROUNDS 5
+/* So many programs at most. */
+#define MOST 16
+
+/* The program that was started last. */
+static const char *name = "measure";
 
 static void fail(const char *what) {
-    perror(what);
+    fprintf(stderr, "%s: %s: %s\n", name, what, strerror(errno));
+    exit(1);
+}
+
+/* It does not do what is waited for. */
+static void give_up(const char *what) {
+    fprintf(stderr, "%s %s\n", name, what);
     exit(1);
 }
 
@@ -33,6 +45,7 @@ static double *started;
 
 /* The program as PID 1 of a new namespace, its output nowhere. */
 static pid_t start(char **argv) {
+    name = argv[0];
     int flags = CLONE_NEWPID | (geteuid() ? CLONE_NEWUSER : 0);
     pid_t pid = syscall(SYS_clone, flags | SIGCHLD, NULL, NULL, NULL, 0);
     if (pid < 0)
@@ -103,13 +116,11 @@ static void wait_ready(pid_t pid) {
             break;
         int ended;
         if (waitpid(pid, &ended, WNOHANG) == pid) {
-            fprintf(stderr, "it ended before it handled TERM: wait status %#x\n", ended);
+            fprintf(stderr, "%s ended before it handled TERM: wait status %#x\n", name, ended);
             exit(1);
         }
-        if (now() - began > 10e6) {
-            fprintf(stderr, "it does not handle TERM\n");
-            exit(1);
-        }
+        if (now() - began > 10e6)
+            give_up("does not handle TERM");
     }
     close(status), close(call);
 }
@@ -138,10 +149,8 @@ static void wait_asleep(pid_t pid) {
     double began = now();
     do {
         usleep(1000);
-        if (now() - began > 10e6) {
-            fprintf(stderr, "it does not come to rest\n");
-            exit(1);
-        }
+        if (now() - began > 10e6)
+            give_up("does not come to rest");
     } while (!asleep(pid));
 }
 
@@ -149,10 +158,8 @@ static void wait_end(pid_t pid) {
     int status;
     if (waitpid(pid, &status, 0) != pid)
         fail("waitpid");
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 127) {
-        fprintf(stderr, "it cannot be started\n");
-        exit(1);
-    }
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
+        give_up("cannot be started");
 }
 
 static int compare(const void *one, const void *other) {
@@ -165,96 +172,123 @@ static double middle(double *values, int count) {
     return values[count / 2];
 }
 
-/* In the namespace of that PID 1, while it is stopped: children that leave children behind, which have ended. From its
- * continuing until all are gone; the middle of some rounds. */
+/* In the namespace of that PID 1, while it is stopped: children that leave children behind, which have ended. Microseconds
+ * from its continuing until all are gone. */
 static double orphans(pid_t init, int count) {
     char path[64];
     snprintf(path, sizeof path, "/proc/%d/ns/pid", init);
-    int namespace = open(path, O_RDONLY);
+    int namespace = open(path, O_RDONLY | O_CLOEXEC);
     if (namespace < 0 || setns(namespace, CLONE_NEWPID))
         fail("setns");
-    double *took = mmap(NULL, ROUNDS * sizeof *took, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    double *began = mmap(NULL, sizeof *began, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    for (int round = 0; round < ROUNDS; round++) {
-        int go[2], made[2];
-        if (pipe(go) || pipe(made))
-            fail("pipe");
-        if (kill(init, SIGSTOP))
-            fail("SIGSTOP");
-        pid_t worker = fork();
-        if (worker < 0)
-            fail("fork");
-        if (worker == 0) {
-            pid_t *left = mmap(NULL, count * sizeof *left, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-            for (int i = 0; i < count; i++) {
-                pid_t child = vfork();
-                if (child == 0) {
-                    pid_t orphan = fork();
-                    if (orphan == 0)
-                        _exit(0);
-                    left[i] = orphan;
+    close(namespace);
+    double *began = mmap(NULL, 2 * sizeof *began, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    double *ended = began + 1;
+    int go[2], made[2];
+    if (pipe(go) || pipe(made))
+        fail("pipe");
+    if (kill(init, SIGSTOP))
+        fail("SIGSTOP");
+    pid_t worker = fork();
+    if (worker < 0)
+        fail("fork");
+    if (worker == 0) {
+        pid_t *left = mmap(NULL, count * sizeof *left, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        for (int i = 0; i < count; i++) {
+            pid_t child = vfork();
+            if (child == 0) {
+                pid_t orphan = fork();
+                if (orphan == 0)
                     _exit(0);
-                }
-                if (child < 0 || waitpid(child, NULL, 0) != child || left[i] < 0)
-                    fail("fork");
+                left[i] = orphan;
+                _exit(0);
             }
-            char byte = 0;
-            if (write(made[1], &byte, 1) != 1 || read(go[0], &byte, 1) != 1)
-                fail("pipe");
-            /* It sleeps in between: a processor that spins beside it slows what is measured. */
-            for (int i = 0; i < count; i++)
-                while (kill(left[i], 0) == 0)
-                    usleep(50);
-            took[round] = now() - *began;
-            _exit(0);
+            if (child < 0 || waitpid(child, NULL, 0) != child || left[i] < 0)
+                fail("fork");
         }
         char byte = 0;
-        if (read(made[0], &byte, 1) != 1)
+        if (write(made[1], &byte, 1) != 1 || read(go[0], &byte, 1) != 1)
             fail("pipe");
-        if (write(go[1], &byte, 1) != 1)
-            fail("pipe");
-        *began = now();
-        kill(init, SIGCONT);
-        int ended;
-        if (waitpid(worker, &ended, 0) != worker || ended)
-            fail("orphans");
-        close(go[0]), close(go[1]), close(made[0]), close(made[1]);
+        /* It sleeps in between: a processor that spins beside it slows what is measured. */
+        for (int i = 0; i < count; i++)
+            while (kill(left[i], 0) == 0)
+                usleep(50);
+        *ended = now();
+        _exit(0);
     }
-    return count / (middle(took, ROUNDS) / 1e6);
+    char byte = 0;
+    if (read(made[0], &byte, 1) != 1 || write(go[1], &byte, 1) != 1)
+        fail("pipe");
+    *began = now();
+    kill(init, SIGCONT);
+    int status;
+    if (waitpid(worker, &status, 0) != worker || status)
+        fail("orphans");
+    close(go[0]), close(go[1]), close(made[0]), close(made[1]);
+    double took = *ended - *began;
+    munmap(began, 2 * sizeof *began);
+    return took;
+}
+
+static unsigned long long switches(pid_t pid) {
+    return field(pid, "status", "voluntary_ctxt_switches:") + field(pid, "status", "nonvoluntary_ctxt_switches:");
 }
 
 int main(int argc, char **argv) {
     if (argc < 5)
         return 64;
-    int ends = atoi(argv[1]), count = atoi(argv[2]), seconds = atoi(argv[3]);
-    char **program = argv + 4;
-    double *ready = calloc(ends, sizeof *ready), *exited = calloc(ends, sizeof *exited);
+    int ends = atoi(argv[1]), count = atoi(argv[2]), seconds = atoi(argv[3]), programs = 1;
+    char **program[MOST] = {argv + 4};
+    for (int i = 4; i < argc; i++)
+        if (!strcmp(argv[i], ",")) {
+            argv[i] = NULL;
+            if (programs == MOST || i + 1 == argc)
+                return 64;
+            program[programs++] = argv + i + 1;
+        }
     started = mmap(NULL, sizeof *started, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    for (int i = 0; i < ends; i++) {
-        pid_t pid = start(program);
-        wait_ready(pid);
-        ready[i] = now() - *started;
-        wait_asleep(pid);
-        double began = now();
-        kill(pid, SIGTERM);
-        wait_end(pid);
-        exited[i] = now() - began;
+    double *ready = calloc(programs * ends, sizeof *ready), *exited = calloc(programs * ends, sizeof *exited);
+    for (int i = 0; i < ends; i++)
+        for (int turn = 0; turn < programs; turn++) {
+            int which = (i + turn) % programs;
+            pid_t pid = start(program[which]);
+            wait_ready(pid);
+            ready[which * ends + i] = now() - *started;
+            wait_asleep(pid);
+            double began = now();
+            kill(pid, SIGTERM);
+            wait_end(pid);
+            exited[which * ends + i] = now() - began;
+        }
+    pid_t pid[MOST];
+    unsigned long long before[MOST], woke[MOST];
+    for (int i = 0; i < programs; i++) {
+        pid[i] = start(program[i]);
+        wait_ready(pid[i]);
+        wait_asleep(pid[i]);
     }
-    pid_t pid = start(program);
-    wait_ready(pid);
-    wait_asleep(pid);
-    unsigned long long before = field(pid, "status", "voluntary_ctxt_switches:");
-    before += field(pid, "status", "nonvoluntary_ctxt_switches:");
+    for (int i = 0; i < programs; i++)
+        before[i] = switches(pid[i]);
     sleep(seconds);
-    unsigned long long after = field(pid, "status", "voluntary_ctxt_switches:");
-    after += field(pid, "status", "nonvoluntary_ctxt_switches:");
-    unsigned long long resident = field(pid, "status", "VmRSS:");
-    unsigned long long private = field(pid, "smaps_rollup", "Private_Clean:") + field(pid, "smaps_rollup", "Private_Dirty:");
-    double reaped = orphans(pid, count);
-    kill(pid, SIGKILL);
-    wait_end(pid);
-    printf("{\"ready_us\": %.1f, \"exit_us\": %.1f, \"switches\": %llu, \"resident_kb\": %llu, \"private_kb\": %llu, "
-           "\"orphans_per_s\": %.0f}\n",
-           middle(ready, ends), middle(exited, ends), after - before, resident, private, reaped);
+    for (int i = 0; i < programs; i++)
+        woke[i] = switches(pid[i]) - before[i];
+    unsigned long long resident[MOST], private[MOST];
+    for (int i = 0; i < programs; i++) {
+        resident[i] = field(pid[i], "status", "VmRSS:");
+        private[i] = field(pid[i], "smaps_rollup", "Private_Clean:") + field(pid[i], "smaps_rollup", "Private_Dirty:");
+    }
+    double took[MOST][ROUNDS];
+    for (int round = 0; round < ROUNDS; round++)
+        for (int turn = 0; turn < programs; turn++) {
+            int which = (round + turn) % programs;
+            took[which][round] = orphans(pid[which], count);
+        }
+    for (int i = 0; i < programs; i++) {
+        kill(pid[i], SIGKILL);
+        wait_end(pid[i]);
+        printf("{\"ready_us\": %.1f, \"exit_us\": %.1f, \"switches\": %llu, \"resident_kb\": %llu, \"private_kb\": %llu, "
+               "\"orphans_per_s\": %.0f}\n",
+               middle(ready + i * ends, ends), middle(exited + i * ends, ends), woke[i], resident[i], private[i],
+               count / (middle(took[i], ROUNDS) / 1e6));
+    }
     return 0;
 }

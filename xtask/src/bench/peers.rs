@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::report::{Figure, Goal};
 use crate::packages;
-use crate::process::{self, LONG, SHORT};
+use crate::process::{self, LONG};
 use crate::report::step;
 use crate::workspace::Workspace;
 
@@ -103,12 +103,17 @@ fn figures(
             "µs",
             "from `execve` as PID 1 until the kernel says that TERM is caught or blocked, and so not lost",
         ),
-        figure("exit_us", "TERM to exit", "µs", "from the signal until its parent has waited for it"),
+        figure(
+            "exit_us",
+            "TERM to exit",
+            "µs",
+            "from the signal until its parent has waited for it; the peers take turns, one end each",
+        ),
         figure(
             "orphans_per_s",
             "orphans reaped",
             "1/s",
-            "zombies whose parents are gone, made while it is stopped (SIGSTOP); from SIGCONT until none is left, the middle of three rounds",
+            "zombies whose parents are gone, made while it is stopped (SIGSTOP); from SIGCONT until none is left, the middle of five rounds",
         ),
     ];
     let mut file = Figure::new(
@@ -121,19 +126,18 @@ fn figures(
         let size = fs::metadata(&peer.program).with_context(|| peer.program.display().to_string())?.len();
         file.add(peer.name, size as f64);
     }
-    for run in 0..runs {
-        for turn in 0..peers.len() {
-            let peer = &peers[(run + turn) % peers.len()];
-            let mut measure = process::command(driver);
-            measure.args([ENDS.to_string(), orphans.to_string(), idle_seconds.to_string()]);
-            measure.arg(&peer.program).args(peer.args);
-            let said = process::captured(&mut measure, SHORT * 3).with_context(|| peer.name.to_owned())?;
-            let said: BTreeMap<String, Value> = serde_json::from_str(&said)?;
+    for _ in 0..runs {
+        let mut measure = process::command(driver);
+        measure.args([ENDS.to_string(), orphans.to_string(), idle_seconds.to_string()]);
+        for (place, peer) in peers.iter().enumerate() {
+            measure.args((place > 0).then_some(",")).arg(&peer.program).args(peer.args);
+        }
+        let said = process::captured(&mut measure, LONG)?;
+        for (peer, line) in peers.iter().zip(said.lines()) {
+            let said: BTreeMap<String, Value> = serde_json::from_str(line)?;
             for (key, figure) in &mut all {
-                figure.add(
-                    peer.name,
-                    said.get(*key).and_then(Value::as_f64).with_context(|| format!("no {key}"))?,
-                );
+                let value = said.get(*key).and_then(Value::as_f64);
+                figure.add(peer.name, value.with_context(|| format!("no {key}"))?);
             }
         }
     }
