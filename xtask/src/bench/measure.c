@@ -15,8 +15,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* How often orphans are left to each. */
-#define ROUNDS 5
+/* How often orphans are left to each: where the kernel puts a process makes a difference, so each time it is another one. */
+#define ROUNDS 15
 /* So many programs at most. */
 #define MOST 16
 
@@ -172,15 +172,14 @@ static double middle(double *values, int count) {
     return values[count / 2];
 }
 
-/* In the namespace of that PID 1, while it is stopped: children that leave children behind, which have ended. Microseconds
+/* In the namespace of that PID 1, while it is stopped: one that leaves children behind, which have ended. Microseconds
  * from its continuing until all are gone. */
 static double orphans(pid_t init, int count) {
     char path[64];
     snprintf(path, sizeof path, "/proc/%d/ns/pid", init);
-    int namespace = open(path, O_RDONLY | O_CLOEXEC);
-    if (namespace < 0 || setns(namespace, CLONE_NEWPID))
+    int namespace = open(path, O_RDONLY | O_CLOEXEC), own = open("/proc/self/ns/pid", O_RDONLY | O_CLOEXEC);
+    if (namespace < 0 || own < 0 || setns(namespace, CLONE_NEWPID))
         fail("setns");
-    close(namespace);
     double *began = mmap(NULL, 2 * sizeof *began, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     double *ended = began + 1;
     int go[2], made[2];
@@ -193,18 +192,18 @@ static double orphans(pid_t init, int count) {
         fail("fork");
     if (worker == 0) {
         pid_t *left = mmap(NULL, count * sizeof *left, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-        for (int i = 0; i < count; i++) {
-            pid_t child = vfork();
-            if (child == 0) {
-                pid_t orphan = fork();
-                if (orphan == 0)
+        pid_t parent = fork();
+        if (parent == 0) {
+            for (int i = 0; i < count; i++)
+                if (!(left[i] = vfork()))
                     _exit(0);
-                left[i] = orphan;
-                _exit(0);
-            }
-            if (child < 0 || waitpid(child, NULL, 0) != child || left[i] < 0)
-                fail("fork");
+            _exit(0);
         }
+        if (parent < 0 || waitpid(parent, NULL, 0) != parent)
+            fail("fork");
+        for (int i = 0; i < count; i++)
+            if (left[i] <= 0)
+                fail("vfork");
         char byte = 0;
         if (write(made[1], &byte, 1) != 1 || read(go[0], &byte, 1) != 1)
             fail("pipe");
@@ -215,6 +214,10 @@ static double orphans(pid_t init, int count) {
         *ended = now();
         _exit(0);
     }
+    /* What is started next is not in there. */
+    if (setns(own, CLONE_NEWPID))
+        fail("setns");
+    close(namespace), close(own);
     char byte = 0;
     if (read(made[0], &byte, 1) != 1 || write(go[1], &byte, 1) != 1)
         fail("pipe");
@@ -227,6 +230,17 @@ static double orphans(pid_t init, int count) {
     double took = *ended - *began;
     munmap(began, 2 * sizeof *began);
     return took;
+}
+
+/* In another order each time: what one leaves behind, such as a namespace to be taken down, is not always the same one's
+ * burden. */
+static void shuffle(int *order, int count) {
+    for (int i = 0; i < count; i++)
+        order[i] = i;
+    for (int i = count - 1; i > 0; i--) {
+        int other = rand() % (i + 1), kept = order[i];
+        order[i] = order[other], order[other] = kept;
+    }
 }
 
 static unsigned long long switches(pid_t pid) {
@@ -247,9 +261,11 @@ int main(int argc, char **argv) {
         }
     started = mmap(NULL, sizeof *started, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     double *ready = calloc(programs * ends, sizeof *ready), *exited = calloc(programs * ends, sizeof *exited);
-    for (int i = 0; i < ends; i++)
+    int order[MOST];
+    for (int i = 0; i < ends; i++) {
+        shuffle(order, programs);
         for (int turn = 0; turn < programs; turn++) {
-            int which = (i + turn) % programs;
+            int which = order[turn];
             pid_t pid = start(program[which]);
             wait_ready(pid);
             ready[which * ends + i] = now() - *started;
@@ -259,6 +275,7 @@ int main(int argc, char **argv) {
             wait_end(pid);
             exited[which * ends + i] = now() - began;
         }
+    }
     pid_t pid[MOST];
     unsigned long long before[MOST], woke[MOST];
     for (int i = 0; i < programs; i++) {
@@ -276,19 +293,27 @@ int main(int argc, char **argv) {
         resident[i] = field(pid[i], "status", "VmRSS:");
         private[i] = field(pid[i], "smaps_rollup", "Private_Clean:") + field(pid[i], "smaps_rollup", "Private_Dirty:");
     }
-    double took[MOST][ROUNDS];
-    for (int round = 0; round < ROUNDS; round++)
-        for (int turn = 0; turn < programs; turn++) {
-            int which = (round + turn) % programs;
-            took[which][round] = orphans(pid[which], count);
-        }
     for (int i = 0; i < programs; i++) {
         kill(pid[i], SIGKILL);
         wait_end(pid[i]);
+    }
+    double took[MOST][ROUNDS];
+    for (int round = 0; round < ROUNDS; round++) {
+        shuffle(order, programs);
+        for (int turn = 0; turn < programs; turn++) {
+            int which = order[turn];
+            pid_t init = start(program[which]);
+            wait_ready(init);
+            wait_asleep(init);
+            took[which][round] = orphans(init, count);
+            kill(init, SIGKILL);
+            wait_end(init);
+        }
+    }
+    for (int i = 0; i < programs; i++)
         printf("{\"ready_us\": %.1f, \"exit_us\": %.1f, \"switches\": %llu, \"resident_kb\": %llu, \"private_kb\": %llu, "
                "\"orphans_per_s\": %.0f}\n",
                middle(ready + i * ends, ends), middle(exited + i * ends, ends), woke[i], resident[i], private[i],
                count / (middle(took[i], ROUNDS) / 1e6));
-    }
     return 0;
 }

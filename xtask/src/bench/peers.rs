@@ -21,9 +21,9 @@ const MEASURE: &str = include_str!("measure.c");
 /// How often a program is started and ended.
 const ENDS: usize = 200;
 /// How many orphans it is given to reap.
-const ORPHANS: usize = 8_000;
+const ORPHANS: usize = 4_000;
 /// So often at least, unless it is only to be shown that it runs: what takes microseconds differs from time to time.
-const AT_LEAST: usize = 5;
+const AT_LEAST: usize = 7;
 
 /// Something to be PID 1.
 struct Peer {
@@ -113,7 +113,7 @@ fn figures(
             "orphans_per_s",
             "orphans reaped",
             "1/s",
-            "zombies whose parents are gone, made while it is stopped (SIGSTOP); from SIGCONT until none is left, the middle of five rounds",
+            "zombies whose parents are gone, made while it is stopped (SIGSTOP); from SIGCONT until none is left, the middle of fifteen rounds",
         ),
     ];
     let mut file = Figure::new(
