@@ -147,7 +147,7 @@ async fn with_agent(bench: &Bench, pods: usize, seen: &mut Seen) -> Result<()> {
     sleep(IDLE / 5).await;
     let pauses = pauses(engine, &names).await?;
     seen.memory.add("agent", ((resident(pid)? - empty) + pauses) / pods as f64);
-    seen.memory.add("agent, its base too", (share(pid)? + pauses) / pods as f64);
+    seen.memory.add("agent with its base", (share(pid)? + pauses) / pods as f64);
     seen.idle("agent", &[pid]).await?;
     seen.more("agent", engine, begin, &mut events, &base).await?;
 

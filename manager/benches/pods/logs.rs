@@ -27,7 +27,7 @@ const READING: Duration = Duration::from_secs(2);
 const SETTLE: Duration = Duration::from_secs(120);
 
 const HOW: &str = "from the file that lets components write until the last line of the last one is read, by `docker logs -f` of the pod, \
-                   of each component, and `compose logs -f`; attached: by the bench itself, at a pod whose output nobody keeps";
+                   of each component, and `compose logs -f`; attached: by the bench itself, at a pod of Tandem whose output nobody keeps";
 /// What grows with volume would show in what one has of this and not of that, in bytes.
 const VOLUMES: [usize; 2] = [16 << 20, 128 << 20];
 /// kB that so much more may leave behind.
@@ -82,7 +82,7 @@ async fn unread(bench: &Bench) -> Result<()> {
 
 async fn cell(bench: &Bench, components: usize, line: usize, bytes: usize) -> Result<()> {
     let figure = |what: &str, unit: &'static str, how: &'static str| {
-        let lines = format!("{components} components, lines of {line} bytes, {} MB: {what}", bytes >> 20);
+        let lines = format!("logs of {components}, lines of {line} bytes, {} MB: {what}", bytes >> 20);
         Figure::new("logs", lines, unit, how)
     };
     let mut wall = figure("until the last line", "ms", HOW);
@@ -91,11 +91,11 @@ async fn cell(bench: &Bench, components: usize, line: usize, bytes: usize) -> Re
     let mut memory =
         figure("memory that came with it", "kB", "`VmRSS` of the manager after it, and before it");
     let gigabytes = bytes as f64 / 1e9;
-    for _ in 0..bench.runs.min(2) {
-        for way in ["tandem", "tandem, attached", "docker logs", "compose"] {
+    for _ in 0..bench.runs.min(3) {
+        for way in ["tandem", "attached", "docker logs", "compose"] {
             let read = match way {
                 "tandem" => by_docker_logs(bench, components, line, bytes, false).await?,
-                "tandem, attached" => attached(bench, components, line, bytes).await?,
+                "attached" => attached(bench, components, line, bytes).await?,
                 _ => others(bench, way, components, line, bytes).await?,
             };
             wall.add(way, read.wall.as_secs_f64() * 1e3);

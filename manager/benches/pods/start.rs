@@ -42,14 +42,16 @@ pub(crate) async fn sides(
 ) -> Result<()> {
     let count = shape.components;
     let raw = ways.iter().find_map(|way| if let Way::Raw(raw) = way { Some(*raw) } else { None });
-    let how = |how: &str, pace: fn(Raw) -> Pace| match raw.map(pace) {
+    let how = |how: &str, down: bool| match raw {
         // With one there is nothing to choose.
-        Some(pace) if count > 1 => format!("{how}; the raw client {}", pace.words(shape.chain)),
+        Some(raw) if count > 1 => {
+            let pace = if down { raw.down } else { raw.up };
+            format!("{how}; the raw client {}", pace.words(shape.chain, down))
+        }
         _ => how.to_owned(),
     };
-    let mut up = Figure::new("start", format!("{what} of {count}: start"), "ms", how(HOW_UP, |raw| raw.up));
-    let mut down =
-        Figure::new("start", format!("{what} of {count}: stop"), "ms", how(HOW_DOWN, |raw| raw.down));
+    let mut up = Figure::new("start", format!("{what} of {count}: start"), "ms", how(HOW_UP, false));
+    let mut down = Figure::new("start", format!("{what} of {count}: stop"), "ms", how(HOW_DOWN, true));
     if !shape.sandbox {
         up = up.grows("start of a pod, ms by components", count);
         down = down.grows("stop of a pod, ms by components", count);
@@ -115,7 +117,8 @@ pub(crate) async fn best(bench: &Bench, shape: Shape) -> Result<Raw> {
     let best = Raw { up: least(&|pace| median(&took[pace].0)), down: least(&|pace| median(&took[pace].1)) };
     eprintln!("    {count} components, the raw client's start and stop:");
     for (pace, took) in paces.iter().zip(&took) {
-        eprintln!("      {}: {:.0} and {:.0} ms", pace.words(shape.chain), median(&took.0), median(&took.1));
+        let (up, down) = (median(&took.0), median(&took.1));
+        eprintln!("      {}, phased {}: {up:.0} and {down:.0} ms", pace.at_once, pace.phased);
     }
     Ok(best)
 }

@@ -53,16 +53,16 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// For people; of a chain, where components start and stop one after the other, it is the rest that can be done in two
-    /// ways.
-    pub(crate) fn words(self, chain: bool) -> String {
-        let order = match (chain, self.phased) {
-            (true, true) => "removals after the last stop",
-            (true, false) => "removals while the next one stops",
-            (false, true) => "one step of all after the other",
-            (false, false) => "each in one go",
-        };
-        format!("with {} at once, {order}", self.at_once)
+    /// For people. Components of a chain start and stop one after the other: what can be chosen there is how many are
+    /// created at once, and when they are removed.
+    pub(crate) fn words(self, chain: bool, down: bool) -> String {
+        match (chain, down, self.phased) {
+            (true, false, _) => format!("with {} creations at once", self.at_once),
+            (true, true, true) => "with removals after the last stop".to_owned(),
+            (true, true, false) => "with removals while the next one stops".to_owned(),
+            (false, _, true) => format!("with {} at once, one step of all after the other", self.at_once),
+            (false, _, false) => format!("with {} at once, each in one go", self.at_once),
+        }
     }
 }
 

@@ -32,21 +32,28 @@ const HEALTHY: Duration = Duration::from_secs(120);
 const KEPT: &str = "xtask/src/bench/results";
 
 /// What the README shows of them, between [`SHOWN_FROM`] and [`SHOWN_TO`].
-const SHOWN: [&str; 14] = [
+const SHOWN: [&str; 21] = [
     "pause: file",
     "pause: resident memory",
+    "pause: TERM to exit",
     "manager: image",
     "manager of 1: resident memory",
     "manager of 30: resident memory",
     "manager of 10: wake-ups while idle",
+    "pod of 1: start",
+    "pod of 1: stop",
     "pod of 3: start",
     "pod of 3: stop",
     "pod of 30: start",
     "pod of 30: stop",
     "chain with sandbox of 10: start",
-    "4 components, lines of 100 bytes, 16 MB: until the last line",
-    "4 components, lines of 100 bytes, 16 MB: CPU for a GB",
+    "logs of 4, lines of 100 bytes, 16 MB: until the last line",
+    "logs of 4, lines of 100 bytes, 16 MB: CPU for a GB",
+    "logs of 4, lines of 10000 bytes, 64 MB: until the last line",
     "100 pods of 2: memory of each",
+    "100 pods of 2: taken up after a crash",
+    "plan of a pod that runs, 100 components",
+    "plan of a pod that runs: a thousand beside ten times a hundred",
 ];
 const SHOWN_FROM: &str = "<!-- by cargo xtask bench --keep -->\n";
 const SHOWN_TO: &str = "<!-- to here -->\n";
@@ -86,6 +93,9 @@ pub(crate) struct Order {
 
 /// Build everything, then measure.
 pub(crate) fn run(workspace: &Workspace, order: &Order) -> Result<()> {
+    if order.keep && order.runs < 2 {
+        bail!("results are kept of two runs or more");
+    }
     let engine = Engine::find(workspace)?;
     images::build(workspace, &engine)?;
     measure(workspace, &engine, order)
@@ -118,6 +128,10 @@ pub(crate) fn measure(workspace: &Workspace, engine: &Engine, order: &Order) -> 
             Part::Pause => peers::measure(workspace, runs, idle.as_secs())?,
             Part::Planner => {
                 let mut planner = program(workspace, engine, "planner", order, &[])?;
+                for _ in 1..runs {
+                    let more = program(workspace, engine, "planner", order, &[])?;
+                    planner.iter_mut().zip(&more).for_each(|(figure, more)| figure.add_all(more));
+                }
                 if !order.quick {
                     beside_kept(workspace, &machine, &mut planner);
                 }
@@ -307,7 +321,9 @@ fn sizes(workspace: &Workspace, engine: &Engine) -> Result<Vec<Figure>> {
     let file = |name: &str| -> Result<u64> { Ok(fs::metadata(workspace.dist().join(name))?.len()) };
     let image = |name: &str| engine.inspect("image", name)?["Size"].as_u64().context("the image has no size");
     let figure = |what: &str, unit: &str, value: u64, ceiling: Option<u64>| {
-        let mut figure = Figure::new("sizes", what, unit, "");
+        let how =
+            "`VmRSS`, the file, the image as the engine counts it; the manager's is that of a pod of ten";
+        let mut figure = Figure::new("sizes", what, unit, how);
         figure.add("tandem", value as f64);
         figure.goals.extend(ceiling.map(|ceiling| Goal::AtMost(ceiling as f64)));
         figure

@@ -51,6 +51,13 @@ impl Figure {
         self.all.entry(way.to_owned()).or_default().push(value);
     }
 
+    /// What was measured once more.
+    pub(super) fn add_all(&mut self, more: &Figure) {
+        for (way, values) in &more.all {
+            self.all.entry(way.clone()).or_default().extend(values);
+        }
+    }
+
     /// A line of the programs in `manager/benches`.
     pub(super) fn read(line: &str) -> Result<Self> {
         let said: Value = serde_json::from_str(line).with_context(|| line.to_owned())?;
@@ -127,13 +134,13 @@ impl Figure {
             .collect();
         let unit = if self.unit.is_empty() { String::new() } else { format!(" ({})", self.unit) };
         let runs = self.all.values().map(Vec::len).max().unwrap_or_default();
-        format!("| {}{unit} | {runs} | {ours} | {} | {} |\n", self.what, others.join(", "), goals.join("; "))
+        format!("| {}{unit} | {runs} | {ours} | {} | {} |\n", self.what, others.join("; "), goals.join("; "))
     }
 }
 
 /// These as a table of Markdown.
 pub(super) fn rows<'a>(figures: impl Iterator<Item = &'a Figure>) -> String {
-    let mut text = "| what | runs | Tandem | beside | goal |\n|---|---|---|---|---|\n".to_owned();
+    let mut text = "| what | runs | Tandem | beside | goal: what it is |\n|---|---|---|---|---|\n".to_owned();
     figures.for_each(|figure| text += &figure.line());
     text
 }
