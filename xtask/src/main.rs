@@ -106,7 +106,10 @@ enum Command {
         minutes: u64,
     },
     /// Run the tests of pods through the socket proxy of `examples/`, which lets through the listed calls alone.
-    Filtered,
+    Filtered {
+        /// The whole names of tests; all where none is named.
+        names: Vec<String>,
+    },
     /// Build the static binaries (`target/dist/`) and the images `tandem/pause` and `tandem/manager`.
     Images {
         /// Build the Dockerfiles inside Docker, from a clean clone of the last commit.
@@ -229,7 +232,10 @@ fn run(command: Command) -> Result<()> {
     match command {
         Command::Demo => demo::run(&workspace),
         Command::Test { args } => suite::run(&workspace, &args),
-        Command::Filtered => suite::filtered(&workspace, &Engine::find(&workspace)?, &[]),
+        Command::Filtered { names } => {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            suite::filtered(&workspace, &Engine::find(&workspace)?, &names)
+        }
         Command::Attack => suite::run(&workspace, &["--test", "attack_docker"].map(str::to_owned)),
         Command::Chaos { seeds } => suite::chaos(&workspace, seeds),
         Command::Soak { minutes } => suite::soak(&workspace, minutes),
