@@ -9,7 +9,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::sleep;
 
 use crate::engine::{Engine, Event, LIMIT, Result, heard, last};
-use crate::process::{child, ran, resident, share, switches};
+use crate::process::{child, idle, resident, share};
 use crate::stats::{Figure, Goal};
 use crate::ways::{Shape, components, labels, manager, tandem};
 use crate::{Bench, PAUSE};
@@ -92,12 +92,9 @@ impl Seen {
 
     /// CPU and context switches of these processes while nothing happens.
     async fn idle(&mut self, way: &str, pids: &[u32]) -> Result<()> {
-        let sum = |of: fn(u32) -> Result<f64>| pids.iter().map(|pid| of(*pid)).sum::<Result<f64>>();
-        let (ran_before, switched) = (sum(ran)?, sum(switches)?);
-        // What is measured is time.
-        sleep(IDLE).await;
-        self.busy.add(way, (sum(ran)? - ran_before) / 1e6);
-        self.woke.add(way, sum(switches)? - switched);
+        let (busy, woke) = idle(pids, IDLE).await?;
+        self.busy.add(way, busy);
+        self.woke.add(way, woke);
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use crate::engine::{Result, heard};
-use crate::process::{child, ran, resident, share, switches, tree};
+use crate::process::{child, idle, resident, share, tree};
 use crate::stats::{Figure, Goal};
 use crate::ways::{Shape, components as parts, compose_file, docker, labels, manager};
 use crate::{BUSYBOX, Bench, PAUSE};
@@ -94,14 +94,13 @@ impl Seen {
 
     /// Memory now; CPU and context switches while nothing happens.
     async fn look(&mut self, pids: &[u32], pause: u32, way: &str) -> Result<()> {
-        let sum = |of: fn(u32) -> Result<f64>| pids.iter().map(|pid| of(*pid)).sum::<Result<f64>>();
-        // What is measured is time: a moment to settle, and then the whole of it.
+        // A moment to settle.
         sleep(IDLE / 3).await;
-        let (ran_before, switched) = (sum(ran)?, sum(switches)?);
-        sleep(IDLE).await;
-        self.busy.add(way, (sum(ran)? - ran_before) / 1e6);
-        self.woke.add(way, sum(switches)? - switched);
-        self.share.add(way, sum(share)? + share(pause)?);
+        let (busy, woke) = idle(pids, IDLE).await?;
+        self.busy.add(way, busy);
+        self.woke.add(way, woke);
+        let held = pids.iter().map(|pid| share(*pid)).sum::<Result<f64>>()?;
+        self.share.add(way, held + share(pause)?);
         Ok(())
     }
 }

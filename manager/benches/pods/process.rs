@@ -1,6 +1,9 @@
 //! What the kernel tells of a process.
 
 use std::fs;
+use std::time::Duration;
+
+use tokio::time::sleep;
 
 use crate::engine::Result;
 
@@ -41,13 +44,22 @@ pub(crate) fn named(names: &[&str]) -> Vec<u32> {
 }
 
 /// Context switches of all its threads so far.
-pub(crate) fn switches(pid: u32) -> Result<f64> {
+fn switches(pid: u32) -> Result<f64> {
     let mut sum = 0.0;
     for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
         let status = fs::read_to_string(thread?.path().join("status"))?;
         sum += value(&status, "voluntary_ctxt_switches:")? + value(&status, "nonvoluntary_ctxt_switches:")?;
     }
     Ok(sum)
+}
+
+/// Milliseconds that these processes run, and their context switches, in so long a time.
+pub(crate) async fn idle(pids: &[u32], time: Duration) -> Result<(f64, f64)> {
+    let sum = |of: fn(u32) -> Result<f64>| pids.iter().map(|pid| of(*pid)).sum::<Result<f64>>();
+    let (ran_before, switched) = (sum(ran)?, sum(switches)?);
+    // What is measured is time.
+    sleep(time).await;
+    Ok(((sum(ran)? - ran_before) / 1e6, sum(switches)? - switched))
 }
 
 fn number(pid: u32, file: &str, key: &str) -> Result<f64> {

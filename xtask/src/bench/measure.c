@@ -158,6 +158,13 @@ static void wait_asleep(pid_t pid) {
     } while (!asleep(pid));
 }
 
+static pid_t start_and_rest(char **argv) {
+    pid_t pid = start(argv);
+    wait_ready(pid);
+    wait_asleep(pid);
+    return pid;
+}
+
 static void wait_end(pid_t pid) {
     int status;
     if (waitpid(pid, &status, 0) != pid)
@@ -286,11 +293,8 @@ int main(int argc, char **argv) {
     }
     pid_t pid[MOST];
     unsigned long long before[MOST], woke[MOST];
-    for (int i = 0; i < programs; i++) {
-        pid[i] = start(program[i]);
-        wait_ready(pid[i]);
-        wait_asleep(pid[i]);
-    }
+    for (int i = 0; i < programs; i++)
+        pid[i] = start_and_rest(program[i]);
     for (int i = 0; i < programs; i++)
         before[i] = switches(pid[i]);
     sleep(seconds);
@@ -310,9 +314,7 @@ int main(int argc, char **argv) {
         shuffle(order, programs);
         for (int turn = 0; turn < programs; turn++) {
             int which = order[turn];
-            pid_t init = start(program[which]);
-            wait_ready(init);
-            wait_asleep(init);
+            pid_t init = start_and_rest(program[which]);
             took[which][round] = orphans(init, count);
             kill(init, SIGKILL);
             wait_end(init);
