@@ -33,7 +33,7 @@ impl<'a> Ends<'a> {
             for dependency in &component.depends_on {
                 if dependency.condition == Condition::Completed {
                     *ends.awaited.entry(&dependency.on).or_default() |= dependency.required;
-                    if ends.seen(&component.name).is_some_and(|member| member.status != Status::Created) {
+                    if ends.started(&component.name) {
                         ends.outlived.insert(&dependency.on);
                     }
                 }
@@ -50,6 +50,11 @@ impl<'a> Ends<'a> {
     /// The container of the member of this name, where it is there.
     pub fn seen(&self, name: &str) -> Option<&'a Member> {
         self.members.get(name).and_then(|(_, member)| *member)
+    }
+
+    /// The member of this name has been started; it may have ended since.
+    pub fn started(&self, name: &str) -> bool {
+        self.seen(name).is_some_and(|member| member.status != Status::Created)
     }
 
     /// A component may end with this status and the pod goes on: others wait for its end, or it is not essential; and it

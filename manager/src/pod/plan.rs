@@ -242,7 +242,8 @@ impl<'a> Draft<'a> {
         let mut names = vec![name];
         // It ends: the graph has no cycle.
         while let Some(last) = names.last()
-            && let Some(next) = dependents(&self.spec.components, last).find(|one| !self.started(&one.name))
+            && let Some(next) =
+                dependents(&self.spec.components, last).find(|one| !self.ends.started(&one.name))
         {
             names.push(&next.name);
         }
@@ -339,8 +340,9 @@ impl<'a> Draft<'a> {
     /// A component that waits for the health of one that will not become healthy, that one, the pod's status
     /// and the reason.
     fn hopeless_dependency(&self) -> Option<(&str, &str, u8, &'static str)> {
-        let unstarted = self.spec.components.iter().filter(|one| !self.started(&one.name));
-        let mut later = self.spec.init.iter().chain(self.spec.mains()).filter(|one| !self.started(&one.name));
+        let unstarted = self.spec.components.iter().filter(|one| !self.ends.started(&one.name));
+        let mut later =
+            self.spec.init.iter().chain(self.spec.mains()).filter(|one| !self.ends.started(&one.name));
         let ill = |one: &&ComponentSpec| {
             let status = self.ends.seen(&one.name).map(|member| member.status);
             one.essential && status == Some(Status::Running { health: Health::Unhealthy })
@@ -499,10 +501,6 @@ impl<'a> Draft<'a> {
                     (Condition::Healthy, _) => completed() && !dependency.required,
                 }
             })
-    }
-
-    fn started(&self, name: &str) -> bool {
-        self.ends.seen(name).is_some_and(|member| member.status != Status::Created)
     }
 
     /// Towards nothing.
