@@ -2,8 +2,7 @@
 
 use std::fs;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -13,20 +12,27 @@ use crate::lab::nodes::{Node, Nodes};
 use crate::lab::swarm::UP;
 use crate::lab::{unique, wait};
 
-/// Each takes part of the tests, which mostly wait. Nobody drops them, and their nodes end with their input, which is this
-/// process.
-static LABS: [Mutex<Option<Nodes>>; 3] = [const { Mutex::new(None) }; 3];
+/// Those that no test has. Each takes part of the tests, which mostly wait. Nobody drops them, and their nodes end with their
+/// input, which is this process.
+static FREE: Mutex<[Lab; 3]> = Mutex::new([const { Lab::ToBeStarted }; 3]);
+static FREED: Condvar = Condvar::new();
 /// Longest that Swarm may take to tell a log.
 const LOGS: Duration = Duration::from_secs(20);
-/// How many tests have taken one.
-static TAKEN: AtomicUsize = AtomicUsize::new(0);
 
 /// The images of `examples/sidecar`; the one of its app has Python in it.
 pub(super) const EXAMPLES: [&str; 2] = ["tandem-example/sidecar-app", "tandem-example/sidecar-proxy"];
 
+/// A place for a Swarm.
+enum Lab {
+    ToBeStarted,
+    Free(Nodes),
+    Taken,
+}
+
 /// The Swarm, for one test. What the test made in it goes when this does.
 pub(super) struct Fleet {
-    lab: MutexGuard<'static, Option<Nodes>>,
+    /// Until it is dropped.
+    lab: Option<Nodes>,
     /// Swarm's ids of the nodes.
     ids: Vec<String>,
     stacks: Vec<String>,
@@ -50,12 +56,19 @@ impl Fleet {
     #[track_caller]
     pub(super) fn take() -> Fleet {
         crate::lab::docker::ready();
-        let lab = &LABS[TAKEN.fetch_add(1, Ordering::Relaxed) % LABS.len()];
-        let mut lab = lab.lock().unwrap_or_else(PoisonError::into_inner);
-        if lab.is_none() {
-            *lab = Some(Nodes::start(&["swarm", "--nodes", "3"], &EXAMPLES));
-        }
-        let mut fleet = Fleet { lab, ids: Vec::new(), stacks: Vec::new() };
+        let taken = |lab: &Lab| matches!(lab, Lab::Taken);
+        let free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free =
+            FREED.wait_while(free, |labs| labs.iter().all(taken)).unwrap_or_else(PoisonError::into_inner);
+        let place = free.iter_mut().find(|lab| !taken(lab)).expect("one is free");
+        let lab = std::mem::replace(place, Lab::Taken);
+        drop(free);
+        // Dropped where the start fails, it gives its place back.
+        let mut fleet = Fleet { lab: None, ids: Vec::new(), stacks: Vec::new() };
+        fleet.lab = Some(match lab {
+            Lab::Free(nodes) => nodes,
+            Lab::ToBeStarted | Lab::Taken => Nodes::start(&["swarm", "--nodes", "3"], &EXAMPLES),
+        });
         fleet.all_ready();
         let id = |node: &Node| node.docker(&["info", "--format", "{{.Swarm.NodeID}}"]);
         fleet.ids = fleet.nodes().iter().map(id).collect();
@@ -252,6 +265,11 @@ impl Drop for Fleet {
                 }
             }
             ask(&["stack", "rm", stack]);
+        }
+        let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(place) = free.iter_mut().find(|lab| matches!(lab, Lab::Taken)) {
+            *place = self.lab.take().map_or(Lab::ToBeStarted, Lab::Free);
+            FREED.notify_one();
         }
     }
 }
