@@ -268,6 +268,7 @@ impl<E: Engine> Runner<E> {
             self.breakable.remove(key);
         }
         let listed = matches!(news, Observation::Listed(_));
+        let first = listed && !self.observed.listed;
         if let Observation::Event(Event { id, kind: EventKind::Destroyed, .. }) = &news {
             self.executor.marks.forget(id);
         }
@@ -276,6 +277,9 @@ impl<E: Engine> Runner<E> {
             self.executor.marks.depart(&self.executor.spec.identity, &self.observed.departed);
         }
         self.break_off_needless();
+        if first {
+            self.tell_taken_up();
+        }
         if listed {
             self.follow_running();
         }
@@ -310,6 +314,16 @@ impl<E: Engine> Runner<E> {
                 }
             };
             tokio::spawn(follow.in_current_span());
+        }
+    }
+
+    /// Log what an earlier manager of this pod has left running: it is ours from now on.
+    fn tell_taken_up(&self) {
+        let members = self.observed.members.iter();
+        let running: Vec<&str> =
+            members.filter(|(_, member)| member.runs()).map(|(name, _)| name.as_str()).collect();
+        if !running.is_empty() {
+            info!("taken up, running: {}", running.join(", "));
         }
     }
 
