@@ -15,7 +15,7 @@ use manager::pod::spec::PodSpec;
 use manager::pod::task::TaskContainer;
 use manager::source::labels::definition;
 use manager::source::load::Disk;
-use serde_json::json;
+use serde_json::{Value, json};
 
 const SIZES: [usize; 3] = [10, 100, 1000];
 /// What the plan of a hundred components may take, ms.
@@ -70,7 +70,8 @@ fn main() {
             } else {
                 json!(null)
             };
-            print(&format!("{what}, {count} components"), "ms", *took, &goal);
+            let grows = json!({"plot": format!("{what}, ms by components"), "at": count});
+            print(&format!("{what}, {count} components"), "ms", *took, &goal, &grows);
         }
         let times = took[2] / took[1] / 10.0;
         print(
@@ -78,6 +79,7 @@ fn main() {
             "",
             times,
             &json!({"at_most": LINEAR}),
+            &json!(null),
         );
     }
 }
@@ -143,11 +145,11 @@ fn middle(act: &mut dyn FnMut()) -> f64 {
     runs[runs.len() / 2]
 }
 
-fn print(what: &str, unit: &str, value: f64, goal: &serde_json::Value) {
+fn print(what: &str, unit: &str, value: f64, goal: &Value, grows: &Value) {
     let how = "the middle of many within 0.3 s, on one core; built without link-time optimization";
     let line = json!({
         "part": "planner", "what": what, "unit": unit, "how": how,
-        "all": {"tandem": [value]}, "goals": [goal],
+        "all": {"tandem": [value]}, "goals": [goal], "grows": grows,
     });
     println!("{line}");
     eprintln!("    {what}: {value:.4} {unit}");

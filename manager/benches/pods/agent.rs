@@ -27,32 +27,60 @@ const IDLE: Duration = Duration::from_secs(10);
 const MEMORY: f64 = 150.0;
 const ADOPTED: f64 = 5_000.0;
 
+/// How much more each of a hundred may cost than each of ten: what is quadratic costs ten times as much.
+const LINEAR: f64 = 1.25;
+
 const HOW_MEMORY: &str = "what the agent's `VmRSS` grew by, and the `Pss` of each pause and sandbox; with its base: all of the \
                           agent's `Pss`; of managers, their `Pss`";
 
-const HOW_IDLE: &str = "over 10 s, all managers together";
+const HOW_IDLE: &str = "over 10 s (1 s with `--quick`), all managers together";
 const HOW_START: &str = "from the first creation to the last component's `start` event, divided by the number of pods; eight \
                          creations at once";
 const HOW_MORE: &str = "from the creation of a pod to its last component's `start` event, while so many others run; five times, \
                         one after the other";
-/// What an agent says of each pod.
-const TAKEN_UP: &str = "the pod of `";
+/// What an agent says of each pod that it finds as it is to be, once it has seen its containers.
+const TAKEN_UP: &str = "taken up, running: c0, c1";
+const HOW_ADOPTED: &str = "from the agent's start to its word that it has seen the last pod's components and they run; two seconds \
+                           later each is still the same process";
+const HOW_LINEAR: &str = "each of a hundred, as above, beside each of ten";
 
 pub(crate) async fn measure(bench: &Bench) -> Result<()> {
     let sizes = if bench.whole() { &SIZES[..] } else { &SIZES[..1] };
+    let mut all = Vec::new();
     for &pods in sizes {
         let mut seen = Seen::new(pods);
-        for _ in 0..bench.runs.min(if pods > 10 { 1 } else { 3 }) {
-            with_agent(bench, pods, &mut seen).await?;
-            with_managers(bench, pods, &mut seen).await?;
+        for run in 0..bench.runs.min(if pods > 10 { 2 } else { 4 }) {
+            // Another one first each time.
+            if run % 2 == 0 {
+                with_agent(bench, pods, &mut seen).await?;
+                with_managers(bench, pods, &mut seen).await?;
+            } else {
+                with_managers(bench, pods, &mut seen).await?;
+                with_agent(bench, pods, &mut seen).await?;
+            }
         }
         seen.memory.print(if pods == 100 { &[Goal::AtMost(MEMORY)] } else { &[] });
         seen.busy.print(&[]);
         seen.woke.print(&[Goal::AtMost(0.0)]);
         seen.start.print(&[]);
-        seen.more.print(&[]);
+        seen.more.print(&[Goal::Times(1.0, "managers")]);
         seen.worst.print(&[]);
         seen.adopted.print(if pods == 100 { &[Goal::AtMost(ADOPTED)] } else { &[] });
+        all.push(seen);
+    }
+    let [.., ten, hundred] = &all[..] else { return Ok(()) };
+    for (what, of, each) in [
+        ("memory", (|seen| &seen.memory) as fn(&Seen) -> &Figure, false),
+        ("start", |seen| &seen.start, false),
+        ("start of one more", |seen| &seen.more, false),
+        ("taken up", |seen| &seen.adopted, true),
+    ] {
+        let (Some(few), Some(many)) = (of(ten).of("agent"), of(hundred).of("agent")) else { continue };
+        let mut linear =
+            Figure::new("agent", format!("a hundred pods beside ten: {what}, each"), "", HOW_LINEAR);
+        // What is of all of them is divided among them.
+        linear.add("agent", many / few / if each { 10.0 } else { 1.0 });
+        linear.print(&[Goal::AtMost(LINEAR)]);
     }
     Ok(())
 }
@@ -82,17 +110,14 @@ impl Seen {
             more: figure("start of one more", "ms", HOW_MORE)
                 .grows("start of one more pod, ms by pods", pods),
             worst: figure("start of one more, the slowest", "ms", HOW_MORE),
-            adopted: figure(
-                "taken up after a crash",
-                "ms",
-                "from the agent's start to its word on the last pod",
-            ),
+            adopted: figure("taken up after a crash", "ms", HOW_ADOPTED)
+                .grows("pods taken up after a crash, ms by pods", pods),
         }
     }
 
     /// CPU and context switches of these processes while nothing happens.
-    async fn idle(&mut self, way: &str, pids: &[u32]) -> Result<()> {
-        let (busy, woke) = idle(pids, IDLE).await?;
+    async fn idle(&mut self, way: &str, pids: &[u32], time: Duration) -> Result<()> {
+        let (busy, woke) = idle(pids, time).await?;
         self.busy.add(way, busy);
         self.woke.add(way, woke);
         Ok(())
@@ -127,7 +152,7 @@ async fn with_agent(bench: &Bench, pods: usize, seen: &mut Seen) -> Result<()> {
     engine.create(&agent, &body).await?;
     engine.start(&agent).await?;
     let pid = child(engine.pid(&agent).await?)?;
-    sleep(IDLE / 5).await;
+    sleep(bench.idle(IDLE) / 5).await;
     let empty = resident(pid)?;
 
     let base = engine.unique("agent");
@@ -141,26 +166,26 @@ async fn with_agent(bench: &Bench, pods: usize, seen: &mut Seen) -> Result<()> {
     let names: Vec<String> = (0..pods).map(|number| format!("{base}-p{number}")).collect();
     let begin = async |name: &String| -> Result<()> { engine.start(&engine.create(name, &pod).await?).await };
     seen.start.add("agent", all_begun(&names, begin, &mut events).await?);
-    sleep(IDLE / 5).await;
+    sleep(bench.idle(IDLE) / 5).await;
     let pauses = pauses(engine, &names).await?;
     seen.memory.add("agent", ((resident(pid)? - empty) + pauses) / pods as f64);
     seen.memory.add("agent with its base", (share(pid)? + pauses) / pods as f64);
-    seen.idle("agent", &[pid]).await?;
+    seen.idle("agent", &[pid], bench.idle(IDLE)).await?;
     seen.more("agent", engine, begin, &mut events, &base).await?;
 
     let ran_before = first_components(engine, &names).await?;
     engine.call("POST", &format!("/containers/{agent}/kill"), None).await?;
-    // Those that came one by one are in its log as well.
-    let before = said(engine, &agent, TAKEN_UP).await?;
     let began = Instant::now();
     engine.start(&agent).await?;
-    while said(engine, &agent, TAKEN_UP).await? < before + pods {
+    while said(engine, &agent, TAKEN_UP).await? < pods {
         if began.elapsed() > LIMIT {
             return Err("the agent does not take up its pods".into());
         }
         sleep(Duration::from_millis(20)).await;
     }
     seen.adopted.add("agent", began.elapsed().as_secs_f64() * 1e3);
+    // What it would do wrong it would do then.
+    sleep(bench.idle(IDLE) / 5).await;
     if first_components(engine, &names).await? != ran_before {
         return Err("a component was started again".into());
     }
@@ -176,14 +201,14 @@ async fn with_managers(bench: &Bench, pods: usize, seen: &mut Seen) -> Result<()
     let names: Vec<String> = (0..pods).map(|number| format!("{base}-p{number}")).collect();
     let begin = async |name: &String| tandem(engine, &bench.socket, name, shape).await.map(drop);
     seen.start.add("managers", all_begun(&names, begin, &mut events).await?);
-    sleep(IDLE / 5).await;
+    sleep(bench.idle(IDLE) / 5).await;
     let mut managers = Vec::new();
     for name in &names {
         managers.push(child(engine.pid(name).await?)?);
     }
     let own = managers.iter().map(|manager| share(*manager)).sum::<Result<f64>>()?;
     seen.memory.add("managers", (own + pauses(engine, &names).await?) / pods as f64);
-    seen.idle("managers", &managers).await?;
+    seen.idle("managers", &managers, bench.idle(IDLE)).await?;
     seen.more("managers", engine, begin, &mut events, &base).await?;
     end(engine, &names).await
 }

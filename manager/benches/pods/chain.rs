@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use crate::Bench;
 use crate::engine::{LIMIT, Result};
 use crate::proxy::Proxy;
-use crate::start::{best, sides};
+use crate::start::{BESIDE_RAW, Sides, best, calls, sides};
 use crate::stats::{Figure, Goal};
 use crate::ways::{Shape, Way, idle, labels, manager};
 
@@ -21,11 +21,17 @@ pub(crate) async fn measure(bench: &Bench) -> Result<()> {
     let sizes = if bench.whole() { &SIZES[..] } else { &SIZES[..1] };
     for &components in sizes {
         let shape = Shape { components, sandbox: true, chain: false };
-        let ways = [Way::Tandem, Way::Raw(best(bench, shape).await?)];
-        sides(bench, shape, &ways, &[], "pod with sandbox").await?;
-        let chain = Shape { chain: true, ..shape };
-        let ways = [Way::Tandem, Way::Raw(best(bench, chain).await?)];
-        sides(bench, chain, &ways, &[], "chain with sandbox").await?;
+        for (what, shape) in
+            [("pod with sandbox", shape), ("chain with sandbox", Shape { chain: true, ..shape })]
+        {
+            let raw = best(bench, shape).await?;
+            let ways: &[Way] = match shape.chain {
+                true => &[Way::Tandem, Way::Raw(raw)],
+                false => &[Way::Tandem, Way::Raw(raw), Way::Unordered(raw)],
+            };
+            sides(bench, shape, &Sides { part: "chain", what, ways, goals: &[BESIDE_RAW] }).await?;
+            calls(bench, "chain", what, shape).await?;
+        }
     }
     let mut figure = Figure::new(
         "chain",

@@ -138,7 +138,13 @@ impl Engine {
         let prefix = prefix.to_owned();
         tokio::spawn(async move {
             let mut rest = Vec::new();
-            while let Some(Ok(frame)) = body.frame().await {
+            loop {
+                // Where nobody listens any more the engine is to be asked no longer: it would tell of each container.
+                let frame = tokio::select! {
+                    () = to.closed() => return,
+                    frame = body.frame() => frame,
+                };
+                let Some(Ok(frame)) = frame else { return };
                 let at = Instant::now();
                 rest.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
                 while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {

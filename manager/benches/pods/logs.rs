@@ -19,6 +19,8 @@ use crate::ways::{docker, idle, labels, manager, tool};
 /// Bytes of a line, and of all components together.
 const LINES: [(usize, usize); 3] = [(20, 1 << 20), (100, 16 << 20), (10_000, 64 << 20)];
 const SIZES: [usize; 3] = [1, 4, 16];
+/// Who reads.
+const READERS: [&str; 4] = ["tandem", "attached", "docker logs", "compose"];
 /// The last line of each.
 const END: &[u8] = b"END\n";
 /// Compose takes a second until it reads.
@@ -85,14 +87,16 @@ async fn cell(bench: &Bench, components: usize, line: usize, bytes: usize) -> Re
         let lines = format!("logs of {components}, lines of {line} bytes, {} MB: {what}", bytes >> 20);
         Figure::new("logs", lines, unit, how)
     };
-    let mut wall = figure("until the last line", "ms", HOW);
-    let mut cpu = figure("CPU for a GB", "s", HOW_CPU);
+    let grows = |what: &str| format!("{what} of {} MB in lines of {line} bytes, by components", bytes >> 20);
+    let mut wall = figure("until the last line", "ms", HOW).grows(grows("the last line, ms,"), components);
+    let mut cpu = figure("CPU for a GB", "s", HOW_CPU).grows(grows("CPU, s for a GB,"), components);
     let mut engine = figure("CPU of the engine for a GB", "s", HOW_ENGINE);
     let mut memory =
         figure("memory that came with it", "kB", "`VmRSS` of the manager after it, and before it");
     let gigabytes = bytes as f64 / 1e9;
-    for _ in 0..bench.runs.min(3) {
-        for way in ["tandem", "attached", "docker logs", "compose"] {
+    for run in 0..bench.runs.min(3) {
+        for turn in 0..READERS.len() {
+            let way = READERS[(run + turn) % READERS.len()];
             let read = match way {
                 "tandem" => by_docker_logs(bench, components, line, bytes, false).await?,
                 "attached" => attached(bench, components, line, bytes).await?,

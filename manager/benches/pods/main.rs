@@ -18,6 +18,7 @@ mod ways;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use engine::{Engine, Result};
 
@@ -39,6 +40,11 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
+    /// How long idle programs are watched: so long, or a second where it only has to be shown that it runs.
+    pub(crate) fn idle(&self, long: Duration) -> Duration {
+        if self.whole() { long } else { Duration::from_secs(1) }
+    }
+
     /// A long run, not one that only shows that it runs.
     pub(crate) fn whole(&self) -> bool {
         self.runs > 1

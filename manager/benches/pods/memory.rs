@@ -24,7 +24,11 @@ const GROWTH: f64 = 50.0;
 const HOW: &str = "`VmRSS` of the manager";
 const HOW_SHARE: &str = "`Pss` of all processes together: of Tandem manager and `pause`, without and with `--logs`; of compose and \
                          `docker run`, which stay in the foreground, all of theirs and `pause`";
-const HOW_IDLE: &str = "over 5 s, while another container's health check runs every second";
+const HOW_IDLE: &str =
+    "over 5 s (1 s with `--quick`), while another container's health check runs every second";
+
+/// Tandem, and whether its components' output passes through the manager.
+const WAYS: [(&str, bool); 2] = [("tandem", false), ("tandem --logs", true)];
 
 /// Processes in the foreground. Dropping them ends them.
 struct Foreground(Vec<Child>);
@@ -53,7 +57,7 @@ pub(crate) async fn measure(bench: &Bench) -> Result<()> {
         for _ in 0..bench.runs.min(2) {
             once(bench, components, &mut seen).await?;
         }
-        held.push((components, seen.resident.of("tandem").unwrap_or(f64::NAN)));
+        held.push((components, WAYS.map(|(way, _)| seen.resident.of(way))));
         seen.resident.print(if components == 10 { &[Goal::AtMost(AT_TEN)] } else { &[] });
         seen.share.print(&[]);
         seen.busy.print(&[]);
@@ -64,7 +68,10 @@ pub(crate) async fn measure(bench: &Bench) -> Result<()> {
     {
         let what = format!("manager: what one component more costs, {} to {}", first.0, last.0);
         let mut growth = Figure::new("memory", what, "kB", HOW);
-        growth.add("tandem", (last.1 - first.1) / (last.0 - first.0) as f64);
+        for (number, (way, _)) in WAYS.iter().enumerate() {
+            let (Some(few), Some(many)) = (first.1[number], last.1[number]) else { continue };
+            growth.add(way, (many - few) / (last.0 - first.0) as f64);
+        }
         growth.print(&[Goal::AtMost(GROWTH)]);
     }
     engine.remove(&noise).await
@@ -86,17 +93,18 @@ impl Seen {
         Seen {
             resident: figure("resident memory", "kB", HOW)
                 .grows("manager, resident kB by components", components),
-            share: figure("memory of all processes", "kB", HOW_SHARE),
+            share: figure("memory of all processes", "kB", HOW_SHARE)
+                .grows("memory of all processes, kB by components", components),
             busy: figure("CPU while idle", "ms", HOW_IDLE),
             woke: figure("wake-ups while idle", "", HOW_IDLE),
         }
     }
 
     /// Memory now; CPU and context switches while nothing happens.
-    async fn look(&mut self, pids: &[u32], pause: u32, way: &str) -> Result<()> {
+    async fn look(&mut self, pids: &[u32], pause: u32, way: &str, time: Duration) -> Result<()> {
         // A moment to settle.
-        sleep(IDLE / 3).await;
-        let (busy, woke) = idle(pids, IDLE).await?;
+        sleep(time / 3).await;
+        let (busy, woke) = idle(pids, time).await?;
         self.busy.add(way, busy);
         self.woke.add(way, woke);
         let held = pids.iter().map(|pid| share(*pid)).sum::<Result<f64>>()?;
@@ -106,9 +114,9 @@ impl Seen {
 }
 
 async fn once(bench: &Bench, components: usize, seen: &mut Seen) -> Result<()> {
-    let engine = &bench.engine;
+    let (engine, time) = (&bench.engine, bench.idle(IDLE));
     let shape = Shape { components, sandbox: false, chain: false };
-    for (way, logs) in [("tandem", false), ("tandem --logs", true)] {
+    for (way, logs) in WAYS {
         let name = engine.unique("held");
         let mut events = engine.events(&name).await?;
         let mut words = vec!["--pids=false", "--ipc=false"];
@@ -118,10 +126,8 @@ async fn once(bench: &Bench, components: usize, seen: &mut Seen) -> Result<()> {
         heard(&mut events, "start", components).await?;
         let pause = engine.pid(&id).await?;
         let manager = child(pause)?;
-        seen.look(&[manager], pause, way).await?;
-        if !logs {
-            seen.resident.add(way, resident(manager)?);
-        }
+        seen.look(&[manager], pause, way, time).await?;
+        seen.resident.add(way, resident(manager)?);
         engine.end(&id).await?;
     }
 
@@ -132,7 +138,7 @@ async fn once(bench: &Bench, components: usize, seen: &mut Seen) -> Result<()> {
     let up = Foreground(vec![quiet(bench.compose(&name, file.path(), &["up"]))?]);
     let started = heard(&mut events, "start", components).await?;
     let pause = engine.network_of(&started[0].id).await?;
-    seen.look(&tree(up.0.iter().map(Child::id))?, engine.pid(&pause).await?, "compose").await?;
+    seen.look(&tree(up.0.iter().map(Child::id))?, engine.pid(&pause).await?, "compose", time).await?;
     bench.compose_down(&name, file.path()).await?;
     drop(up);
 
@@ -146,7 +152,7 @@ async fn once(bench: &Bench, components: usize, seen: &mut Seen) -> Result<()> {
         up.0.push(quiet(docker(&["run", &own, &network, BUSYBOX, "sleep", "1000000"]))?);
     }
     heard(&mut events, "start", components).await?;
-    seen.look(&tree(up.0.iter().map(Child::id))?, engine.pid(&name).await?, "docker run").await?;
+    seen.look(&tree(up.0.iter().map(Child::id))?, engine.pid(&name).await?, "docker run", time).await?;
     for number in 0..components {
         engine.remove(&format!("{name}-c{number}")).await?;
     }

@@ -6,57 +6,83 @@ use crate::Bench;
 use crate::engine::{Result, heard, last};
 use crate::proxy::Proxy;
 use crate::stats::{Figure, Goal, median};
-use crate::ways::{Pace, Raw, Shape, Way};
+use crate::ways::{Order, Pace, Raw, Shape, Way};
 
 /// How many components; the first ones, where it only has to be shown that it runs.
 const SIZES: [usize; 4] = [1, 3, 10, 30];
 /// How many at once the raw client may have under way.
 const AT_ONCE: [usize; 5] = [1, 2, 4, 8, 32];
+/// How often each way is gone, at least: what takes half a second differs by a tenth.
+const AT_LEAST: usize = 7;
+/// How often each pace of the raw client is tried.
+const TRIES: usize = 2;
 /// What Tandem may take beside the raw client.
-pub(crate) const TIMES: f64 = 1.10;
+pub(crate) const BESIDE_RAW: Goal = Goal::Times(1.10, "raw client");
 
-const HOW_UP: &str = "from the creation of the pod's own container to the last component's `start` event; each of its own \
-                      process, `sleep`, joined to the pod's network";
+const HOW_UP: &str = "from the request for the pod's own container to the last component's `start` event; each of its own process, \
+                      `sleep`, joined to the pod's network, and made when the pod's own container runs; \"without order\": all \
+                      created while that one starts, which no manager can that starts with it";
 const HOW_DOWN: &str = "from the request to stop until the pod's own container is removed and the last component's `destroy` \
-                        event is heard; they end by KILL at once";
+                        event is heard; they end by KILL at once, and the pod's own container last, whose network they have; \
+                        \"without order\": it ends beside them";
+const HOW_RUN: &str = "from the start of the first program to the last component's `start` event: `docker run -d` of the pod; `up -d`; \
+                       `docker run -d` of the bare pause, and then of all components at once";
+const HOW_STOP: &str = "until the last program has ended and the last component's `destroy` event is heard: `docker stop` and \
+                        `docker rm` of the pod; `down`; `docker stop` of all names at once, and `docker rm`";
 
 pub(crate) async fn measure(bench: &Bench) -> Result<()> {
     let sizes = if bench.whole() { &SIZES[..] } else { &SIZES[..2] };
     for &components in sizes {
         let shape = Shape { components, sandbox: false, chain: false };
         let best = best(bench, shape).await?;
-        let others = ["compose", "docker run"];
-        sides(bench, shape, &[Way::Tandem, Way::Raw(best), Way::Compose, Way::Run], &others, "pod").await?;
-        calls(bench, shape).await?;
+        let pod = Sides {
+            part: "start",
+            what: "pod",
+            ways: &[Way::Tandem, Way::Raw(best), Way::Unordered(best)],
+            goals: &[BESIDE_RAW],
+        };
+        sides(bench, shape, &pod).await?;
+        let ahead = [Goal::Times(1.0, "compose"), Goal::Times(1.0, "docker run")];
+        let command = Sides {
+            part: "start",
+            what: "pod by command",
+            ways: &[Way::TandemRun, Way::Compose, Way::Run],
+            goals: &ahead,
+        };
+        sides(bench, shape, &command).await?;
+        calls(bench, "start", "pod", shape).await?;
     }
     Ok(())
 }
 
-/// Up and down, each way in turn, again and again, another one first each time; Tandem is to be ahead of `others`.
-pub(crate) async fn sides(
-    bench: &Bench,
-    shape: Shape,
-    ways: &[Way],
-    others: &[&'static str],
-    what: &str,
-) -> Result<()> {
-    let count = shape.components;
+/// What is measured side by side.
+pub(crate) struct Sides<'a> {
+    pub(crate) part: &'static str,
+    pub(crate) what: &'static str,
+    pub(crate) ways: &'a [Way],
+    pub(crate) goals: &'a [Goal],
+}
+
+/// Up and down, each way in turn, again and again, another one first each time.
+pub(crate) async fn sides(bench: &Bench, shape: Shape, sides: &Sides<'_>) -> Result<()> {
+    let (Sides { part, what, ways, goals }, count) = (sides, shape.components);
     let raw = ways.iter().find_map(|way| if let Way::Raw(raw) = way { Some(*raw) } else { None });
-    let how = |how: &str, down: bool| match raw {
+    let how = |api: &str, command: &str, down: bool| match raw {
+        None => command.to_owned(),
         // With one there is nothing to choose.
-        Some(raw) if count > 1 => {
+        Some(_) if count == 1 => api.to_owned(),
+        Some(raw) => {
             let pace = if down { raw.down } else { raw.up };
-            format!("{how}; the raw client {}", pace.words(shape.chain, down))
+            format!("{api}; the raw client {}", pace.words(shape.chain, down))
         }
-        _ => how.to_owned(),
     };
-    let mut up = Figure::new("start", format!("{what} of {count}: start"), "ms", how(HOW_UP, false));
-    let mut down = Figure::new("start", format!("{what} of {count}: stop"), "ms", how(HOW_DOWN, true));
-    if !shape.sandbox {
-        up = up.grows("start of a pod, ms by components", count);
-        down = down.grows("stop of a pod, ms by components", count);
-    }
-    for run in 0..bench.runs {
+    let figure = |what: String, how: String| Figure::new(part, what, "ms", how);
+    let mut up = figure(format!("{what} of {count}: start"), how(HOW_UP, HOW_RUN, false))
+        .grows(format!("start of a {what}, ms by components"), count);
+    let mut down = figure(format!("{what} of {count}: stop"), how(HOW_DOWN, HOW_STOP, true))
+        .grows(format!("stop of a {what}, ms by components"), count);
+    let runs = if bench.whole() { bench.runs.max(AT_LEAST) } else { 1 };
+    for run in 0..runs {
         for turn in 0..ways.len() {
             let way = ways[(run + turn) % ways.len()];
             let (began, ended) = once(bench, shape, way).await?;
@@ -64,11 +90,8 @@ pub(crate) async fn sides(
             down.add(&way.name(), ended);
         }
     }
-    let raw = [Goal::Times(TIMES, "raw client")];
-    let goals: Vec<Goal> =
-        raw.into_iter().chain(others.iter().map(|other| Goal::Times(1.0, other))).collect();
-    up.print(&goals);
-    down.print(&goals);
+    up.print(goals);
+    down.print(goals);
     Ok(())
 }
 
@@ -95,15 +118,20 @@ async fn once(bench: &Bench, shape: Shape, way: Way) -> Result<(f64, f64)> {
 pub(crate) async fn best(bench: &Bench, shape: Shape) -> Result<Raw> {
     let count = shape.components;
     if !bench.whole() || count == 1 {
-        let pace = Pace { at_once: count, phased: false };
+        let pace = Pace { at_once: count, order: Order::Apart };
         return Ok(Raw { up: pace, down: pace });
     }
-    let mut paces: Vec<Pace> = Vec::new();
-    for at_once in AT_ONCE.into_iter().filter(|at_once| *at_once < 2 * count) {
-        paces.extend([false, true].map(|phased| Pace { at_once, phased }));
-    }
+    // In a chain the second call of one is never before that of another.
+    let orders: &[Order] = if shape.chain {
+        &[Order::Apart, Order::Phased]
+    } else {
+        &[Order::OneGo, Order::Apart, Order::Phased]
+    };
+    let at_once = AT_ONCE.into_iter().filter(|at_once| *at_once < 2 * count);
+    let paces: Vec<Pace> =
+        at_once.flat_map(|at_once| orders.iter().map(move |order| Pace { at_once, order: *order })).collect();
     let mut took = vec![(Vec::new(), Vec::new()); paces.len()];
-    for _ in 0..bench.runs.div_ceil(2) {
+    for _ in 0..TRIES {
         for (pace, took) in paces.iter().zip(&mut took) {
             let (up, down) = once(bench, shape, Way::Raw(Raw { up: *pace, down: *pace })).await?;
             took.0.push(up);
@@ -118,13 +146,13 @@ pub(crate) async fn best(bench: &Bench, shape: Shape) -> Result<Raw> {
     eprintln!("    {count} components, the raw client's start and stop:");
     for (pace, took) in paces.iter().zip(&took) {
         let (up, down) = (median(&took.0), median(&took.1));
-        eprintln!("      {}, phased {}: {up:.0} and {down:.0} ms", pace.at_once, pace.phased);
+        eprintln!("      {:?}, {} at once: {up:.0} and {down:.0} ms", pace.order, pace.at_once);
     }
     Ok(best)
 }
 
 /// The calls that a pod takes, from its start to its end, beside the fewest that there can be.
-async fn calls(bench: &Bench, shape: Shape) -> Result<()> {
+pub(crate) async fn calls(bench: &Bench, part: &'static str, what: &str, shape: Shape) -> Result<()> {
     let proxy = Proxy::to(bench.socket.clone())?;
     let name = bench.engine.unique("calls");
     let mut events = bench.engine.events(&name).await?;
@@ -132,14 +160,13 @@ async fn calls(bench: &Bench, shape: Shape) -> Result<()> {
     heard(&mut events, "start", shape.components).await?;
     Way::Tandem.down(bench, &name, shape).await?;
     let calls = proxy.calls();
-    let mut figure = Figure::new(
-        "start",
-        format!("pod of {}: calls of the engine", shape.components),
-        "",
-        "a proxy before the engine; the raw client's are create, start, stop and remove of each component",
-    );
+    let how = "a proxy before the engine; the raw client's are create, start, stop and remove of each component and of the sandbox; those \
+               for the pod's own container are in neither";
+    let mut figure =
+        Figure::new(part, format!("{what} of {}: calls of the engine", shape.components), "", how)
+            .grows(format!("calls of the engine for a {what}, by components"), shape.components);
     figure.add("tandem", calls.len() as f64);
-    figure.add("raw client", 4.0 * shape.components as f64);
+    figure.add("raw client", 4.0 * (shape.components + usize::from(shape.sandbox)) as f64);
     figure.print(&[]);
     if shape.components == 1 {
         for (_, call) in &calls {

@@ -29,7 +29,7 @@ pub(crate) struct Figure {
     what: String,
     unit: &'static str,
     how: String,
-    grows: Option<(&'static str, usize)>,
+    grows: Option<(String, usize)>,
     values: BTreeMap<String, Vec<f64>>,
 }
 
@@ -39,8 +39,8 @@ impl Figure {
     }
 
     /// It is a point of this plot, at so many.
-    pub(crate) fn grows(mut self, plot: &'static str, at: usize) -> Self {
-        self.grows = Some((plot, at));
+    pub(crate) fn grows(mut self, plot: impl Into<String>, at: usize) -> Self {
+        self.grows = Some((plot.into(), at));
         self
     }
 
@@ -66,7 +66,7 @@ impl Figure {
             .collect();
         let line = json!({
             "part": self.part, "what": self.what, "unit": self.unit, "how": self.how,
-            "all": self.values, "goals": goals, "grows": self.grows.map(|(plot, at)| json!({"plot": plot, "at": at})),
+            "all": self.values, "goals": goals, "grows": self.grows.as_ref().map(|(plot, at)| json!({"plot": plot, "at": at})),
         });
         println!("{line}");
         let ways: Vec<String> = medians.iter().map(|(way, value)| format!("{way} {value:.1}")).collect();

@@ -28,11 +28,13 @@ const COMPONENTS: usize = 10;
 const IDLE: Duration = Duration::from_secs(10);
 /// How long the pod may take to become healthy.
 const HEALTHY: Duration = Duration::from_secs(120);
+/// How often it is looked for what is left.
+const ROUNDS: usize = 3;
 /// Where the last results are kept.
 const KEPT: &str = "xtask/src/bench/results";
 
 /// What the README shows of them, between [`SHOWN_FROM`] and [`SHOWN_TO`].
-const SHOWN: [&str; 21] = [
+const SHOWN: [&str; 29] = [
     "pause: file",
     "pause: resident memory",
     "pause: TERM to exit",
@@ -42,15 +44,23 @@ const SHOWN: [&str; 21] = [
     "manager of 10: wake-ups while idle",
     "pod of 1: start",
     "pod of 1: stop",
-    "pod of 3: start",
-    "pod of 3: stop",
+    "pod of 10: start",
+    "pod of 10: stop",
     "pod of 30: start",
     "pod of 30: stop",
+    "pod by command of 1: start",
+    "pod by command of 1: stop",
+    "pod by command of 10: start",
+    "pod by command of 10: stop",
+    "pod with sandbox of 5: start",
     "chain with sandbox of 10: start",
+    "a healthy dependency is acted on",
     "logs of 4, lines of 100 bytes, 16 MB: until the last line",
     "logs of 4, lines of 100 bytes, 16 MB: CPU for a GB",
+    "logs of 4, lines of 100 bytes, 16 MB: CPU of the engine for a GB",
     "logs of 4, lines of 10000 bytes, 64 MB: until the last line",
     "100 pods of 2: memory of each",
+    "100 pods of 2: start, each",
     "100 pods of 2: taken up after a crash",
     "plan of a pod that runs, 100 components",
     "plan of a pod that runs: a thousand beside ten times a hundred",
@@ -77,6 +87,16 @@ pub(crate) enum Part {
     Agent,
     /// Labels to a definition, and plans.
     Planner,
+}
+
+impl Part {
+    /// Measured by `manager/benches/pods`.
+    fn makes_pods(self) -> bool {
+        match self {
+            Part::Sizes | Part::Pause | Part::Planner => false,
+            Part::Memory | Part::Start | Part::Chain | Part::Logs | Part::Agent => true,
+        }
+    }
 }
 
 /// Which of it, and how thoroughly.
@@ -109,6 +129,10 @@ pub(crate) fn measure(workspace: &Workspace, engine: &Engine, order: &Order) -> 
         false => order.parts.iter().copied().collect(),
     };
     let (runs, idle) = if order.quick { (1, Duration::from_secs(1)) } else { (order.runs, IDLE / 3) };
+    let compose = match wanted.iter().any(|part| part.makes_pods()) {
+        true => compose::find(workspace, engine)?.join(" "),
+        false => String::new(),
+    };
     let machine = machine(workspace, engine)?;
     let _leftovers = Leftovers { engine };
     let (mut figures, mut above) = (Vec::new(), Vec::new());
@@ -137,8 +161,7 @@ pub(crate) fn measure(workspace: &Workspace, engine: &Engine, order: &Order) -> 
                 }
                 planner
             }
-            _ => {
-                let compose = compose::find(workspace, engine)?.join(" ");
+            Part::Memory | Part::Start | Part::Chain | Part::Logs | Part::Agent => {
                 let args = [&*prefix(), engine.socket(), &compose, &runs.to_string(), &name];
                 program(workspace, engine, "pods", order, &args)?
             }
@@ -200,10 +223,10 @@ fn page(machine: &Value, table: &str, pictures: &[(String, String)]) -> String {
         .collect();
     let pictures: String = pictures.iter().map(|(name, _)| format!("![{name}]({name})\n")).collect();
     format!(
-        "# What was measured last\n\nBy `cargo xtask bench --keep`: medians of interleaved runs (each line says how many), {}. What matters \
-         are the ratios: all ways were measured in turn, on one machine, within one run (but for the planner of an earlier \
-         commit, where one is named). All values are in \
-         [`results.json`](results.json).\n\n{table}\n{pictures}",
+        "# What was measured last\n\nBy `cargo xtask bench --keep`: medians of interleaved runs (each line says how many), and the least and \
+         the most in parentheses; {}. What matters are the ratios: all ways were measured in turn, on one machine, within one \
+         run, and each ratio is the middle of what it was in each turn. \"as of\" is the planner of an earlier commit, as kept \
+         then. All values are in [`results.json`](results.json).\n\n{table}\n{pictures}",
         facts.join(", ")
     )
 }
@@ -264,6 +287,9 @@ fn program(
             bench.args(["--profile", "dev"]);
         }
         let log = workspace.log(&format!("bench-{what}"))?;
+        // Ours, so that nothing stays where it is interrupted; not below `target`, where a socket's path may be too long.
+        let scratch = tempfile::tempdir()?;
+        bench.env("TMPDIR", scratch.path());
         bench.arg("--").args(args).env("DOCKER_HOST", &engine.host).stdout(File::create(&log)?);
         process::shown(&mut bench, LONG * 2)?;
         report::read(&fs::read_to_string(&log)?)
@@ -279,13 +305,14 @@ impl Drop for Leftovers<'_> {
     fn drop(&mut self) {
         interrupt::shielded(|| {
             let name = format!("name=^/?{}", prefix());
-            for (list, remove) in [
-                (["ps", "--all"], &["rm", "--force", "--volumes"][..]),
-                (["network", "ls"], &["network", "rm"]),
-            ] {
-                let ids = self.engine.ask([&list[..], &["--quiet", "--filter", &name]].concat());
-                for id in ids.unwrap_or_default().lines() {
-                    if let Err(error) = self.engine.ask([remove, &[id]].concat()) {
+            // Managers go last of a listing, and may make something until then.
+            for _ in 0..ROUNDS {
+                let ids = self.engine.ask(["ps", "--all", "--quiet", "--filter", &name]).unwrap_or_default();
+                if ids.is_empty() {
+                    return;
+                }
+                for id in ids.lines() {
+                    if let Err(error) = self.engine.ask(["rm", "--force", "--volumes", id]) {
                         note(&format!("{error:#}"));
                     }
                 }

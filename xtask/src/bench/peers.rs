@@ -137,6 +137,9 @@ fn figures(
             measure.args((place > 0).then_some(",")).arg(&peer.program).args(peer.args);
         }
         let said = process::captured(&mut measure, LONG)?;
+        if said.lines().count() != peers.len() {
+            bail!("of {} programs that were to be measured it says:\n{said}", peers.len());
+        }
         for (peer, line) in peers.iter().zip(said.lines()) {
             let said: BTreeMap<String, Value> = serde_json::from_str(line)?;
             for (key, figure) in &mut all {

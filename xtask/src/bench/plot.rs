@@ -8,6 +8,8 @@ use super::report::{Figure, short};
 /// Size of the picture, and of the field in it.
 const SIZE: (f64, f64) = (640.0, 400.0);
 const FIELD: (f64, f64, f64, f64) = (60.0, 40.0, 480.0, 350.0);
+/// What the name of a line takes from top to bottom.
+const NAME: f64 = 13.0;
 /// Told apart also by those who do not see every colour.
 const COLOURS: [&str; 5] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9"];
 
@@ -76,6 +78,7 @@ fn svg(title: &str, ways: &Ways<'_>) -> String {
             }
         }
     }
+    let mut names: Vec<(f64, f64, &str, String)> = Vec::new();
     for ((way, line), colour) in ways.iter().zip(COLOURS.iter().cycle()) {
         let at: Vec<String> = line
             .iter()
@@ -92,14 +95,16 @@ fn svg(title: &str, ways: &Ways<'_>) -> String {
             let _ = writeln!(text, "<circle cx=\"{left}\" cy=\"{top}\" r=\"3\" fill=\"{colour}\"/>");
         }
         if let Some(last) = line.last().filter(|(_, y)| *y > 0.0) {
-            let _ = writeln!(
-                text,
-                "<text x=\"{:.0}\" y=\"{:.0}\" fill=\"{colour}\">{way} {}</text>",
-                x(last.0) + 8.0,
-                y(last.1) + 4.0,
-                short(last.1)
-            );
+            names.push((x(last.0) + 8.0, y(last.1) + 4.0, *colour, format!("{way} {}", short(last.1))));
         }
+    }
+    // Where lines end close to each other, their names still stand one below the other.
+    names.sort_by(|one, other| one.1.total_cmp(&other.1));
+    let mut above = f64::NEG_INFINITY;
+    for (left, top, colour, name) in names {
+        let top = top.max(above + NAME);
+        above = top;
+        let _ = writeln!(text, "<text x=\"{left:.0}\" y=\"{top:.0}\" fill=\"{colour}\">{name}</text>");
     }
     text + "</svg>\n"
 }

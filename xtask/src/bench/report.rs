@@ -64,8 +64,12 @@ impl Figure {
         let text = |key: &str| said[key].as_str().unwrap_or_default().to_owned();
         let mut figure = Figure::new(&text("part"), &text("what"), &text("unit"), &text("how"));
         for (way, values) in said["all"].as_object().context("no values")? {
-            for value in values.as_array().into_iter().flatten().filter_map(Value::as_f64) {
-                figure.add(way, value);
+            for value in values.as_array().into_iter().flatten() {
+                // What is no number, `NaN` say, is written as null: a measurement that failed must not be left out.
+                figure.add(
+                    way,
+                    value.as_f64().with_context(|| format!("{}: {way} has no value", figure.what))?,
+                );
             }
         }
         let grows = &said["grows"];
@@ -90,25 +94,59 @@ impl Figure {
     /// What is wanted, what it is, and whether that is met.
     pub(super) fn verdicts(&self) -> Vec<(String, bool)> {
         let medians = self.medians();
-        let Some(&(_, ours)) = medians.first() else { return Vec::new() };
-        let of = |name: &str| medians.iter().find(|(way, _)| *way == name).map(|(_, value)| *value);
-        let others = || medians[1..].iter().map(|(_, value)| *value);
-        let verdict = |goal: &Goal| match goal {
-            Goal::AtMost(most) => Some((format!("≤ {} {}", short(*most), self.unit), ours <= *most)),
-            Goal::Times(times, name) => {
-                let is = ours / of(name)?;
-                Some((format!("≤ {} × {name}: {}", short(*times), short(is)), is <= *times))
-            }
-            Goal::BestTimes(times) => {
-                let is = ours / others().fold(f64::INFINITY, f64::min);
-                Some((format!("≤ {} × the best: {}", short(*times), short(is)), is <= *times))
-            }
-            Goal::BestShare(share) => {
-                let is = ours / others().fold(0.0, f64::max);
-                Some((format!("≥ {} × the best: {}", short(*share), short(is)), is >= *share))
-            }
+        let ours = medians.first().filter(|(way, _)| OURS.contains(way)).map(|(_, value)| *value);
+        let others = || medians.iter().filter(|(way, _)| !OURS.contains(way));
+        let least = others().min_by(|(_, one), (_, other)| one.total_cmp(other)).map(|(way, _)| *way);
+        let most = others().max_by(|(_, one), (_, other)| one.total_cmp(other)).map(|(way, _)| *way);
+        let verdict = |goal: &Goal| {
+            let (words, is, met) = match goal {
+                Goal::AtMost(most) => {
+                    let words = format!("≤ {} {}", short(*most), self.unit);
+                    return match ours {
+                        Some(ours) => (words.trim().to_owned(), ours <= *most),
+                        None => (format!("{}: not measured", words.trim()), false),
+                    };
+                }
+                Goal::Times(times, name) => {
+                    let is = self.beside(name);
+                    (format!("≤ {} × {name}", short(*times)), is, is.is_some_and(|is| is <= *times))
+                }
+                Goal::BestTimes(times) => {
+                    let is = least.and_then(|best| self.beside(best));
+                    (format!("≤ {} × the best", short(*times)), is, is.is_some_and(|is| is <= *times))
+                }
+                Goal::BestShare(share) => {
+                    let is = most.and_then(|best| self.beside(best));
+                    (format!("≥ {} × the best", short(*share)), is, is.is_some_and(|is| is >= *share))
+                }
+            };
+            (format!("{words}: {}", is.map_or("not measured".to_owned(), short)), met)
         };
-        self.goals.iter().filter_map(verdict).collect()
+        self.goals.iter().map(verdict).collect()
+    }
+
+    /// How many times as much ours is: the middle of what it was in each run, so that what falls on a whole run does not
+    /// count. Where runs are not the same number, the middle of one beside the middle of the other.
+    fn beside(&self, other: &str) -> Option<f64> {
+        let ours = OURS.iter().find_map(|way| self.all.get(*way))?;
+        let others = self.all.get(other)?;
+        if ours.len() != others.len() {
+            return Some(median(ours) / median(others));
+        }
+        let ratios: Vec<f64> = ours.iter().zip(others).map(|(ours, other)| ours / other).collect();
+        Some(median(&ratios))
+    }
+
+    /// The middle of a way, and the least and the most where they differ.
+    fn spread(&self, way: &str, middle: f64) -> String {
+        let values = self.all.get(way).map(Vec::as_slice).unwrap_or_default();
+        let (least, most) = values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(least, most), value| {
+            (least.min(*value), most.max(*value))
+        });
+        match least < most {
+            true => format!("{} ({} to {})", short(middle), short(least), short(most)),
+            false => short(middle),
+        }
     }
 
     pub(super) fn json(&self) -> Value {
@@ -122,10 +160,15 @@ impl Figure {
         })
     }
 
-    fn line(&self) -> String {
+    /// A line of a table; `how`: with the spread of the values, and where it is said how they were measured.
+    fn line(&self, how: Option<usize>) -> String {
         let medians = self.medians();
-        let said = |(way, value): &(&str, f64)| format!("{way} {}", short(*value));
-        let ours = medians.first().map(|(_, value)| short(*value)).unwrap_or_default();
+        let value = |(way, value): &(&str, f64)| match how {
+            Some(_) => self.spread(way, *value),
+            None => short(*value),
+        };
+        let said = |of: &(&str, f64)| format!("{} {}", of.0, value(of));
+        let ours = medians.first().map(value).unwrap_or_default();
         let others: Vec<String> = medians.iter().skip(1).map(said).collect();
         let goals: Vec<String> = self
             .verdicts()
@@ -134,29 +177,37 @@ impl Figure {
             .collect();
         let unit = if self.unit.is_empty() { String::new() } else { format!(" ({})", self.unit) };
         let runs = self.all.values().map(Vec::len).max().unwrap_or_default();
-        format!("| {}{unit} | {runs} | {ours} | {} | {} |\n", self.what, others.join("; "), goals.join("; "))
+        let how = how.map(|how| format!(" {how} |")).unwrap_or_default();
+        format!(
+            "| {}{unit} | {runs} | {ours} | {} | {} |{how}\n",
+            self.what,
+            others.join("; "),
+            goals.join("; ")
+        )
     }
 }
 
 /// These as a table of Markdown.
 pub(super) fn rows<'a>(figures: impl Iterator<Item = &'a Figure>) -> String {
-    let mut text = "| what | runs | Tandem | beside | goal: what it is |\n|---|---|---|---|---|\n".to_owned();
-    figures.for_each(|figure| text += &figure.line());
-    text
+    let lines: String = figures.map(|figure| figure.line(None)).collect();
+    format!("| what | runs | Tandem | beside | goal: what it is |\n|---|---|---|---|---|\n{lines}")
 }
 
 /// All of them as a table of Markdown, and how each was measured.
 pub(super) fn table(figures: &[Figure]) -> String {
-    let mut text = rows(figures.iter());
-    let mut hows: Vec<(&str, &str)> = Vec::new();
-    for figure in figures.iter().filter(|figure| !figure.how.is_empty()) {
-        if !hows.iter().any(|(_, how)| *how == figure.how) {
-            hows.push((&figure.what, &figure.how));
-        }
+    let mut text =
+        "| what | runs | Tandem | beside | goal: what it is | how |\n|---|---|---|---|---|---|\n".to_owned();
+    let mut hows: Vec<&str> = Vec::new();
+    for figure in figures {
+        let place = hows.iter().position(|how| *how == figure.how).unwrap_or_else(|| {
+            hows.push(&figure.how);
+            hows.len() - 1
+        });
+        text += &figure.line(Some(place + 1));
     }
-    text += "\nHow each was measured, named by the first that was measured so:\n\n";
-    for (what, how) in hows {
-        let _ = writeln!(text, "- {what}: {how}");
+    text += "\nHow each was measured:\n\n";
+    for (place, how) in hows.iter().enumerate() {
+        let _ = writeln!(text, "{}. {how}", place + 1);
     }
     text
 }
@@ -190,5 +241,50 @@ pub(super) fn short(value: f64) -> String {
         _ if magnitude >= 10.0 => format!("{value:.1}"),
         _ if magnitude >= 0.1 => format!("{value:.2}"),
         _ => format!("{value:.4}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figure(goal: Goal, all: &[(&str, &[f64])]) -> Figure {
+        let mut figure = Figure::new("part", "what", "ms", "how");
+        for (way, values) in all {
+            values.iter().for_each(|value| figure.add(way, *value));
+        }
+        figure.goals.push(goal);
+        figure
+    }
+
+    #[test]
+    fn what_falls_on_a_whole_run_does_not_count() {
+        let goal = Goal::Times(1.0, "peer".to_owned());
+        let busy = figure(goal, &[("tandem", &[9.0, 90.0, 10.0]), ("peer", &[10.0, 100.0, 8.0])]);
+        assert_eq!(busy.verdicts(), [("≤ 1 × peer: 0.90".to_owned(), true)]);
+    }
+
+    #[test]
+    fn a_goal_whose_peer_was_not_measured_is_missed() {
+        let all: &[(&str, &[f64])] = &[("tandem", &[1.0])];
+        for goal in [Goal::Times(1.0, "peer".to_owned()), Goal::BestTimes(1.0), Goal::BestShare(0.95)] {
+            let verdicts = figure(goal, all).verdicts();
+            assert!(verdicts[0].0.ends_with(": not measured") && !verdicts[0].1, "{verdicts:?}");
+        }
+        let theirs = figure(Goal::AtMost(5.0), &[("peer", &[1.0])]).verdicts();
+        assert_eq!(theirs, [("≤ 5 ms: not measured".to_owned(), false)]);
+    }
+
+    #[test]
+    fn what_is_no_number_is_an_error() {
+        let line = json!({"what": "what", "all": {"tandem": [f64::NAN]}}).to_string();
+        assert!(Figure::read(&line).is_err());
+    }
+
+    #[test]
+    fn a_table_has_the_spread_and_says_how() {
+        let table = table(&[figure(Goal::AtMost(5.0), &[("tandem", &[1.0, 2.0, 4.0]), ("peer", &[3.0])])]);
+        assert!(table.contains("| what (ms) | 3 | 2 (1 to 4) | peer 3 | ≤ 5 ms | 1 |\n"), "{table}");
+        assert!(table.ends_with("\n1. how\n"), "{table}");
     }
 }
