@@ -271,7 +271,7 @@ impl ValueEnum for Allowance {
             Self::HostUsers => "`userns_mode: host`",
             Self::Privileged => "`privileged: true`",
             Self::RawDevices => "disks and memory of the host in `devices` and `device_cgroup_rules`",
-            Self::Unconfined => "`security_opt` that switches a protection off",
+            Self::Unconfined => "`security_opt` that switches a protection off, or has a seccomp profile",
         }))
     }
 }

@@ -189,9 +189,14 @@ impl Policy {
             let problem = "found `host`: root in the component would be root of the host".into();
             refuse(Allowance::HostUsers, "userns_mode", problem, "leave it out");
         }
-        for option in tuning.security_opt.iter().filter(|option| switches_off(option)) {
-            let problem = format!("found `{option}`, which switches off what protects the host");
-            refuse(Allowance::Unconfined, "security_opt", problem, "leave it out, or name a profile");
+        for option in &tuning.security_opt {
+            if option.starts_with("seccomp={") {
+                let problem = "found a seccomp profile, which may switch off what protects the host".into();
+                refuse(Allowance::Unconfined, "security_opt", problem, "leave it out");
+            } else if switches_off(option) {
+                let problem = format!("found `{option}`, which switches off what protects the host");
+                refuse(Allowance::Unconfined, "security_opt", problem, "leave it out, or name a profile");
+            }
         }
         for device in tuning.devices.iter().filter(|device| raw(&device.source)) {
             let problem = format!("found `{}`, a disk or memory of the host", device.source);
@@ -257,14 +262,14 @@ impl Policy {
 
 /// A profile that protects nothing.
 fn switches_off(option: &str) -> bool {
+    // The kernel passes over blanks around the name of an AppArmor profile.
+    let (name, value) = option.split_once('=').map_or((option, ""), |(name, value)| (name, value.trim()));
     matches!(
-        option,
-        "apparmor=unconfined"
-            | "apparmor=docker-unconfined"
-            | "label=disable"
-            | "seccomp=unconfined"
-            | "systempaths=unconfined"
-    ) || option.starts_with("label=type:spc_t")
+        (name, value),
+        ("apparmor", "unconfined" | "docker-unconfined")
+            | ("label", "disable")
+            | ("seccomp" | "systempaths", "unconfined")
+    ) || name == "label" && value.starts_with("type:spc_t")
 }
 
 fn raw(device: &str) -> bool {
@@ -389,6 +394,9 @@ mod tests {
             (capability("SYS_MODULE"), A::Capabilities, "cap_add"),
             (users("host"), A::HostUsers, "userns_mode"),
             (option("seccomp=unconfined"), A::Unconfined, "security_opt"),
+            (option(r#"seccomp={"defaultAction":"SCMP_ACT_ALLOW"}"#), A::Unconfined, "security_opt"),
+            (option("seccomp={}"), A::Unconfined, "security_opt"),
+            (option("apparmor= unconfined"), A::Unconfined, "security_opt"),
             (option("label=disable"), A::Unconfined, "security_opt"),
             (device("/dev/nvme0n1p1"), A::RawDevices, "devices"),
             (device("/dev"), A::RawDevices, "devices"),
@@ -409,7 +417,8 @@ mod tests {
             capability("NET_ADMIN"),
             capability("SYS_PTRACE"),
             users("private"),
-            option("seccomp=/etc/profile.json"),
+            option("seccomp=builtin"),
+            option("apparmor=docker-default"),
             option("no-new-privileges=true"),
             device("/dev/net/tun"),
             device("/dev/fuse"),
