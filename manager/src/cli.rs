@@ -270,7 +270,9 @@ impl ValueEnum for Allowance {
             Self::HostPaths => "mounts of `/`, `/proc`, `/sys`, `/run` and of what the engine keeps",
             Self::HostUsers => "`userns_mode: host`",
             Self::Privileged => "`privileged: true`",
-            Self::RawDevices => "disks and memory of the host in `devices` and `device_cgroup_rules`",
+            Self::RawDevices => {
+                "disks, memory and other devices of the host that are not known to be harmless"
+            }
             Self::Unconfined => "`security_opt` that switches a protection off, or has a seccomp profile",
         }))
     }

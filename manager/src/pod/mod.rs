@@ -1,6 +1,7 @@
 //! The core: what a pod is, what is true of it now, and what to do next. Pure: `std` and itself only.
 
 pub mod action;
+pub mod devices;
 pub mod ends;
 pub mod health;
 pub mod identity;

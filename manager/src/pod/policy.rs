@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use super::devices::{is_harmless, opens_the_harmless};
 use super::spec::{ContainerSpec, Mount, MountSource, Recursion};
 use super::task::TaskContainer;
 
@@ -22,7 +23,7 @@ pub enum Allowance {
     HostUsers,
     /// Everything.
     Privileged,
-    /// Disks and memory.
+    /// Devices but those that are known to be harmless.
     RawDevices,
     /// Protections of the kernel that are switched off.
     Unconfined,
@@ -89,30 +90,8 @@ const LEADING_OUT: &[&str] = &["ALL", "BPF", "DAC_READ_SEARCH", "SYS_ADMIN", "SY
 /// Where an engine keeps everything that it has, unless it says otherwise.
 const ENGINE_ROOTS: &[&str] = &["/var/lib/docker", "/var/lib/containerd"];
 
-/// Block devices by the beginning of their names.
-const DISKS: &[&str] = &[
-    "/dev/dasd",
-    "/dev/disk/",
-    "/dev/dm-",
-    "/dev/loop",
-    "/dev/mapper/",
-    "/dev/md",
-    "/dev/mmcblk",
-    "/dev/nbd",
-    "/dev/nvme",
-    "/dev/ram",
-    "/dev/rbd",
-    "/dev/sd",
-    "/dev/sr",
-    "/dev/vd",
-    "/dev/xvd",
-    "/dev/zd",
-    "/dev/zram",
-    "/dev/zvol/",
-];
-
-/// Devices through which the memory of the host is read and written.
-const MEMORY: &[&str] = &["/dev/kmem", "/dev/kmsg", "/dev/mem", "/dev/port"];
+const UNKNOWN_DEVICE: &str =
+    "is not known to be harmless: it may lead to disks, to memory or to a keyboard of the host";
 
 /// Where the sockets are through which the host's services are run: D-Bus leads to systemd, and root there starts what
 /// it likes.
@@ -198,13 +177,14 @@ impl Policy {
                 refuse(Allowance::Unconfined, "security_opt", problem, "leave it out, or name a profile");
             }
         }
-        for device in tuning.devices.iter().filter(|device| raw(&device.source)) {
-            let problem = format!("found `{}`, a disk or memory of the host", device.source);
-            refuse(Allowance::RawDevices, "devices", problem, "mount a volume");
+        for device in tuning.devices.iter().filter(|device| !is_harmless(&device.source)) {
+            let path = &device.source;
+            let problem = format!("found `{path}`, which {UNKNOWN_DEVICE}");
+            refuse(Allowance::RawDevices, "devices", problem, "leave it out");
         }
-        for rule in tuning.device_rules.iter().filter(|rule| raw_rule(rule)) {
-            let problem = format!("found `{rule}`, which opens disks or memory of the host");
-            refuse(Allowance::RawDevices, "device_cgroup_rules", problem, "name one character device");
+        for rule in tuning.device_rules.iter().filter(|rule| !opens_the_harmless(rule)) {
+            let problem = format!("found `{rule}`, which opens what {UNKNOWN_DEVICE}");
+            refuse(Allowance::RawDevices, "device_cgroup_rules", problem, "name less");
         }
         if self.strict {
             for (key, some) in [
@@ -270,21 +250,6 @@ fn switches_off(option: &str) -> bool {
             | ("label", "disable")
             | ("seccomp" | "systempaths", "unconfined")
     ) || name == "label" && value.starts_with("type:spc_t")
-}
-
-fn raw(device: &str) -> bool {
-    MEMORY.contains(&device) || device == "/dev" || DISKS.iter().any(|disk| device.starts_with(disk))
-}
-
-/// A rule that opens any block device, or the character devices that are memory (1:1, 1:2, 1:4).
-fn raw_rule(rule: &str) -> bool {
-    let mut words = rule.split(' ');
-    let (kind, numbers) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let (major, minor) = numbers.split_once(':').unwrap_or(("*", "*"));
-    match kind {
-        "c" => matches!(major, "1" | "*") && matches!(minor, "1" | "2" | "4" | "*"),
-        _ => true,
-    }
 }
 
 const TO_SERVICES: &str = "through which systemd is told what to run";
@@ -399,11 +364,12 @@ mod tests {
             (option("apparmor= unconfined"), A::Unconfined, "security_opt"),
             (option("label=disable"), A::Unconfined, "security_opt"),
             (device("/dev/nvme0n1p1"), A::RawDevices, "devices"),
+            (device("/dev/ubuntu-vg/ubuntu-lv"), A::RawDevices, "devices"),
             (device("/dev"), A::RawDevices, "devices"),
-            (device("/dev/mem"), A::RawDevices, "devices"),
+            (device("/srv/null"), A::RawDevices, "devices"),
             (rule("a *:* rwm"), A::RawDevices, "device_cgroup_rules"),
             (rule("b 8:0 r"), A::RawDevices, "device_cgroup_rules"),
-            (rule("c 1:1 r"), A::RawDevices, "device_cgroup_rules"),
+            (rule("c 01:1 r"), A::RawDevices, "device_cgroup_rules"),
             (rule("c *:* r"), A::RawDevices, "device_cgroup_rules"),
         ];
         for (container, what, key) in refused {
