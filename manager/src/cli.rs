@@ -265,7 +265,7 @@ impl ValueEnum for Allowance {
     fn to_possible_value(&self) -> Option<PossibleValue> {
         Some(PossibleValue::new(self.as_str()).help(match self {
             Self::Capabilities => "`cap_add` of what leads out of a container, such as SYS_ADMIN",
-            Self::EngineSocket => "mounts of the engine's socket",
+            Self::EngineSocket => "mounts of the engine's socket, and of what else is an engine's own",
             Self::HostNetwork => "a task container on the host's network",
             Self::HostPaths => "mounts of `/`, `/proc`, `/sys`, `/run` and of what the engine keeps",
             Self::HostUsers => "`userns_mode: host`",

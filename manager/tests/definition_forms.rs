@@ -731,6 +731,7 @@ fn the_socket_in_a_shared_volume_or_folder_is_never_shared() {
         (mount("bind", None, "/var/run", "/host", &[]), None),
         (mount("bind", None, "/", "/host", &[]), None),
         (mount("bind", None, "/srv/d.sock", "/run/docker.sock", &[]), None),
+        (mount("bind", None, "/run/docker/plugins", "/plugins", &[]), None),
         (
             mount("volume", Some("s"), "/var/lib/docker/volumes/s/_data", "/s", &[]),
             Some("/var/lib/docker/volumes/s/_data/d.sock"),

@@ -118,6 +118,10 @@ struct Inner {
     warnings: Vec<String>,
     /// Hooks that have ended, and how.
     hooks: BTreeMap<String, i64>,
+    /// What is at the paths of every container.
+    files: BTreeMap<String, FileStat>,
+    /// What volumes stand for.
+    devices: BTreeMap<String, String>,
     /// The task container's `/dev/shm`.
     shm: Option<tempfile::TempDir>,
 }
@@ -165,6 +169,16 @@ impl Fake {
     /// Every creation comes with this warning.
     pub(crate) fn warn(&self, words: &str) {
         self.lock().warnings.push(words.to_owned());
+    }
+
+    /// This is at a path of every container.
+    pub(crate) fn put(&self, path: &str, file: FileStat) {
+        self.lock().files.insert(path.to_owned(), file);
+    }
+
+    /// This volume stands for a path of the host.
+    pub(crate) fn stand_for(&self, volume: &str, device: &str) {
+        self.lock().devices.insert(volume.to_owned(), device.to_owned());
     }
 
     /// This call never comes back.
@@ -508,8 +522,8 @@ impl Engine for Fake {
         Ok(inner.images.contains(image).then_some(has))
     }
 
-    async fn volume_device(&self, _: &str) -> Result<Option<String>, EngineError> {
-        Ok(None)
+    async fn volume_device(&self, name: &str) -> Result<Option<String>, EngineError> {
+        Ok(self.lock().devices.get(name).cloned())
     }
 
     fn pull(&self, image: &str, _: Option<&str>) -> BoxStream<'static, Result<String, EngineError>> {
@@ -596,8 +610,8 @@ impl Engine for Fake {
         late.map_or(Ok(Exec { id: exec, output: output.boxed() }), Err)
     }
 
-    async fn stat(&self, _: &str, _: &str) -> Result<Option<FileStat>, EngineError> {
-        Ok(None)
+    async fn stat(&self, _: &str, path: &str) -> Result<Option<FileStat>, EngineError> {
+        Ok(self.lock().files.get(path).cloned())
     }
 
     async fn exec_status(&self, exec: &str) -> Result<Option<i64>, EngineError> {

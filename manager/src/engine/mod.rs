@@ -125,7 +125,7 @@ pub struct EngineInfo {
 }
 
 /// A file of a container.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FileStat {
     /// It is a unix socket.
     pub socket: bool,

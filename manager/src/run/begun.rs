@@ -119,10 +119,17 @@ impl Begun {
         let Prepared { spec, copies, ending, refusal: _ } = prepared;
         let names: Vec<&str> = spec.members().map(|member| member.name.as_str()).collect();
         info!("the pod of `{}`: {}", task.name, names.join(", "));
+        let host_socket = site.host_socket();
+        let sentry = Sentry::new(
+            means.policy,
+            site.socket.as_deref(),
+            host_socket.as_deref(),
+            site.limiter.bus_socket(),
+        );
         let around = Surroundings {
             pause,
             sandbox: SandboxOrder { image: task.image_id.clone(), lifeline },
-            sentry: Sentry::new(means.policy, site.socket.as_deref(), site.limiter.bus_socket()),
+            sentry,
             copies,
             followers: output.clone().map(Followers::new),
             marks: means.marks,

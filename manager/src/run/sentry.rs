@@ -21,6 +21,7 @@ const ENGINE: &[&str] = &[
     "docker/containerd/containerd.sock",
     "run/containerd/containerd.sock",
     "run/docker.sock",
+    "swarm/control.sock",
 ];
 
 /// The same of the sockets that lead to systemd.
@@ -39,21 +40,32 @@ const TO_SERVICES: &str = "D-Bus or systemd";
 #[derive(Debug, Clone, Default)]
 pub struct Sentry {
     /// Below a folder, and to what each leads.
-    below: Vec<(&'static str, &'static str)>,
+    below: Vec<(String, &'static str)>,
     /// By themselves.
     known: Vec<(PathBuf, &'static str)>,
 }
 
 impl Sentry {
-    /// For what this policy does not allow. `socket` is the engine's, and `bus` that of D-Bus, where the manager has them.
-    pub fn new(policy: &Policy, socket: Option<&Path>, bus: Option<&Path>) -> Self {
+    /// For what this policy does not allow. `socket` is the engine's, and `bus` that of D-Bus, where the manager has them;
+    /// `host_socket` is where the engine's is on the host.
+    pub fn new(
+        policy: &Policy,
+        socket: Option<&Path>,
+        host_socket: Option<&str>,
+        bus: Option<&Path>,
+    ) -> Self {
+        // By whatever name, and below its folder too.
+        let own = |path: &str| {
+            path.rmatch_indices('/').take(2).map(|(at, _)| path[at + 1..].to_owned()).collect::<Vec<_>>()
+        };
         let mut sentry = Self::default();
-        for (what, below, path, words) in [
-            (Allowance::EngineSocket, ENGINE, socket, TO_ENGINE),
-            (Allowance::HostPaths, SERVICES, bus, TO_SERVICES),
+        for (what, below, own, path, words) in [
+            (Allowance::EngineSocket, ENGINE, host_socket.map(own), socket, TO_ENGINE),
+            (Allowance::HostPaths, SERVICES, None, bus, TO_SERVICES),
         ] {
             if !policy.allows(what) {
-                sentry.below.extend(below.iter().map(|path| (*path, words)));
+                let below = below.iter().map(|path| (*path).to_owned());
+                sentry.below.extend(below.chain(own.into_iter().flatten()).map(|path| (path, words)));
                 sentry.known.extend(path.map(|path| (path.to_owned(), words)));
             }
         }
@@ -77,8 +89,15 @@ impl Sentry {
         };
         let known = self.known.iter().filter_map(|(path, words)| Some((made_at(path)?, *words)));
         let known: Vec<(i64, &str)> = known.collect();
-        let binds = mounts.iter().filter(|mount| matches!(mount.source, MountSource::Bind { .. }));
-        let looks = binds.map(|mount| async {
+        let looks = mounts.iter().map(|mount| async {
+            let of_the_host = match &mount.source {
+                MountSource::Bind { .. } => true,
+                MountSource::Volume { name: Some(name), .. } => engine.volume_device(name).await?.is_some(),
+                MountSource::Volume { .. } | MountSource::Scratch(_) | MountSource::Tmpfs { .. } => false,
+            };
+            if !of_the_host {
+                return Ok(None);
+            }
             let found = self.leads_to(engine, id, &mount.target, &known).await?;
             Ok(found.map(|what| (&mount.target, what)))
         });
@@ -129,5 +148,64 @@ impl Sentry {
             }
         }
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::FileStat;
+    use crate::engine::fake::Fake;
+
+    /// What the sentry has against a mount at `/x`, where the engine finds these sockets below it.
+    async fn against(sentry: &Sentry, source: MountSource, sockets: &[&str]) -> Option<String> {
+        let engine = Fake::default();
+        engine.stand_for("bound", "/srv/link");
+        for socket in sockets {
+            let path = format!("/x/{socket}");
+            for (at, _) in path.match_indices('/').skip(1) {
+                engine.put(&path[..at], FileStat { folder: true, ..FileStat::default() });
+            }
+            engine.put(&path, FileStat { socket: true, ..FileStat::default() });
+        }
+        let mount = Mount { target: "/x".into(), read_only: true, source };
+        sentry.against(&engine, "id", &[mount]).await.expect("an answer")
+    }
+
+    #[tokio::test]
+    async fn a_socket_below_a_link_is_found_by_the_names_that_engines_give_it() {
+        let sentry = Sentry::new(&Policy::default(), None, Some("/srv/engine/d.sock"), None);
+        let leads = async |socket: &str| against(&sentry, MountSource::bind("/srv/link"), &[socket]).await;
+        for socket in [
+            "docker.sock",
+            "run/docker.sock",
+            "containerd.sock",
+            "swarm/control.sock",
+            "d.sock",
+            "engine/d.sock",
+        ] {
+            assert!(leads(socket).await.is_some_and(|words| words.contains(TO_ENGINE)), "{socket}");
+        }
+        assert!(leads("systemd/private").await.is_some_and(|words| words.contains(TO_SERVICES)));
+        for socket in ["other.sock", "srv/engine/d.sock", "control.sock", "d.sock/d.sock"] {
+            assert_eq!(leads(socket).await, None, "{socket}");
+        }
+        let allowed = Policy { strict: false, allowed: [Allowance::EngineSocket].into() };
+        let sentry = Sentry::new(&allowed, None, Some("/srv/engine/d.sock"), None);
+        assert_eq!(against(&sentry, MountSource::bind("/srv/link"), &["d.sock"]).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_volume_that_stands_for_a_path_of_the_host_is_looked_at_as_a_bind_is() {
+        let sentry = Sentry::new(&Policy::default(), None, None, None);
+        for (source, found) in [
+            (MountSource::bind("/srv/link"), true),
+            (MountSource::volume(Some("bound".into())), true),
+            (MountSource::volume(Some("plain".into())), false),
+            (MountSource::volume(None), false),
+        ] {
+            let words = against(&sentry, source.clone(), &["docker.sock"]).await;
+            assert_eq!(words.is_some(), found, "{source:?}");
+        }
     }
 }

@@ -153,6 +153,11 @@ impl Site {
         })
     }
 
+    /// Where the engine's unix socket is on the host, where it is one.
+    pub fn host_socket(&self) -> Option<String> {
+        self.socket.as_deref().map(|path| host_path(&self.own, path))
+    }
+
     /// Hold the pod to the limits of its task.
     async fn limit(&self, spec: &mut PodSpec, task: &TaskContainer) {
         let arrangement = self.limiter.arrange(&self.own, task).await;
@@ -170,7 +175,7 @@ impl Site {
         task: &TaskContainer,
         policy: &Policy,
     ) -> Result<(PodSpec, CopySources), Refusal> {
-        let host_socket = self.socket.as_deref().map(|path| host_path(&self.own, path));
+        let host_socket = self.host_socket();
         let environment = |name: &str| std::env::var(name).ok();
         let around = source::labels::Surroundings {
             task,

@@ -8,19 +8,24 @@ use crate::pod::spec::MountSource;
 use crate::pod::task::{TaskContainer, TaskMount};
 
 /// Sockets that give their holder the host, where engines put them. containerd's is the engine's back door.
-const KNOWN: &[&str] = &[
-    "/run/docker.sock",
-    "/run/containerd/containerd.sock",
-    // Of the processes between containerd and its containers, one each.
-    "/run/containerd/s",
-    "/run/docker/containerd/containerd.sock",
-];
+const KNOWN: &[&str] =
+    &["/run/docker.sock", "/run/containerd/containerd.sock", "/run/docker/containerd/containerd.sock"];
+
+/// Folders in which everything is an engine's own, and as good as its socket: Swarm's `control.sock`, the sockets of
+/// plugins and of the processes between containerd and its containers, runc's account of every container.
+const FOLDERS: &[&str] = &["/run/containerd", "/run/docker", "/run/podman"];
+
+/// The same of engines without root, beside their user's socket in `/run/user/UID`.
+const OF_A_USER: &[&str] =
+    &["containerd", "containerd-rootless", "docker", "docker.sock", "dockerd-rootless", "podman"];
 
 /// Where the engine's sockets are, as far as can be seen.
 #[derive(Debug, Clone)]
 pub(super) struct Doors {
     /// Paths on the host.
     paths: Vec<String>,
+    /// Folders of the host that are doors with all that is in them.
+    folders: Vec<String>,
     /// Volumes that hold one.
     volumes: Vec<String>,
 }
@@ -28,16 +33,28 @@ pub(super) struct Doors {
 impl Doors {
     /// The doors of the host of `task`, where the manager reaches the engine at `host_socket`.
     pub(super) fn of(task: &TaskContainer, host_socket: Option<&str>) -> Doors {
-        let mut paths: Vec<String> = KNOWN.iter().map(|path| (*path).to_owned()).collect();
-        paths.extend(host_socket.and_then(tidy_path));
+        let listed = |list: &[&str]| list.iter().map(|path| (*path).to_owned()).collect::<Vec<_>>();
+        let (mut paths, mut folders) = (listed(KNOWN), listed(FOLDERS));
+        if let Some(socket) = host_socket.and_then(tidy_path) {
+            // Where `docker/` is the engine's, the rest of it is too.
+            let folder = socket.rsplit_once('/').map(|(folder, _)| aliased(folder));
+            folders.extend(folder.filter(|folder| folder.ends_with("/docker")));
+            paths.push(socket);
+        }
         // What stands where a socket is looked for is one, whatever it is called on the host.
         let known = |mount: &&TaskMount| {
-            tidy_path(&mount.target).is_some_and(|target| KNOWN.contains(&aliased(&target).as_str()))
+            tidy_path(&mount.target).is_some_and(|target| {
+                let target = aliased(&target);
+                KNOWN.contains(&target.as_str()) || FOLDERS.iter().any(|folder| within(&target, folder))
+            })
         };
-        paths.extend(task.mounts.iter().filter(known).filter_map(|mount| tidy_path(&mount.source)));
+        let standing = task.mounts.iter().filter(known).filter_map(|mount| tidy_path(&mount.source));
         // A source that is unknown (`/` stands for nothing here) would make everything a door.
+        let standing: Vec<String> = standing.filter(|path| path != "/").collect();
         paths.retain(|path| path != "/");
-        let mut doors = Doors { paths, volumes: Vec::new() };
+        folders.extend(standing.iter().map(|path| aliased(path)));
+        paths.extend(standing);
+        let mut doors = Doors { paths, folders, volumes: Vec::new() };
         let holds = |mount: &TaskMount| {
             let folder = tidy_path(&mount.source)?;
             let volume = mount.volume.clone()?;
@@ -79,9 +96,21 @@ impl Doors {
         match hit {
             true if self.paths.iter().any(|door| aliased(door) == alias) => Some("is the engine's socket"),
             true => Some("contains the engine's socket"),
+            false if self.in_a_folder(&alias) => Some("belongs to a container engine"),
             false => None,
         }
     }
+
+    fn in_a_folder(&self, path: &str) -> bool {
+        // Volumes may be mounted by name, and so by path.
+        let own = |folder: &String| within(path, folder) && !within(path, &format!("{folder}/volumes"));
+        of_a_user(path) || self.folders.iter().any(own)
+    }
+}
+
+/// `/run/user/UID/docker` and the like, or what is in it.
+fn of_a_user(path: &str) -> bool {
+    within(path, "/run/user") && path.split('/').nth(4).is_some_and(|word| OF_A_USER.contains(&word))
 }
 
 /// `/var/run` is a link to `/run` everywhere that matters.
@@ -169,6 +198,52 @@ mod tests {
         let doors = Doors::of(&task(&[("", "/srv/engine", "/engine")]), Some("/srv/engine/sub/d.sock"));
         assert_eq!(doors.behind(&bind("/srv/engine/sub")), Some("contains the engine's socket"));
         assert_eq!(doors.behind(&bind("/srv/engine/other")), None);
+    }
+
+    #[test]
+    fn what_is_an_engines_own_is_a_door_with_all_that_is_in_it() {
+        let doors = Doors::of(&task(&[]), Some("/srv/docker/d.sock"));
+        for path in [
+            "/run/containerd/containerd.sock.ttrpc",
+            "/run/containerd/io.containerd.runtime.v2.task/moby",
+            "/run/containerd/s",
+            "/run/docker/plugins",
+            "/run/docker/runtime-runc/moby",
+            "/run/docker/swarm/control.sock",
+            "/run/podman",
+            "/run/user/0/docker",
+            "/run/user/1000/docker.sock",
+            "/run/user/1000/docker/containerd/containerd.sock",
+            "/run/user/1000/dockerd-rootless/api.sock",
+            "/run/user/1000/podman/podman.sock",
+        ] {
+            for path in [path.to_owned(), format!("/var{path}"), format!("/run/..{path}/.")] {
+                assert_eq!(doors.behind(&bind(&path)), Some("belongs to a container engine"), "{path}");
+            }
+        }
+        assert_eq!(doors.behind(&bind("/srv/docker")), Some("contains the engine's socket"));
+        assert_eq!(doors.behind(&bind("/srv/docker/swarm")), Some("belongs to a container engine"));
+        for path in [
+            "/run/app",
+            "/run/containerd2",
+            "/run/docker-app",
+            "/run/user/1000/app/docker",
+            "/run/user/1000/dockers",
+            "/srv/docker/volumes/v/_data",
+            "/srv/dockers",
+            "/var/lib/docker/volumes/v/_data",
+        ] {
+            assert_eq!(doors.behind(&bind(path)), None, "{path}");
+        }
+
+        let doors = Doors::of(&task(&[("", "/srv/x", "/var/run/docker/swarm")]), Some("/srv/engine/d.sock"));
+        assert_eq!(doors.behind(&bind("/srv/x/control.sock")), Some("belongs to a container engine"));
+        assert_eq!(doors.behind(&bind("/srv/engine/other")), None, "no folder that is called so");
+
+        let mut standing = task(&[("v", "/var/lib/docker/volumes/v/_data", "/v")]);
+        standing.mounts[0].device = Some("/var/run/docker/plugins".into());
+        let volume = MountSource::volume(Some("v".into()));
+        assert_eq!(Doors::of(&standing, None).behind(&volume), Some("holds the engine's socket"));
     }
 
     #[test]

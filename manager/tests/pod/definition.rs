@@ -270,6 +270,28 @@ fn a_link_of_the_host_to_the_socket_or_to_its_folder_is_refused_before_the_start
 }
 
 #[test]
+fn a_volume_that_stands_for_a_link_to_the_sockets_folder_is_refused_before_the_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink(socket().parent().expect("a folder"), &link).expect("a link");
+    let volume = crate::lab::unique("link-volume");
+    let device = format!("device={}", link.display());
+    let mut create = vec!["volume", "create", "--label", "io.tandem.test=volume"];
+    create.extend(["-o", "type=none", "-o", "o=bind", "-o", &device, &volume]);
+    docker(&create);
+    let keys = format!("{}volumes: ['{volume}:/x']\n", script("ls -R /x; exit 3"));
+    let (said, pod) = Pod::plan("link-volume").component("app", &keys).args(&["--logs"]).run();
+    let removed = attempt(&["volume", "rm", "-f", &volume]);
+    assert_eq!(said.status, 125, "{}", said.error());
+    let words =
+        "cannot start `app`: what is mounted at `/x` leads to the engine's socket by a link on the host";
+    assert!(said.error().contains(words), "{}", said.error());
+    assert_eq!(said.text(), "", "it never ran");
+    assert_eq!(pod.members(), Vec::<String>::new());
+    assert_eq!(removed.status, 0);
+}
+
+#[test]
 fn an_engine_socket_as_a_volume_is_refused() {
     let socket = crate::lab::docker::socket();
     for source in [socket.display().to_string(), "/var/run".to_owned()] {
