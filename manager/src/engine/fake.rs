@@ -115,6 +115,7 @@ struct Inner {
     began: Option<Instant>,
     hang: BTreeSet<String>,
     slow: BTreeMap<String, Duration>,
+    late: BTreeMap<String, Duration>,
     warnings: Vec<String>,
     /// Hooks that have ended, and how.
     hooks: BTreeMap<String, i64>,
@@ -189,6 +190,11 @@ impl Fake {
     /// This call takes so long before the engine acts.
     pub(crate) fn slow(&self, call: &str, takes: Duration) {
         self.lock().slow.insert(call.to_owned(), takes);
+    }
+
+    /// The answer of this look at a container takes so long to arrive.
+    pub(crate) fn late(&self, call: &str, takes: Duration) {
+        self.lock().late.insert(call.to_owned(), takes);
     }
 
     /// A connection of its own, for another client that dies in its n-th call (0: never), which the
@@ -482,12 +488,16 @@ impl Engine for Fake {
 
     async fn inspect(&self, id: &str) -> Result<ContainerInfo, EngineError> {
         let name = Some(self.name(id)).filter(|name| !name.is_empty()).unwrap_or_else(|| id.to_owned());
-        if let Some(error) = self.call(format!("inspect {name}")).await? {
+        let call = format!("inspect {name}");
+        if let Some(error) = self.call(call.clone()).await? {
             return Err(error);
         }
-        let inner = self.lock();
-        let found = inner.containers.iter().find(|(key, one)| *key == id || one.request.name == id);
-        let found = found.map(|(id, one)| Self::info_of(id, one));
+        let (found, late) = {
+            let inner = self.lock();
+            let found = inner.containers.iter().find(|(key, one)| *key == id || one.request.name == id);
+            (found.map(|(id, one)| Self::info_of(id, one)), inner.late.get(&call).copied())
+        };
+        sleep(late.unwrap_or_default()).await;
         found.ok_or_else(|| EngineError::NotFound(format!("No such container: {id}")))
     }
 

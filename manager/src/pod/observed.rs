@@ -97,6 +97,8 @@ pub struct Member {
     pub stopping_since: Option<Duration>,
     /// Its `pre_stop` hooks are over, whatever came of them.
     pub pre_stopped: bool,
+    /// What an event said of its health last, and when, nanoseconds since 1970 by the engine's clock.
+    pub verdict: Option<(i64, Health)>,
 }
 
 /// How a `post_start` hook failed.
@@ -521,6 +523,7 @@ impl Observed {
             }
             EventKind::Oom => member.oom = true,
             EventKind::Health(health) => {
+                member.verdict = Some((event.at_nanos, health));
                 if let Status::Running { health: current } = &mut member.status {
                     *current = health;
                 }
@@ -705,7 +708,8 @@ impl Member {
     /// of order (an event overtakes the answer of a call), so a life that has ended stays so, and a verdict on its
     /// health is not taken back by an older look.
     fn look(&mut self, status: Status, started_at: i64, now: Duration) {
-        if started_at > self.started_at {
+        let begins = started_at > self.started_at;
+        if begins {
             self.begin_life(started_at);
         } else if started_at < self.started_at && started_at != 0 {
             return;
@@ -724,9 +728,14 @@ impl Member {
             }
             (Status::Running { health }, Status::Created) => Status::Running { health },
             (Status::Running { health }, Status::Running { health: Health::Starting })
-                if health != Health::None =>
+                if health != Health::None && !begins =>
             {
                 Status::Running { health }
+            }
+            // The engine tells only changes: a verdict that overtook the answer of the start is not told again.
+            (_, Status::Running { health: Health::Starting }) => {
+                let verdict = self.verdict.filter(|(at_nanos, _)| *at_nanos >= self.started_at);
+                Status::Running { health: verdict.map_or(Health::Starting, |(_, health)| health) }
             }
             (_, seen) => seen,
         };

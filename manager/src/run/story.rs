@@ -95,6 +95,23 @@ async fn a_pod_comes_up_in_order_is_healthy_not_a_moment_early_and_goes_down_in_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pod_gets_healthy_though_the_verdict_overtakes_the_answer_of_the_start() {
+    let mut spec = pod("app");
+    spec.components[0].restart = Restart::Always;
+    let engine = engine_for(&spec);
+    let script = Script { health: Some((SECOND, true)), lives: vec![(5 * SECOND, 3)], ..obeys() };
+    engine.script("app", script);
+    engine.late("inspect pod.podlike.app", 2 * SECOND);
+    let manager = Manager::start(&engine, &spec);
+    sleep(20 * SECOND).await;
+    // Also that of a start in place.
+    assert_eq!(tellings(&engine.story()), ["starting", "healthy", "starting", "healthy"]);
+    manager.stop();
+    assert_eq!(manager.end().await.status, 0);
+    all_gone(&engine, &spec);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_component_that_crashes_takes_the_pod_down_with_its_status() {
     for status in [1, 3, 137, 255, 0] {
         let spec = sandboxed("app<db db web");

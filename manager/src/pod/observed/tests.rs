@@ -244,9 +244,31 @@ fn a_verdict_on_health_is_not_taken_back_by_an_older_look() {
 }
 
 #[test]
-fn a_verdict_that_overtakes_the_answer_of_the_start_makes_nothing_run() {
-    let news = [created("app", "1"), event("1", EventKind::Health(Health::Healthy))];
-    assert_eq!(status(&after(&pod("app"), news), "app"), Some(Status::Created));
+fn a_verdict_that_overtakes_the_answer_of_the_start_makes_nothing_run_and_counts_once_it_runs() {
+    let running = |health| Status::Running { health };
+    for verdict in [Health::Healthy, Health::Unhealthy] {
+        let news = [created("app", "1"), event("1", EventKind::Health(verdict))];
+        let mut observed = after(&pod("app"), news);
+        assert_eq!(status(&observed, "app"), Some(Status::Created));
+        for seen in [
+            started("app", "1", running(Health::Starting)),
+            Observation::Listed(vec![container("app", "1", running(Health::Starting))]),
+        ] {
+            observed.apply(&pod("app"), seen, Duration::ZERO);
+            assert_eq!(status(&observed, "app"), Some(running(verdict)));
+        }
+    }
+    let news = [
+        created("app", "1"),
+        event("1", EventKind::Health(Health::Unhealthy)),
+        event("1", EventKind::Health(Health::Healthy)),
+        started("app", "1", running(Health::Starting)),
+    ];
+    assert_eq!(
+        status(&after(&pod("app"), news), "app"),
+        Some(running(Health::Healthy)),
+        "the last one counts"
+    );
 }
 
 #[test]
@@ -510,6 +532,31 @@ fn a_container_that_is_started_again_is_told_from_what_it_was_before_in_every_or
             1,
             1,
         ),
+        (
+            "health of this life before its start",
+            vec![healthy(35), restarted(living(starting, 30))],
+            Status::Running { health: Health::Healthy },
+            1,
+            1,
+        ),
+        (
+            "health of the life before, told late, before the start of this",
+            vec![healthy(15), restarted(living(starting, 30))],
+            starting,
+            1,
+            1,
+        ),
+        (
+            "a new life of one whose end nobody has told",
+            vec![
+                Observation::Listed(vec![living(Status::Running { health: Health::Healthy }, 30)]),
+                Observation::Listed(vec![living(starting, 50)]),
+            ],
+            starting,
+            2,
+            1,
+        ),
+        ("health of a life that nobody has seen begin", vec![healthy(35)], exited(20), 0, 0),
     ];
     for (case, news, want, restarts, streak) in cases {
         let observed = after(&pod("app"), first().into_iter().chain(news));
