@@ -680,6 +680,11 @@ fn copies_in_their_three_forms() {
         ("/file:/a", vec![copy("/file", "/a")]),
         ("- /file:/a\n- /folder:/b/\n", vec![copy("/file", "/a"), copy("/folder", "/b/")]),
         ("/file: /a\n/folder: /b/\n", vec![copy("/file", "/a"), copy("/folder", "/b/")]),
+        ("/file:/data/../etc//a", vec![copy("/file", "/etc/a")]),
+        (
+            "[/file:/b/../c/, /file:/c/., /file:/c/d/.., /file:/]",
+            ["/c/", "/c/", "/c/", "/"].map(|to| copy("/file", to)).to_vec(),
+        ),
         ("", vec![]),
     ] {
         let definition = sound(&[("pod.component.app", "image: a"), ("pod.copy.app", text)]);

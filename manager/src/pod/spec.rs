@@ -174,7 +174,7 @@ pub enum Condition {
 pub struct CopySpec {
     /// Absolute path in the task container.
     pub source: String,
-    /// Absolute path in the component; as with `docker cp`, a name for the copy unless it ends with
+    /// Absolute path in the component, without `.` and `..`; as with `docker cp`, a name for the copy unless it ends with
     /// `/` (then the folder it is put into).
     pub target: String,
 }

@@ -273,7 +273,7 @@ fn component(
     ComponentSpec {
         name: raw.name,
         depends_on: raw.depends_on.into_iter().map(|dependency| dependency.value).collect(),
-        copies: raw.copies.into_iter().map(|copy| copy.value).collect(),
+        copies: raw.copies.into_iter().map(|copy| tidied(copy.value)).collect(),
         files,
         stop_grace: raw.stop_grace,
         post_start: raw.post_start.into_iter().map(|hook| hook.value).collect(),
@@ -412,6 +412,15 @@ pub(super) fn task_volume(task: &TaskContainer, name: &str) -> Result<Option<Str
         Some((_, mut surest)) => Ok(surest.pop_first()),
         None => Ok(None),
     }
+}
+
+/// The copy to the path that was judged. A target that can only be a folder ends with a slash.
+fn tidied(mut copy: CopySpec) -> CopySpec {
+    let folder = matches!(copy.target.rsplit('/').next(), Some("" | "." | ".."));
+    if let Some(path) = tidy_path(&copy.target) {
+        copy.target = if folder && path != "/" { path + "/" } else { path };
+    }
+    copy
 }
 
 fn check_copy(around: &Surroundings<'_>, faults: &Faults, container: &ContainerSpec, copy: &At<CopySpec>) {

@@ -57,7 +57,10 @@ fn a_file_is_there_before_the_start_in_each_form_of_the_label() {
         .component("map", &format!("{app}stop_signal: SIGKILL\n"))
         .label("pod.copy.text", "/from/plain.conf:/etc/app/conf")
         .label("pod.copy.list", "- /from/plain.conf:/etc/app/conf\n- /from/secret.conf:/etc/\n")
-        .label("pod.copy.map", "/from/plain.conf: /etc/app/conf\n/from/secret.conf: /etc/other.conf\n")
+        .label(
+            "pod.copy.map",
+            "/from/plain.conf: /etc/app/conf\n/from/secret.conf: /nowhere/../etc/./other.conf\n",
+        )
         .start();
     pod.wait_running(&["text", "list", "map"]);
     for name in ["text", "list", "map"] {
