@@ -146,10 +146,7 @@ async fn judge(subject: Subject, flags: &[String]) -> Result<Verdict, Refusal> {
     let around = Surroundings {
         task: &task,
         files: &files,
-        environment: &|name| {
-            let own = task.environment.iter().find_map(|entry| entry.strip_prefix(name)?.strip_prefix('='));
-            own.map(str::to_owned).or_else(|| std::env::var(name).ok().filter(|_| here))
-        },
+        environment: &|name| task.variable(name).or_else(|| std::env::var(name).ok().filter(|_| here)),
         host_socket: Some(&host_socket),
         share_volumes: args.pod.volumes,
         policy: &policy,

@@ -59,6 +59,14 @@ pub struct TaskContainer {
     pub limits: Limits,
 }
 
+impl TaskContainer {
+    /// A variable of its environment.
+    pub fn variable(&self, name: &str) -> Option<String> {
+        let value = self.environment.iter().find_map(|entry| entry.strip_prefix(name)?.strip_prefix('='));
+        value.map(str::to_owned)
+    }
+}
+
 /// One mount of the task container.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TaskMount {
@@ -76,4 +84,20 @@ pub struct TaskMount {
     pub device: Option<String>,
     /// The volume's labels, for `volume`: what `volume-ref`, stack and Compose names are read from.
     pub labels: BTreeMap<String, String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_is_told_by_its_whole_name() {
+        let environment = ["TAG=1.2=x", "TAGS=3", "EMPTY="].map(str::to_owned).to_vec();
+        let task = TaskContainer { environment, ..TaskContainer::default() };
+        let cases =
+            [("TAG", Some("1.2=x")), ("TAGS", Some("3")), ("EMPTY", Some("")), ("TA", None), ("PATH", None)];
+        for (name, value) in cases {
+            assert_eq!(task.variable(name).as_deref(), value, "{name}");
+        }
+    }
 }

@@ -176,7 +176,8 @@ impl Site {
         policy: &Policy,
     ) -> Result<(PodSpec, CopySources), Refusal> {
         let host_socket = self.host_socket();
-        let environment = |name: &str| std::env::var(name).ok();
+        let elsewhere = matches!(args.pod.placement, Placement::Outside(_));
+        let environment = |name: &str| variable(elsewhere, task, name);
         let around = source::labels::Surroundings {
             task,
             files: &Disk,
@@ -186,7 +187,6 @@ impl Site {
             policy,
         };
         let programs = Programs { unreadable: harden::programs_unreadable() };
-        let elsewhere = matches!(args.pod.placement, Placement::Outside(_));
         let mut reading = if elsewhere {
             let read = |files: &dyn Files| {
                 specify::read(&args.pod, &source::labels::Surroundings { files, ..around }, programs)
@@ -236,6 +236,12 @@ impl Site {
         debug!("confined: {confinement:?}");
         output.start().map_err(|error| refused(format!("cannot start a thread: {error}")))
     }
+}
+
+/// A variable for a Compose file. In a container of its own the manager's are its operator's, not those of whoever
+/// defines a pod.
+fn variable(elsewhere: bool, task: &TaskContainer, name: &str) -> Option<String> {
+    if elsewhere { task.variable(name) } else { std::env::var(name).ok() }
 }
 
 /// What the operator allows, by flags and by a file.
@@ -357,5 +363,17 @@ where
         }
         sleep(backoff).await;
         backoff = (backoff * 2).min(BACKOFF.1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_elsewhere_sees_no_variable_of_its_manager() {
+        let task = TaskContainer { environment: vec!["TAG=1.2".into()], ..TaskContainer::default() };
+        assert_eq!(variable(true, &task, "TAG").as_deref(), Some("1.2"));
+        assert_eq!((variable(true, &task, "PATH"), variable(false, &task, "PATH").is_some()), (None, true));
     }
 }

@@ -112,7 +112,7 @@ fn braced<'a>(
         (_, None) => {
             let why = if word.is_empty() { String::new() } else { format!(": {}", quote(&word)) };
             let problem = format!("the variable {} is required{why}", quote(name));
-            Err((problem, "set it in the manager's environment, or in `.env` beside the file".into()))
+            Err((problem, "set it in the task container's environment, or in `.env` beside the file".into()))
         }
     }
 }

@@ -49,7 +49,7 @@ pub struct Surroundings<'a> {
     pub task: &'a TaskContainer,
     /// Its files.
     pub files: &'a dyn Files,
-    /// The environment of the manager, for the variables of a Compose file.
+    /// The environment of the task container, for the variables of a Compose file.
     pub environment: &'a dyn Fn(&str) -> Option<String>,
     /// The engine's socket, a path on the host, where the manager reaches the engine by one.
     pub host_socket: Option<&'a str>,

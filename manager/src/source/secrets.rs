@@ -309,7 +309,7 @@ pub(super) fn file(files: &dyn Files, faults: &Faults, written: &At<RawFile>) ->
                     quote(&raw.source),
                     quote(variable)
                 ),
-                "set it in the manager's `environment`, or in `.env` beside the file",
+                "set it in the task container's `environment`, or in `.env` beside the file",
             );
             return None;
         }

@@ -150,7 +150,7 @@ fn each_fault_of_a_compose_file_has_its_place() {
             &[
                 "/app/compose.yml:5:16: `secrets.d.environment`: found `environment` beside `file`; valid is one of them",
                 "/app/compose.yml:7:27: `services.a.secrets[0]`: `/app/none` does not exist in the task container; the file must be in the task container: give it to the pod's own service as a secret, a config or a volume",
-                "/app/compose.yml:7:30: `services.a.secrets[1]`: the secret `b` is the variable `NONE`, which is not set; set it in the manager's `environment`, or in `.env` beside the file",
+                "/app/compose.yml:7:30: `services.a.secrets[1]`: the secret `b` is the variable `NONE`, which is not set; set it in the task container's `environment`, or in `.env` beside the file",
                 "/app/compose.yml:7:33: `services.a.secrets[2]`: the task container has no secret `c`; there is none in `/run/secrets`: give it to the pod's own service (`secrets`)",
             ],
         ),
@@ -172,7 +172,7 @@ fn each_fault_of_a_compose_file_has_its_place() {
         (
             "services:\n  a: {image: '${NO:?say}', imag: b}",
             &[
-                "/app/compose.yml:2:14: `services.a.image`: the variable `NO` is required: `say`; set it in the manager's environment, or in `.env` beside the file",
+                "/app/compose.yml:2:14: `services.a.image`: the variable `NO` is required: `say`; set it in the task container's environment, or in `.env` beside the file",
             ],
         ),
         (

@@ -5,7 +5,7 @@ use std::fs;
 
 use crate::lab::docker::{attempt, docker, inspect, try_inspect};
 use crate::lab::pod::{Pod, Volumes};
-use crate::lab::{LONG, idle, script, unique, wait};
+use crate::lab::{LONG, idle, script, test_image, unique, wait};
 
 /// The namespace of a running container.
 fn namespace(pid: &serde_json::Value, kind: &str) -> String {
@@ -95,6 +95,49 @@ fn its_files_secrets_and_copies_are_read_through_it() {
     );
     wait("its output", LONG, || pod.logs().0.contains("[out] app: said").then_some(()));
     pod.stop_clean();
+}
+
+#[test]
+fn a_compose_file_has_the_variables_of_its_own_container_and_none_of_the_managers() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("written");
+    write(
+        "compose.yml",
+        "services:
+  app:
+    image: ${IMAGE}
+    command: sleep 100000
+    stop_signal: SIGKILL
+    environment: {MANAGERS: '${MANAGERS:-nothing}', BOTH: '${BOTH}', BESIDE: '${BESIDE}'}
+    secrets: [both, beside]
+secrets: {both: {environment: BOTH}, beside: {environment: BESIDE}}
+",
+    );
+    write(".env", "BESIDE=the file\n");
+    let mount = format!("{}:/etc/shop:ro", folder.path().display());
+    let image = format!("IMAGE={}", test_image());
+    let pod = Pod::plan("outside-variables")
+        .outside(&["-e", "MANAGERS=secret", "-e", "BOTH=the manager", "-e", "BESIDE=the manager"])
+        .options(&["-v", &mount, "-e", &image, "-e", "BOTH=the pod"])
+        .label("pod.compose.file", "/etc/shop/compose.yml")
+        .start();
+    pod.wait_healthy();
+    let said = "echo $MANAGERS, $BOTH, $BESIDE; cat /run/secrets/both /run/secrets/beside";
+    assert_eq!(pod.exec("app", said), "nothing, the pod, the file\nthe podthe file");
+    pod.stop_clean();
+
+    write(
+        "compose.yml",
+        "services: {app: {image: a, secrets: [x]}}\nsecrets: {x: {environment: MANAGERS}}\n",
+    );
+    let (said, pod) = Pod::plan("outside-variables-none")
+        .outside(&["-e", "MANAGERS=secret"])
+        .options(&["-v", &mount])
+        .label("pod.compose.file", "/etc/shop/compose.yml")
+        .run();
+    assert_eq!(said.status, 64, "{}", said.error());
+    assert!(said.error().contains("is the variable `MANAGERS`, which is not set"), "{}", said.error());
+    assert_eq!(pod.members(), Vec::<String>::new());
 }
 
 #[test]
