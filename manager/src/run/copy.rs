@@ -2,29 +2,39 @@
 //! What `pod.copy` copies into components, and the secrets and configs that go into the vault: opened while
 //! the manager may, sent when the container is there.
 //!
-//! A file keeps its mode, owner and time. A folder comes with all that is in it; links stay links.
+//! A file keeps its mode, owner and time. A folder comes with all that is in it; links stay links. What is named may be
+//! a link, or lie behind one; but not behind one in a volume or bind that leads out of it: a component may have set it.
 //! Nothing is held in memory: only a descriptor a file.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{FileExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use tokio::sync::mpsc;
 
 use crate::engine::docker::DockerEngine;
 use crate::engine::outside::MOST_BYTES;
 use crate::engine::{Engine, EngineError, SCRATCH_FOLDER, SCRATCH_ROOT, VAULT_FOLDER};
-use crate::pod::spec::{CopySpec, FileSource, FileSpec, LARGEST_SECRET_BYTES, Mount, PodSpec, Scratch};
+use crate::pod::policy::within;
+use crate::pod::spec::{
+    CopySpec, FileSource, FileSpec, LARGEST_SECRET_BYTES, Mount, MountSource, PodSpec, Scratch,
+};
+use crate::pod::task::{TaskContainer, TaskMount};
 
 /// Most files and folders that one source may have: each open file costs a descriptor.
 const MOST_ENTRIES: usize = 10_000;
+/// Most links on the way of one path: as many as Linux follows.
+const MOST_LINKS: usize = 40;
 /// Size of the pieces in which an archive is sent, bytes.
 const PIECE: usize = 64 * 1024;
 
@@ -79,6 +89,9 @@ pub enum CopyError {
         /// The file.
         path: String,
     },
+    /// What is mounted here cannot be told.
+    #[error("cannot read /proc/self/mountinfo: {0}")]
+    Mounts(io::Error),
     /// It was not opened: the definition did not have it.
     #[error("`{0}` was not opened")]
     Unknown(String),
@@ -90,7 +103,7 @@ pub struct CopySources {
     sources: BTreeMap<String, Arc<Vec<Entry>>>,
     secrets: BTreeMap<String, Arc<Secret>>,
     /// Where the sources are, if not here.
-    elsewhere: Option<(DockerEngine, String)>,
+    elsewhere: Option<(DockerEngine, String, Arc<Shared>)>,
 }
 
 /// What becomes a file in the vault.
@@ -98,6 +111,9 @@ enum Secret {
     File { file: File, path: String, bytes: u64 },
     Content(Vec<u8>),
 }
+
+/// The mounts of the task container, each with whether somebody else may write into it: a link there may lead anywhere.
+struct Shared(Vec<(PathBuf, bool)>);
 
 /// A tar archive on its way.
 pub struct Archive {
@@ -123,17 +139,18 @@ enum Content {
 }
 
 impl CopySources {
-    /// Open everything that the pod's components copy.
+    /// Open everything that the pod's components copy, in the task container with these mounts.
     ///
     /// # Errors
     /// For each source that cannot be.
-    pub fn open(spec: &PodSpec) -> Result<Self, Vec<CopyError>> {
+    pub fn open(spec: &PodSpec, mounts: &[TaskMount]) -> Result<Self, Vec<CopyError>> {
         let mut sources = BTreeMap::new();
         let mut errors = Vec::new();
+        let shared = Shared::here(spec, mounts).map_err(|error| vec![CopyError::Mounts(error)])?;
         for (component, copy) in
             spec.members().flat_map(|member| member.copies.iter().map(|copy| (member.name.as_str(), copy)))
         {
-            match open(component, &copy.source) {
+            match open(component, &copy.source, &shared) {
                 Ok(entries) => {
                     sources.insert(copy.source.clone(), Arc::new(entries));
                 }
@@ -144,7 +161,7 @@ impl CopySources {
         for member in spec.members() {
             for FileSpec { source, .. } in &member.files {
                 let FileSource::Path(source) = source else { continue };
-                match open_secret(&member.name, source) {
+                match open_secret(&member.name, source, &shared) {
                     Ok(secret) => {
                         secrets.insert(source.clone(), Arc::new(secret));
                     }
@@ -163,15 +180,23 @@ impl CopySources {
     pub async fn open_elsewhere(
         spec: &PodSpec,
         engine: &DockerEngine,
-        container: &str,
+        task: &TaskContainer,
     ) -> Result<Self, Vec<CopyError>> {
+        let (container, shared) = (task.id.as_str(), Shared::of(spec, &task.mounts));
         let (mut secrets, mut errors) = (BTreeMap::new(), Vec::new());
         for member in spec.members() {
             let component = || member.name.clone();
             for copy in &member.copies {
                 let path = || copy.source.clone();
                 let failed = |error| CopyError::Open { component: component(), path: path(), error };
-                match engine.stat(container, &copy.source).await {
+                let place = match shared.place_elsewhere(engine, container, &copy.source).await {
+                    Ok(place) => place,
+                    Err(error) => {
+                        errors.push(failed(error));
+                        continue;
+                    }
+                };
+                match engine.stat(container, &place).await {
                     Ok(Some(file)) if file.socket => {
                         errors.push(CopyError::Special { component: component(), path: path() });
                     }
@@ -182,22 +207,24 @@ impl CopySources {
             }
             for FileSpec { source, .. } in &member.files {
                 let FileSource::Path(source) = source else { continue };
-                match engine.read_file(container, source).await {
+                let read = match shared.place_elsewhere(engine, container, source).await {
+                    Ok(place) => engine.read_file(container, &place).await.map_err(io::Error::other),
+                    Err(error) => Err(error),
+                };
+                match read {
                     Ok(content) if content.len() as u64 > LARGEST_SECRET_BYTES => {
                         errors.push(CopyError::TooLarge { component: component(), path: source.clone() });
                     }
                     Ok(content) => {
                         secrets.insert(source.clone(), Arc::new(Secret::Content(content)));
                     }
-                    Err(error) => errors.push(CopyError::Secret {
-                        component: component(),
-                        path: source.clone(),
-                        error: io::Error::other(error),
-                    }),
+                    Err(error) => {
+                        errors.push(CopyError::Secret { component: component(), path: source.clone(), error })
+                    }
                 }
             }
         }
-        let elsewhere = Some((engine.clone(), container.to_owned()));
+        let elsewhere = Some((engine.clone(), container.to_owned(), Arc::new(shared)));
         if errors.is_empty() {
             Ok(CopySources { sources: BTreeMap::new(), secrets, elsewhere })
         } else {
@@ -236,9 +263,11 @@ impl CopySources {
         let root = root_name(copy);
         let folder = folder(&root, mounts);
         let root = root.strip_prefix(folder.trim_start_matches('/')).map(Path::to_owned).unwrap_or(root);
-        if let Some((engine, container)) = &self.elsewhere {
+        if let Some((engine, container, shared)) = &self.elsewhere {
             let (engine, container, source) = (engine.clone(), container.clone(), copy.source.clone());
-            let stream = stream::once(async move { fetch(&engine, &container, &source, root).await });
+            let shared = Arc::clone(shared);
+            let stream =
+                stream::once(async move { fetch(&engine, &container, &source, &shared, root).await });
             return Ok(Archive { folder, stream: stream.try_flatten().boxed() });
         }
         let entries =
@@ -246,6 +275,133 @@ impl CopySources {
         let entries = Arc::clone(entries);
         Ok(archive(folder, move |to| write_archive(&entries, &root, to)))
     }
+}
+
+impl Shared {
+    /// Volumes are anybody's; a bind that is read-only here is a component's that has one of its own for writing.
+    fn of(spec: &PodSpec, mounts: &[TaskMount]) -> Self {
+        let binds = spec.members().flat_map(|member| &member.container.mounts);
+        let written: Vec<&str> = binds
+            .filter(|mount| !mount.read_only)
+            .filter_map(|mount| match &mount.source {
+                MountSource::Bind { path, .. } => Some(path.as_str()),
+                _ => None,
+            })
+            .collect();
+        let meet = |one: &str, other: &str| within(one, other) || within(other, one);
+        let others_write = |mount: &TaskMount| match mount.kind.as_str() {
+            "tmpfs" => false,
+            "bind" => mount.writable || written.iter().any(|path| meet(path, &mount.source)),
+            _ => true,
+        };
+        Shared(mounts.iter().map(|mount| (PathBuf::from(&mount.target), others_write(mount))).collect())
+    }
+
+    /// The same of this container, with what the engine does not list: Swarm's secrets and configs.
+    fn here(spec: &PodSpec, mounts: &[TaskMount]) -> io::Result<Self> {
+        let told = fs::read_to_string("/proc/self/mountinfo")?;
+        let points = told.lines().filter_map(|line| line.split(' ').nth(4));
+        let real = |path: PathBuf| fs::canonicalize(&path).unwrap_or(path);
+        let listed = Shared::of(spec, mounts).0.into_iter().map(|(mount, shared)| (real(mount), shared));
+        Ok(Shared(points.map(|point| (point.into(), false)).chain(listed).collect()))
+    }
+
+    /// The mount in which a place lies.
+    fn around(&self, place: &Path) -> Option<&(PathBuf, bool)> {
+        let around = self.0.iter().filter(|(mount, _)| place.starts_with(mount));
+        around.max_by_key(|(mount, _)| mount.as_os_str().len())
+    }
+
+    /// The mount in which a link lies, where others write into it.
+    fn home(&self, link: &Path) -> Option<&Path> {
+        self.around(link).filter(|(_, shared)| *shared).map(|(mount, _)| mount.as_path())
+    }
+
+    /// Links in these mounts have led to this place.
+    fn judge(&self, homes: &[&Path], place: &Path) -> io::Result<()> {
+        let around = self.around(place).map(|(mount, _)| mount.as_path());
+        match homes.iter().find(|home| Some(**home) != around) {
+            None => Ok(()),
+            Some(home) => Err(io::Error::other(format!(
+                "a link in `{}`, where others may write, leads out of it, to `{}`: name that path itself",
+                home.display(),
+                place.display()
+            ))),
+        }
+    }
+
+    /// Where a path leads, all links followed.
+    fn place(&self, path: &Path) -> io::Result<PathBuf> {
+        let steps =
+            |path: &Path| path.components().rev().map(|step| step.as_os_str().to_owned()).collect::<Vec<_>>();
+        let (mut place, mut homes) = (PathBuf::new(), Vec::new());
+        let (mut todo, mut left) = (steps(path), MOST_LINKS);
+        while let Some(step) = todo.pop() {
+            // The root, where the step is that.
+            let next = place.join(&step);
+            if step == ".." {
+                place.pop();
+            } else if fs::symlink_metadata(&next)?.is_symlink() {
+                left = left.checked_sub(1).ok_or(Errno::ELOOP)?;
+                homes.extend(self.home(&next));
+                todo.extend(steps(&fs::read_link(&next)?));
+            } else {
+                place = next;
+            }
+        }
+        self.judge(&homes, &place)?;
+        Ok(place)
+    }
+
+    /// The same in another container, as far as the engine tells: only what lies in such a mount is asked for.
+    async fn place_elsewhere(
+        &self,
+        engine: &DockerEngine,
+        container: &str,
+        path: &str,
+    ) -> io::Result<String> {
+        let Some(mount) = self.home(Path::new(path)) else { return Ok(path.to_owned()) };
+        let (mut place, mut homes) = (mount.to_owned(), Vec::new());
+        let below = Path::new(path).strip_prefix(mount).unwrap_or(Path::new(""));
+        for step in below.components() {
+            let next = place.join(step);
+            if step == Component::ParentDir {
+                place.pop();
+                continue;
+            }
+            let file = engine.stat(container, &next.to_string_lossy()).await.map_err(io::Error::other)?;
+            place = match file.ok_or(io::ErrorKind::NotFound)?.link_target {
+                Some(target) => {
+                    homes.extend(self.home(&next));
+                    target.into()
+                }
+                None => next,
+            };
+        }
+        self.judge(&homes, &place)?;
+        Ok(place.to_string_lossy().into_owned())
+    }
+}
+
+/// What lies at a path in which no link is expected: looked at, not opened.
+///
+/// # Errors
+/// Where there is one all the same: who writes there may put it in the way at any moment.
+fn pinned(path: &Path) -> io::Result<File> {
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW;
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
+    // As the kernel writes a file that is mounted here, and no longer has a name where it is from.
+    let mut nameless = path.as_os_str().to_owned();
+    nameless.push(" (deleted)");
+    let place = fs::read_link(by_descriptor(&file))?;
+    match place == path || place.as_os_str() == nameless {
+        true => Ok(file),
+        false => Err(io::Error::other("it was replaced while it was opened")),
+    }
+}
+
+fn by_descriptor(file: &File) -> String {
+    format!("/proc/self/fd/{}", file.as_raw_fd())
 }
 
 /// What a new scratch volume gets: a folder that every user can write into.
@@ -263,10 +419,12 @@ async fn fetch(
     engine: &DockerEngine,
     container: &str,
     source: &str,
+    shared: &Shared,
     root: PathBuf,
 ) -> io::Result<BoxStream<'static, io::Result<Bytes>>> {
     let failed = |error: EngineError| io::Error::other(format!("cannot copy `{source}`: {error}"));
-    let mut path = source.to_owned();
+    let place = shared.place_elsewhere(engine, container, source).await;
+    let mut path = place.map_err(|error| io::Error::other(format!("cannot copy `{source}`: {error}")))?;
     let mut file = engine.stat(container, &path).await.map_err(failed)?;
     // What is named is meant, though it be a link.
     while let Some(target) = file.as_ref().and_then(|file| file.link_target.clone()).filter(|to| *to != path)
@@ -276,7 +434,7 @@ async fn fetch(
     }
     // Of what Swarm mounts, secrets and configs, the engine's archives have the name alone.
     if file.is_some_and(|file| file.regular && file.size == 0) {
-        let content = engine.read_file(container, source).await.map_err(failed)?;
+        let content = engine.read_file(container, &path).await.map_err(failed)?;
         if content.len() > MOST_BYTES {
             return Err(io::Error::other(format!("cannot copy `{source}`: it is larger than 1 MiB")));
         }
@@ -413,28 +571,30 @@ fn root_name(copy: &CopySpec) -> PathBuf {
     target
 }
 
-fn open(component: &str, source: &str) -> Result<Vec<Entry>, CopyError> {
-    let root = Path::new(source);
-    let mut entries = Vec::new();
+fn open(component: &str, source: &str, shared: &Shared) -> Result<Vec<Entry>, CopyError> {
+    let failed = |path: &Path, error| CopyError::Open {
+        component: component.to_owned(),
+        path: path.display().to_string(),
+        error,
+    };
     // What is named is meant, though it be a link: Compose and Swarm put links where they like.
-    let mut todo: Vec<(PathBuf, bool)> = vec![(PathBuf::new(), true)];
-    while let Some((below, follow)) = todo.pop() {
-        let path = if below.as_os_str().is_empty() { root.to_owned() } else { root.join(&below) };
-        let failed = |error| CopyError::Open {
-            component: component.to_owned(),
-            path: path.display().to_string(),
-            error,
-        };
-        let meta = if follow { fs::metadata(&path) } else { fs::symlink_metadata(&path) }.map_err(failed)?;
+    let root = shared.place(Path::new(source)).map_err(|error| failed(Path::new(source), error))?;
+    let mut entries = Vec::new();
+    let mut todo = vec![PathBuf::new()];
+    while let Some(below) = todo.pop() {
+        let path = if below.as_os_str().is_empty() { root.clone() } else { root.join(&below) };
+        let failed = |error| failed(&path, error);
+        let there = pinned(&path).map_err(failed)?;
+        let meta = there.metadata().map_err(failed)?;
         let kind = meta.file_type();
         let content = if kind.is_file() {
-            Content::File(File::open(&path).map_err(failed)?)
+            Content::File(File::open(by_descriptor(&there)).map_err(failed)?)
         } else if kind.is_dir() {
-            let mut names: Vec<OsString> = fs::read_dir(&path)
+            let mut names: Vec<OsString> = fs::read_dir(by_descriptor(&there))
                 .and_then(|found| found.map(|entry| Ok(entry?.file_name())).collect())
                 .map_err(failed)?;
             names.sort_unstable_by(|a, b| b.cmp(a));
-            todo.extend(names.into_iter().map(|name| (below.join(name), false)));
+            todo.extend(names.into_iter().map(|name| below.join(name)));
             Content::Folder
         } else if kind.is_symlink() {
             Content::Link(fs::read_link(&path).map_err(failed)?)
@@ -453,14 +613,16 @@ fn open(component: &str, source: &str) -> Result<Vec<Entry>, CopyError> {
     Ok(entries)
 }
 
-fn open_secret(component: &str, source: &str) -> Result<Secret, CopyError> {
+fn open_secret(component: &str, source: &str, shared: &Shared) -> Result<Secret, CopyError> {
     let failed =
         |error| CopyError::Secret { component: component.to_owned(), path: source.to_owned(), error };
+    let place = shared.place(Path::new(source)).map_err(failed)?;
     // Looked at first: opening a pipe would wait for somebody to write into it.
-    if !fs::metadata(source).map_err(failed)?.is_file() {
+    let there = pinned(&place).map_err(failed)?;
+    if !there.metadata().map_err(failed)?.is_file() {
         return Err(failed(io::Error::other("it is not a regular file")));
     }
-    let file = File::open(source).map_err(failed)?;
+    let file = File::open(by_descriptor(&there)).map_err(failed)?;
     let bytes = file.metadata().map_err(failed)?.len();
     if bytes > LARGEST_SECRET_BYTES {
         return Err(CopyError::TooLarge { component: component.to_owned(), path: source.to_owned() });
@@ -611,7 +773,7 @@ mod tests {
     /// Path, mode, size (or link target) of each entry.
     async fn entries(copy: CopySpec) -> Vec<(String, u32, String)> {
         let spec = pod(vec![copy.clone()]);
-        let sources = CopySources::open(&spec).unwrap_or_else(|errors| panic!("{errors:?}"));
+        let sources = CopySources::open(&spec, &[]).unwrap_or_else(|errors| panic!("{errors:?}"));
         let bytes = whole(sources.archive(&copy, &[]).expect("opened")).await.expect("whole");
         let mut archive = tar::Archive::new(&bytes[..]);
         let mut found = Vec::new();
@@ -674,6 +836,107 @@ mod tests {
         assert_eq!(got, want);
     }
 
+    /// A mount of the task container that stands for this path of the host.
+    fn mounted(kind: &str, path: &Path, writable: bool) -> TaskMount {
+        let path = path.display().to_string();
+        let volume = (kind == "volume").then(|| "data".to_owned());
+        TaskMount {
+            kind: kind.into(),
+            volume,
+            source: path.clone(),
+            target: path,
+            writable,
+            ..TaskMount::default()
+        }
+    }
+
+    #[test]
+    fn a_link_that_a_component_may_have_set_leads_nowhere_else() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| fs::canonicalize(folder.path()).expect("it is there").join(name);
+        for name in ["data", "data/deep", "keys", "image"] {
+            fs::create_dir(at(name)).expect("made");
+        }
+        for name in ["data/file", "data/deep/file", "keys/file", "image/file"] {
+            fs::write(at(name), "x").expect("written");
+        }
+        symlink(at("keys/file"), at("data/planted")).expect("linked");
+        symlink(at("keys"), at("data/folder")).expect("linked");
+        symlink("../../keys/file", at("data/deep/up")).expect("linked");
+        symlink("deep/file", at("data/own")).expect("linked");
+        symlink("loop", at("data/loop")).expect("linked");
+        symlink(at("data"), at("image/data")).expect("linked");
+        symlink(at("keys/file"), at("image/keys")).expect("linked");
+
+        let volume = [mounted("volume", &at("data"), false)];
+        let refused = |name: &str, mounts: &[TaskMount], binds: &[(&Path, bool)]| {
+            let mut spec = pod(vec![copy(&at(name), "/a")]);
+            spec.components[0].files = vec![secret(&at(name), 0o444, 0, 0)];
+            spec.components[0].container.mounts = binds
+                .iter()
+                .map(|(path, read_only)| Mount {
+                    target: "/bound".into(),
+                    read_only: *read_only,
+                    source: MountSource::bind(path.display().to_string()),
+                })
+                .collect();
+            let errors = CopySources::open(&spec, mounts).err().unwrap_or_default();
+            errors.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        let leads = "leads out of it, to";
+        for name in ["planted", "folder/file", "deep/up", "folder/../keys/file"] {
+            let name = format!("data/{name}");
+            let path = at(&name).display().to_string();
+            let why = format!(
+                "a link in `{}`, where others may write, {leads} `{}`: name that path itself",
+                at("data").display(),
+                at("keys/file").display()
+            );
+            let want = [
+                format!("cannot open `{path}` for `pod.copy.app`: {why}"),
+                format!("cannot open `{path}`, a secret or config of `app`: {why}"),
+            ];
+            assert_eq!(refused(&name, &volume, &[]), want, "{name}");
+        }
+        assert!(refused("image/data/planted", &volume, &[])[0].contains(leads), "on a longer way");
+        assert!(refused("data/loop", &volume, &[])[0].contains("Too many levels of symbolic links"));
+        let below = |writable| [volume[0].clone(), mounted("bind", &at("data/deep"), writable)];
+        for writable in [true, false] {
+            let words = refused("data/own", &below(writable), &[]);
+            assert!(words[0].contains(leads), "another mount below is another mount: {words:?}");
+        }
+        for name in
+            ["data/file", "data/own", "data/deep/../file", "image/file", "image/keys", "image/data/own"]
+        {
+            assert_eq!(refused(name, &volume, &[]), Vec::<String>::new(), "{name}");
+        }
+        // Nobody but the host writes into a bind that is read-only, unless a component has it otherwise.
+        let (bind, data) = ([mounted("bind", &at("data"), false)], at("data"));
+        for binds in [&[][..], &[(data.as_path(), true)], &[(&at("data/file.d"), true), (&at("keys"), false)]]
+        {
+            assert_eq!(refused("data/planted", &bind, binds), Vec::<String>::new(), "{binds:?}");
+        }
+        for path in [at("data"), at("data/deep"), at("data/..").canonicalize().expect("there")] {
+            let path = path.as_path();
+            assert_eq!(refused("data/planted", &bind, &[(path, false)]).len(), 2, "{path:?}");
+        }
+        assert_eq!(refused("data/planted", &[mounted("bind", &data, true)], &[]).len(), 2);
+    }
+
+    #[test]
+    fn what_is_opened_is_what_was_looked_at() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| fs::canonicalize(folder.path()).expect("it is there").join(name);
+        fs::create_dir(at("one")).expect("made");
+        fs::write(at("one/file"), "x").expect("written");
+        symlink("one", at("link")).expect("linked");
+        assert!(pinned(&at("one/file")).is_ok());
+        let error = pinned(&at("link/file")).expect_err("a link was put in the way");
+        assert_eq!(error.to_string(), "it was replaced while it was opened");
+        let link = pinned(&at("link")).expect("the link itself").metadata().expect("known");
+        assert!(link.is_symlink());
+    }
+
     #[test]
     fn a_copy_into_a_mount_is_unpacked_there_and_any_other_from_the_root() {
         let mount = |target: &str| Mount {
@@ -702,7 +965,7 @@ mod tests {
         let mount = Mount { target: "/data".into(), read_only: false, source: MountSource::volume(None) };
         let copy = copy(&file, "/data/sub/b.conf");
         let sources =
-            CopySources::open(&pod(vec![copy.clone()])).unwrap_or_else(|errors| panic!("{errors:?}"));
+            CopySources::open(&pod(vec![copy.clone()]), &[]).unwrap_or_else(|errors| panic!("{errors:?}"));
         let archive = sources.archive(&copy, &[mount]).expect("opened");
         assert_eq!(archive.folder, "/data");
         let bytes = whole(archive).await.expect("whole");
@@ -719,8 +982,8 @@ mod tests {
         for (before, then) in [("long and longer", "short"), ("short", "long and longer")] {
             fs::write(&file, before).expect("written");
             let copy = copy(&file, "/a");
-            let sources =
-                CopySources::open(&pod(vec![copy.clone()])).unwrap_or_else(|errors| panic!("{errors:?}"));
+            let sources = CopySources::open(&pod(vec![copy.clone()]), &[])
+                .unwrap_or_else(|errors| panic!("{errors:?}"));
             fs::write(&file, then).expect("written");
             let bytes = whole(sources.archive(&copy, &[]).expect("opened")).await.expect("whole");
             let mut archive = tar::Archive::new(&bytes[..]);
@@ -739,7 +1002,7 @@ mod tests {
         fs::write(&file, vec![b'x'; PIECE * 16]).expect("written");
         let copy = copy(&file, "/a");
         let sources =
-            CopySources::open(&pod(vec![copy.clone()])).unwrap_or_else(|errors| panic!("{errors:?}"));
+            CopySources::open(&pod(vec![copy.clone()]), &[]).unwrap_or_else(|errors| panic!("{errors:?}"));
         let mut archive = sources.archive(&copy, &[]).expect("opened");
         archive.stream.next().await.expect("a piece").expect("it is sound");
         fs::write(&file, "x").expect("cut");
@@ -768,7 +1031,7 @@ mod tests {
         spec.components[0].files = vec![secret(&one, 0o444, 0, 0), secret(&two, 0o400, 1000, 2000), written];
         let init = ComponentSpec { name: "init-1".into(), ..ComponentSpec::default() };
         spec.init = vec![ComponentSpec { files: vec![secret(&one, 0o440, 7, 0)], ..init }];
-        let sources = CopySources::open(&spec).unwrap_or_else(|errors| panic!("{errors:?}"));
+        let sources = CopySources::open(&spec, &[]).unwrap_or_else(|errors| panic!("{errors:?}"));
         // Also the second time: a later filling is as whole as the first.
         for _ in 0..2 {
             let archive = sources.vault_archive(&spec).expect("opened");
@@ -808,7 +1071,7 @@ mod tests {
         spec.components[0].files =
             ["most", "more", "fifo", "none"].map(|name| secret(&path(name), 0o444, 0, 0)).to_vec();
         let errors: Vec<String> =
-            CopySources::open(&spec).err().expect("errors").iter().map(ToString::to_string).collect();
+            CopySources::open(&spec, &[]).err().expect("errors").iter().map(ToString::to_string).collect();
         let at = |name: &str| path(name).display().to_string();
         assert_eq!(
             errors,
@@ -836,7 +1099,7 @@ mod tests {
         nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("made");
         let spec = pod(vec![copy(Path::new("/nowhere"), "/a"), copy(&fifo, "/b")]);
         let errors: Vec<String> =
-            CopySources::open(&spec).err().expect("errors").iter().map(ToString::to_string).collect();
+            CopySources::open(&spec, &[]).err().expect("errors").iter().map(ToString::to_string).collect();
         assert!(
             errors[0].starts_with("cannot open `/nowhere` for `pod.copy.app`: No such file"),
             "{errors:?}"

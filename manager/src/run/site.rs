@@ -207,9 +207,9 @@ impl Site {
             return Err(Refusal::usage(faults.join("\n")));
         }
         let copies = if elsewhere {
-            CopySources::open_elsewhere(&spec, &self.engine, &task.id).await
+            CopySources::open_elsewhere(&spec, &self.engine, task).await
         } else {
-            CopySources::open(&spec)
+            CopySources::open(&spec, &task.mounts)
         };
         let copies = copies.map_err(|errors| {
             let words: Vec<String> = errors.iter().map(ToString::to_string).collect();

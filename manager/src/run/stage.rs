@@ -49,7 +49,7 @@ impl Manager {
             pause: Pause::new(ear),
             sandbox: SandboxOrder { image: PAUSE_IMAGE.into(), lifeline: "lifeline".into() },
             sentry: crate::run::sentry::Sentry::default(),
-            copies: copy::CopySources::open(spec).expect("the sources are there"),
+            copies: copy::CopySources::open(spec, &[]).expect("the sources are there"),
             followers: None,
             marks: Marks::open(&engine.shm(), &spec.identity.pod).expect("the folder is there"),
             ending: Arc::default(),

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-use crate::lab::pod::Pod;
+use crate::lab::docker::docker;
+use crate::lab::pod::{Pod, Volumes};
 use crate::lab::{idle, script, test_image};
 
 /// A folder of the host with something of each kind, mounted at `/from`.
@@ -32,7 +33,7 @@ fn source() -> (TempDir, String) {
 fn chown(folder: &Path, name: &str, owner: &str) {
     // In a container, so that the tests need not be root.
     let folder = folder.display();
-    crate::lab::docker::docker(&[
+    docker(&[
         "run",
         "--rm",
         "-v",
@@ -155,6 +156,36 @@ fn a_source_that_is_not_there_is_refused_before_anything_is_created() {
     assert_eq!(said.status, 64, "{}", said.error());
     assert!(said.error().contains("/from/nothing"), "{}", said.error());
     assert_eq!(pod.proxy().changes(), Vec::<String>::new());
+}
+
+#[test]
+fn a_link_in_a_volume_gets_a_component_nothing_from_elsewhere() {
+    let (folder, _) = source();
+    let secret = format!("{}:/run/secrets/other:ro", folder.path().join("plain.conf").display());
+    let volumes = Volumes::one("copy-planted");
+    let volume = format!("{}:/data", volumes.name());
+    let plant = "echo own >/data/real; ln -s real /data/own; ln -s /run/secrets/other /data/file; \
+                 ln -s /run/secrets /data/folder";
+    docker(&["run", "--rm", "-v", &volume, &test_image(), "sh", "-c", plant]);
+    for outside in [false, true] {
+        let plan = |path: &str| {
+            let plan = Pod::plan("copy-planted").options(&["-v", &secret, "-v", &volume]);
+            let plan = if outside { plan.outside(&[]) } else { plan };
+            plan.component("app", &format!("{}secrets: [{{source: {path}, target: /secret}}]\n", idle()))
+                .label("pod.copy.app", &format!("{path}:/copied"))
+        };
+        for path in ["/data/file", "/data/folder/other"] {
+            let (said, pod) = plan(path).run();
+            assert_eq!(said.status, 64, "{path}, {outside}: {}", said.error());
+            let why = "a link in `/data`, where others may write, leads out of it, to `/run/secrets/other`: name that path itself";
+            assert_eq!(said.error().matches(why).count(), 2, "{path}, {outside}: {}", said.error());
+            assert_eq!(pod.members(), Vec::<String>::new());
+        }
+        let pod = plan("/data/own").start();
+        pod.wait_healthy();
+        assert_eq!(pod.exec("app", "cat /copied /secret"), "own\nown", "a link that stays there is followed");
+        pod.stop_clean();
+    }
 }
 
 #[test]
