@@ -99,7 +99,8 @@ pub struct PodArgs {
           default_value = "true", default_missing_value = "true", value_parser = BoolishValueParser::new(),
           action = ArgAction::Set)]
     pub ipc: bool,
-    /// Share every volume of the task container with the components, except the engine's socket.
+    /// Share every volume of the task container with the components, except the engine's socket, the sockets of D-Bus and
+    /// systemd, and a cgroup tree that is mounted for writing.
     #[arg(long, env = "TANDEM_VOLUMES", value_name = "BOOL", num_args = 0..=1, require_equals = true,
           default_value = "false", default_missing_value = "true", value_parser = BoolishValueParser::new(),
           action = ArgAction::Set)]
@@ -267,7 +268,7 @@ impl ValueEnum for Allowance {
             Self::Capabilities => "`cap_add` of what leads out of a container, such as SYS_ADMIN",
             Self::EngineSocket => "mounts of the engine's socket, and of what else is an engine's own",
             Self::HostNetwork => "a task container on the host's network",
-            Self::HostPaths => "mounts of `/`, `/proc`, `/sys`, `/run` and of what the engine keeps",
+            Self::HostPaths => "mounts of `/`, `/proc`, `/sys`, `/run`, of the sockets of D-Bus and systemd, and of what the engine keeps",
             Self::HostUsers => "`userns_mode: host`",
             Self::Privileged => "`privileged: true`",
             Self::RawDevices => {

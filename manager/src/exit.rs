@@ -7,7 +7,7 @@ pub const TABLE: &[(u8, &str)] = &[
     (0, "the pod ended as asked: a stop was requested, or the first component to end ended with 0"),
     (
         1,
-        "a stop was requested while the pod, once up, was not healthy: Swarm does so, and replaces what did not end with 0",
+        "a stop was requested while the pod was not healthy, also where it never came up: Swarm does so, and replaces what did not end with 0; or a component that others wait for turned unhealthy, or ended",
     ),
     (STATUS_USAGE, "the definition or the command line is wrong, or this is no place to run a pod"),
     (STATUS_UNAVAILABLE, "the engine does not answer"),
