@@ -8,33 +8,26 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Write};
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
-use std::path::{Component, Path, PathBuf};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
-use nix::errno::Errno;
-use nix::fcntl::OFlag;
 use tokio::sync::mpsc;
 
+use super::links::{Shared, by_descriptor, pinned};
 use crate::engine::docker::DockerEngine;
 use crate::engine::outside::MOST_BYTES;
 use crate::engine::{Engine, EngineError, SCRATCH_FOLDER, SCRATCH_ROOT, VAULT_FOLDER};
-use crate::pod::policy::within;
-use crate::pod::spec::{
-    CopySpec, FileSource, FileSpec, LARGEST_SECRET_BYTES, Mount, MountSource, PodSpec, Scratch,
-};
+use crate::pod::spec::{CopySpec, FileSource, FileSpec, LARGEST_SECRET_BYTES, Mount, PodSpec, Scratch};
 use crate::pod::task::{TaskContainer, TaskMount};
 
 /// Most files and folders that one source may have: each open file costs a descriptor.
 const MOST_ENTRIES: usize = 10_000;
-/// Most links on the way of one path: as many as Linux follows.
-const MOST_LINKS: usize = 40;
 /// Size of the pieces in which an archive is sent, bytes.
 const PIECE: usize = 64 * 1024;
 
@@ -112,9 +105,6 @@ enum Secret {
     Content(Vec<u8>),
 }
 
-/// The mounts of the task container, each with whether somebody else may write into it: a link there may lead anywhere.
-struct Shared(Vec<(PathBuf, bool)>);
-
 /// A tar archive on its way.
 pub struct Archive {
     /// The folder of the component in which it is unpacked.
@@ -146,7 +136,7 @@ impl CopySources {
     pub fn open(spec: &PodSpec, mounts: &[TaskMount]) -> Result<Self, Vec<CopyError>> {
         let mut sources = BTreeMap::new();
         let mut errors = Vec::new();
-        let shared = Shared::here(spec, mounts).map_err(|error| vec![CopyError::Mounts(error)])?;
+        let shared = Shared::here(spec.members(), mounts).map_err(|error| vec![CopyError::Mounts(error)])?;
         for (component, copy) in
             spec.members().flat_map(|member| member.copies.iter().map(|copy| (member.name.as_str(), copy)))
         {
@@ -182,14 +172,14 @@ impl CopySources {
         engine: &DockerEngine,
         task: &TaskContainer,
     ) -> Result<Self, Vec<CopyError>> {
-        let (container, shared) = (task.id.as_str(), Shared::of(spec, &task.mounts));
+        let (container, shared) = (task.id.as_str(), Shared::of(spec.members(), &task.mounts));
         let (mut secrets, mut errors) = (BTreeMap::new(), Vec::new());
         for member in spec.members() {
             let component = || member.name.clone();
             for copy in &member.copies {
                 let path = || copy.source.clone();
                 let failed = |error| CopyError::Open { component: component(), path: path(), error };
-                let place = match shared.place_elsewhere(engine, container, &copy.source).await {
+                let place = match elsewhere(&shared, engine, container, &copy.source).await {
                     Ok(place) => place,
                     Err(error) => {
                         errors.push(failed(error));
@@ -207,7 +197,7 @@ impl CopySources {
             }
             for FileSpec { source, .. } in &member.files {
                 let FileSource::Path(source) = source else { continue };
-                let read = match shared.place_elsewhere(engine, container, source).await {
+                let read = match elsewhere(&shared, engine, container, source).await {
                     Ok(place) => engine.read_file(container, &place).await.map_err(io::Error::other),
                     Err(error) => Err(error),
                 };
@@ -277,133 +267,6 @@ impl CopySources {
     }
 }
 
-impl Shared {
-    /// Volumes are anybody's; a bind that is read-only here is a component's that has one of its own for writing.
-    fn of(spec: &PodSpec, mounts: &[TaskMount]) -> Self {
-        let binds = spec.members().flat_map(|member| &member.container.mounts);
-        let written: Vec<&str> = binds
-            .filter(|mount| !mount.read_only)
-            .filter_map(|mount| match &mount.source {
-                MountSource::Bind { path, .. } => Some(path.as_str()),
-                _ => None,
-            })
-            .collect();
-        let meet = |one: &str, other: &str| within(one, other) || within(other, one);
-        let others_write = |mount: &TaskMount| match mount.kind.as_str() {
-            "tmpfs" => false,
-            "bind" => mount.writable || written.iter().any(|path| meet(path, &mount.source)),
-            _ => true,
-        };
-        Shared(mounts.iter().map(|mount| (PathBuf::from(&mount.target), others_write(mount))).collect())
-    }
-
-    /// The same of this container, with what the engine does not list: Swarm's secrets and configs.
-    fn here(spec: &PodSpec, mounts: &[TaskMount]) -> io::Result<Self> {
-        let told = fs::read_to_string("/proc/self/mountinfo")?;
-        let points = told.lines().filter_map(|line| line.split(' ').nth(4));
-        let real = |path: PathBuf| fs::canonicalize(&path).unwrap_or(path);
-        let listed = Shared::of(spec, mounts).0.into_iter().map(|(mount, shared)| (real(mount), shared));
-        Ok(Shared(points.map(|point| (point.into(), false)).chain(listed).collect()))
-    }
-
-    /// The mount in which a place lies.
-    fn around(&self, place: &Path) -> Option<&(PathBuf, bool)> {
-        let around = self.0.iter().filter(|(mount, _)| place.starts_with(mount));
-        around.max_by_key(|(mount, _)| mount.as_os_str().len())
-    }
-
-    /// The mount in which a link lies, where others write into it.
-    fn home(&self, link: &Path) -> Option<&Path> {
-        self.around(link).filter(|(_, shared)| *shared).map(|(mount, _)| mount.as_path())
-    }
-
-    /// Links in these mounts have led to this place.
-    fn judge(&self, homes: &[&Path], place: &Path) -> io::Result<()> {
-        let around = self.around(place).map(|(mount, _)| mount.as_path());
-        match homes.iter().find(|home| Some(**home) != around) {
-            None => Ok(()),
-            Some(home) => Err(io::Error::other(format!(
-                "a link in `{}`, where others may write, leads out of it, to `{}`: name that path itself",
-                home.display(),
-                place.display()
-            ))),
-        }
-    }
-
-    /// Where a path leads, all links followed.
-    fn place(&self, path: &Path) -> io::Result<PathBuf> {
-        let steps =
-            |path: &Path| path.components().rev().map(|step| step.as_os_str().to_owned()).collect::<Vec<_>>();
-        let (mut place, mut homes) = (PathBuf::new(), Vec::new());
-        let (mut todo, mut left) = (steps(path), MOST_LINKS);
-        while let Some(step) = todo.pop() {
-            // The root, where the step is that.
-            let next = place.join(&step);
-            if step == ".." {
-                place.pop();
-            } else if fs::symlink_metadata(&next)?.is_symlink() {
-                left = left.checked_sub(1).ok_or(Errno::ELOOP)?;
-                homes.extend(self.home(&next));
-                todo.extend(steps(&fs::read_link(&next)?));
-            } else {
-                place = next;
-            }
-        }
-        self.judge(&homes, &place)?;
-        Ok(place)
-    }
-
-    /// The same in another container, as far as the engine tells: only what lies in such a mount is asked for.
-    async fn place_elsewhere(
-        &self,
-        engine: &DockerEngine,
-        container: &str,
-        path: &str,
-    ) -> io::Result<String> {
-        let Some(mount) = self.home(Path::new(path)) else { return Ok(path.to_owned()) };
-        let (mut place, mut homes) = (mount.to_owned(), Vec::new());
-        let below = Path::new(path).strip_prefix(mount).unwrap_or(Path::new(""));
-        for step in below.components() {
-            let next = place.join(step);
-            if step == Component::ParentDir {
-                place.pop();
-                continue;
-            }
-            let file = engine.stat(container, &next.to_string_lossy()).await.map_err(io::Error::other)?;
-            place = match file.ok_or(io::ErrorKind::NotFound)?.link_target {
-                Some(target) => {
-                    homes.extend(self.home(&next));
-                    target.into()
-                }
-                None => next,
-            };
-        }
-        self.judge(&homes, &place)?;
-        Ok(place.to_string_lossy().into_owned())
-    }
-}
-
-/// What lies at a path in which no link is expected: looked at, not opened.
-///
-/// # Errors
-/// Where there is one all the same: who writes there may put it in the way at any moment.
-fn pinned(path: &Path) -> io::Result<File> {
-    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW;
-    let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
-    // As the kernel writes a file that is mounted here, and no longer has a name where it is from.
-    let mut nameless = path.as_os_str().to_owned();
-    nameless.push(" (deleted)");
-    let place = fs::read_link(by_descriptor(&file))?;
-    match place == path || place.as_os_str() == nameless {
-        true => Ok(file),
-        false => Err(io::Error::other("it was replaced while it was opened")),
-    }
-}
-
-fn by_descriptor(file: &File) -> String {
-    format!("/proc/self/fd/{}", file.as_raw_fd())
-}
-
 /// What a new scratch volume gets: a folder that every user can write into.
 pub fn scratch_archive(scratch: &Scratch) -> Archive {
     archive(format!("{SCRATCH_FOLDER}/{}", scratch.name), |to| {
@@ -412,6 +275,16 @@ pub fn scratch_archive(scratch: &Scratch) -> Archive {
         archive.append_data(&mut header, SCRATCH_ROOT, io::empty())?;
         archive.into_inner()?.end()
     })
+}
+
+/// Where a path of another container leads.
+async fn elsewhere(
+    shared: &Shared,
+    engine: &DockerEngine,
+    container: &str,
+    path: &str,
+) -> io::Result<String> {
+    shared.place_elsewhere(engine, container, path).await.map_err(io::Error::other)?
 }
 
 /// A copy as an archive whose source is in another container.
@@ -423,7 +296,7 @@ async fn fetch(
     root: PathBuf,
 ) -> io::Result<BoxStream<'static, io::Result<Bytes>>> {
     let failed = |error: EngineError| io::Error::other(format!("cannot copy `{source}`: {error}"));
-    let place = shared.place_elsewhere(engine, container, source).await;
+    let place = elsewhere(shared, engine, container, source).await;
     let mut path = place.map_err(|error| io::Error::other(format!("cannot copy `{source}`: {error}")))?;
     let mut file = engine.stat(container, &path).await.map_err(failed)?;
     // What is named is meant, though it be a link.
@@ -921,20 +794,6 @@ mod tests {
             assert_eq!(refused("data/planted", &bind, &[(path, false)]).len(), 2, "{path:?}");
         }
         assert_eq!(refused("data/planted", &[mounted("bind", &data, true)], &[]).len(), 2);
-    }
-
-    #[test]
-    fn what_is_opened_is_what_was_looked_at() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let at = |name: &str| fs::canonicalize(folder.path()).expect("it is there").join(name);
-        fs::create_dir(at("one")).expect("made");
-        fs::write(at("one/file"), "x").expect("written");
-        symlink("one", at("link")).expect("linked");
-        assert!(pinned(&at("one/file")).is_ok());
-        let error = pinned(&at("link/file")).expect_err("a link was put in the way");
-        assert_eq!(error.to_string(), "it was replaced while it was opened");
-        let link = pinned(&at("link")).expect("the link itself").metadata().expect("known");
-        assert!(link.is_symlink());
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod follow;
 pub mod harden;
 pub mod hooks;
 pub mod limits;
+pub mod links;
 pub mod lock;
 pub mod logs;
 pub mod marks;

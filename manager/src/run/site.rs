@@ -2,6 +2,7 @@
 //! What a manager finds where it is started: `pause`, the engine, its own container; and what it gives up there.
 
 use std::fs::{File, OpenOptions};
+use std::iter;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use tracing::{debug, error, warn};
 use super::confine::confine;
 use super::copy::CopySources;
 use super::limits::Limiter;
+use super::links::Shared;
 use super::output::Output;
 use super::outside::{self, files, line::Line};
 use super::specify::{self, Reading, host_path, pod_of};
@@ -178,9 +180,16 @@ impl Site {
         let host_socket = self.host_socket();
         let elsewhere = matches!(args.pod.placement, Placement::Outside(_));
         let environment = |name: &str| variable(elsewhere, task, name);
+        // Nobody knows yet what components will bind. An agent opens no file any more.
+        let here = match elsewhere {
+            true => Ok(Shared::of(iter::empty(), &[])),
+            false => Shared::here(iter::empty(), &task.mounts),
+        };
+        let here =
+            here.map_err(|error| Refusal::usage(format!("cannot read /proc/self/mountinfo: {error}")))?;
         let around = source::labels::Surroundings {
             task,
-            files: &Disk,
+            files: &here,
             environment: &environment,
             host_socket: host_socket.as_deref(),
             share_volumes: args.pod.volumes,
@@ -191,7 +200,8 @@ impl Site {
             let read = |files: &dyn Files| {
                 specify::read(&args.pod, &source::labels::Surroundings { files, ..around }, programs)
             };
-            let ask = || files::reading(&self.engine, &task.id, read);
+            let shared = Shared::of(iter::empty(), &task.mounts);
+            let ask = || files::reading(&self.engine, &task.id, &shared, read);
             let mut reading = patiently(&self.address, ask).await?;
             reading.faults.extend(outside::against(task, &self.own, host_socket.as_deref()));
             reading

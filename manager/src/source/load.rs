@@ -92,11 +92,15 @@ impl Files for Disk {
     }
 }
 
-fn fault(error: std::io::Error) -> FileFault {
+/// What the system says of a file, in our words.
+pub fn fault(error: std::io::Error) -> FileFault {
     match error.kind() {
         // A file in the way of a folder is the same mistake.
         ErrorKind::NotFound | ErrorKind::NotADirectory => FileFault::Missing,
-        _ => FileFault::Unreadable(error.kind().to_string()),
+        _ => match error.get_ref() {
+            Some(words) => FileFault::Unreadable(words.to_string()),
+            None => FileFault::Unreadable(error.kind().to_string()),
+        },
     }
 }
 

@@ -181,6 +181,10 @@ fn a_link_in_a_volume_gets_a_component_nothing_from_elsewhere() {
             assert_eq!(said.error().matches(why).count(), 2, "{path}, {outside}: {}", said.error());
             assert_eq!(pod.members(), Vec::<String>::new());
         }
+        let (said, _pod) =
+            plan("/data/own").component("env", &format!("{}env_file: /data/file\n", idle())).run();
+        assert_eq!(said.status, 64, "{outside}: {}", said.error());
+        assert!(said.error().contains("leads out of it, to `/run/secrets/other`"), "{}", said.error());
         let pod = plan("/data/own").start();
         pod.wait_healthy();
         assert_eq!(pod.exec("app", "cat /copied /secret"), "own\nown", "a link that stays there is followed");

@@ -9,7 +9,8 @@ use tracing::debug;
 use crate::engine::docker::DockerEngine;
 use crate::engine::outside::MOST_BYTES;
 use crate::engine::{Engine, EngineError};
-use crate::source::load::{FileFault, FileKind, Files};
+use crate::run::links::Shared;
+use crate::source::load::{FileFault, FileKind, Files, fault};
 
 /// Most rounds of reading: a Compose file that names env files is three.
 const MOST_ROUNDS: usize = 32;
@@ -55,6 +56,7 @@ impl Files for Known {
 pub async fn reading<T>(
     engine: &DockerEngine,
     container: &str,
+    shared: &Shared,
     read: impl Fn(&dyn Files) -> T,
 ) -> Result<T, EngineError> {
     let mut known = Known::default();
@@ -67,10 +69,10 @@ pub async fn reading<T>(
         for (path, content) in wanted {
             debug!("reading `{path}` of the pause container");
             if content {
-                let read = content_of(engine, container, &path).await?;
+                let read = content_of(engine, container, shared, &path).await?;
                 known.contents.insert(path, read);
             } else {
-                let kind = kind_of(engine, container, &path).await?;
+                let kind = kind_of(engine, container, shared, &path).await?;
                 known.kinds.insert(path, kind);
             }
         }
@@ -82,9 +84,13 @@ pub async fn reading<T>(
 async fn kind_of(
     engine: &DockerEngine,
     container: &str,
+    shared: &Shared,
     path: &str,
 ) -> Result<Result<FileKind, FileFault>, EngineError> {
-    let mut path = path.to_owned();
+    let mut path = match shared.place_elsewhere(engine, container, path).await? {
+        Ok(place) => place,
+        Err(error) => return Ok(Err(fault(error))),
+    };
     for _ in 0..MOST_LINKS {
         let Some(file) = engine.stat(container, &path).await? else { return Ok(Err(FileFault::Missing)) };
         match file.link_target {
@@ -100,9 +106,10 @@ async fn kind_of(
 async fn content_of(
     engine: &DockerEngine,
     container: &str,
+    shared: &Shared,
     path: &str,
 ) -> Result<Result<Vec<u8>, FileFault>, EngineError> {
-    match kind_of(engine, container, path).await? {
+    match kind_of(engine, container, shared, path).await? {
         Ok(FileKind::File) => {}
         Ok(_) => return Ok(Err(FileFault::NotAFile)),
         Err(fault) => return Ok(Err(fault)),

@@ -1,0 +1,230 @@
+#![expect(clippy::disallowed_methods, reason = "looks at what paths of the task container lead to")]
+//! Where a path of the task container leads. It may be a link, or lie behind one; but not behind one in a volume or bind
+//! that leads out of it: a component may have set it, and would get what it must not see.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Component, Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+
+use crate::engine::docker::DockerEngine;
+use crate::engine::{Engine, EngineError};
+use crate::pod::policy::within;
+use crate::pod::spec::{ComponentSpec, MountSource};
+use crate::pod::task::TaskMount;
+use crate::source::load::{Disk, FileFault, FileKind, Files, fault};
+
+/// Most links on the way of one path: as many as Linux follows.
+const MOST_LINKS: usize = 40;
+
+/// The mounts of the task container, each with whether somebody else may write into it: a link there may lead anywhere.
+pub struct Shared(Vec<(PathBuf, bool)>);
+
+impl Shared {
+    /// Volumes are anybody's; a bind that is read-only here is a component's that has one of its own for writing.
+    pub fn of<'a>(components: impl Iterator<Item = &'a ComponentSpec>, mounts: &[TaskMount]) -> Self {
+        let binds = components.flat_map(|component| &component.container.mounts);
+        let written: Vec<&str> = binds
+            .filter(|mount| !mount.read_only)
+            .filter_map(|mount| match &mount.source {
+                MountSource::Bind { path, .. } => Some(path.as_str()),
+                _ => None,
+            })
+            .collect();
+        let meet = |one: &str, other: &str| within(one, other) || within(other, one);
+        let others_write = |mount: &TaskMount| match mount.kind.as_str() {
+            "tmpfs" => false,
+            "bind" => mount.writable || written.iter().any(|path| meet(path, &mount.source)),
+            _ => true,
+        };
+        Shared(mounts.iter().map(|mount| (PathBuf::from(&mount.target), others_write(mount))).collect())
+    }
+
+    /// The same of this container, with what the engine does not list: Swarm's secrets and configs.
+    ///
+    /// # Errors
+    /// Where the kernel does not tell.
+    pub fn here<'a>(
+        components: impl Iterator<Item = &'a ComponentSpec>,
+        mounts: &[TaskMount],
+    ) -> io::Result<Self> {
+        let told = fs::read_to_string("/proc/self/mountinfo")?;
+        let points = told.lines().filter_map(|line| line.split(' ').nth(4));
+        let real = |path: PathBuf| fs::canonicalize(&path).unwrap_or(path);
+        let listed =
+            Shared::of(components, mounts).0.into_iter().map(|(mount, shared)| (real(mount), shared));
+        Ok(Shared(points.map(|point| (point.into(), false)).chain(listed).collect()))
+    }
+
+    /// The mount in which a place lies.
+    fn around(&self, place: &Path) -> Option<&(PathBuf, bool)> {
+        let around = self.0.iter().filter(|(mount, _)| place.starts_with(mount));
+        around.max_by_key(|(mount, _)| mount.as_os_str().len())
+    }
+
+    /// The mount in which a link lies, where others write into it.
+    fn home(&self, link: &Path) -> Option<&Path> {
+        self.around(link).filter(|(_, shared)| *shared).map(|(mount, _)| mount.as_path())
+    }
+
+    /// Links in these mounts have led to this place.
+    fn judge(&self, homes: &[&Path], place: &Path) -> io::Result<()> {
+        let around = self.around(place).map(|(mount, _)| mount.as_path());
+        match homes.iter().find(|home| Some(**home) != around) {
+            None => Ok(()),
+            Some(home) => Err(io::Error::other(format!(
+                "a link in `{}`, where others may write, leads out of it, to `{}`: name that path itself",
+                home.display(),
+                place.display()
+            ))),
+        }
+    }
+
+    /// Where a path leads, all links followed.
+    ///
+    /// # Errors
+    /// Where nothing is there, or a link leads out of where others write.
+    pub fn place(&self, path: &Path) -> io::Result<PathBuf> {
+        let steps =
+            |path: &Path| path.components().rev().map(|step| step.as_os_str().to_owned()).collect::<Vec<_>>();
+        let (mut place, mut homes) = (PathBuf::from("/"), Vec::new());
+        let (mut todo, mut left) = (steps(path), MOST_LINKS);
+        while let Some(step) = todo.pop() {
+            // The root once more, where the step is that.
+            let next = place.join(&step);
+            if step == ".." {
+                place.pop();
+            } else if fs::symlink_metadata(&next)?.is_symlink() {
+                left = left.checked_sub(1).ok_or(Errno::ELOOP)?;
+                homes.extend(self.home(&next));
+                todo.extend(steps(&fs::read_link(&next)?));
+            } else {
+                place = next;
+            }
+        }
+        self.judge(&homes, &place)?;
+        Ok(place)
+    }
+
+    fn look(&self, path: &str) -> io::Result<File> {
+        pinned(&self.place(Path::new(path))?)
+    }
+
+    /// The same in another container, as far as the engine tells: only what lies in such a mount is asked for.
+    ///
+    /// # Errors
+    /// Where the engine does not tell.
+    pub async fn place_elsewhere(
+        &self,
+        engine: &DockerEngine,
+        container: &str,
+        path: &str,
+    ) -> Result<io::Result<String>, EngineError> {
+        let Some(mount) = self.home(Path::new(path)) else { return Ok(Ok(path.to_owned())) };
+        let (mut place, mut homes) = (mount.to_owned(), Vec::new());
+        let below = Path::new(path).strip_prefix(mount).unwrap_or(Path::new(""));
+        for step in below.components() {
+            let next = place.join(step);
+            if step == Component::ParentDir {
+                place.pop();
+                continue;
+            }
+            let Some(file) = engine.stat(container, &next.to_string_lossy()).await? else {
+                return Ok(Err(io::ErrorKind::NotFound.into()));
+            };
+            place = match file.link_target {
+                Some(target) => {
+                    homes.extend(self.home(&next));
+                    target.into()
+                }
+                None => next,
+            };
+        }
+        Ok(self.judge(&homes, &place).map(|()| place.to_string_lossy().into_owned()))
+    }
+}
+
+/// The files of this container, which a definition names.
+impl Files for Shared {
+    fn kind(&self, path: &str) -> Result<FileKind, FileFault> {
+        Disk.kind(&by_descriptor(&self.look(path).map_err(fault)?))
+    }
+
+    fn read(&self, path: &str) -> Result<Vec<u8>, FileFault> {
+        Disk.read(&by_descriptor(&self.look(path).map_err(fault)?))
+    }
+
+    fn names(&self, folder: &str) -> Vec<String> {
+        Disk.names(folder)
+    }
+}
+
+/// What lies at a path in which no link is expected: looked at, not opened.
+///
+/// # Errors
+/// Where there is one all the same: who writes there may put it in the way at any moment.
+pub fn pinned(path: &Path) -> io::Result<File> {
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW;
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
+    // As the kernel writes a file that is mounted here, and no longer has a name where it is from.
+    let mut nameless = path.as_os_str().to_owned();
+    nameless.push(" (deleted)");
+    let place = fs::read_link(by_descriptor(&file))?;
+    match place == path || place.as_os_str() == nameless {
+        true => Ok(file),
+        false => Err(io::Error::other("it was replaced while it was opened")),
+    }
+}
+
+/// The same file once more, to be opened.
+pub fn by_descriptor(file: &File) -> String {
+    format!("/proc/self/fd/{}", file.as_raw_fd())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_a_definition_names_is_not_read_through_a_link_that_leads_out_of_a_volume() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| fs::canonicalize(folder.path()).expect("it is there").join(name);
+        let text = |name: &str| at(name).display().to_string();
+        fs::create_dir(at("data")).expect("made");
+        fs::write(at("data/env"), "A=1").expect("written");
+        fs::write(at("key"), "B=2").expect("written");
+        symlink("env", at("data/own")).expect("linked");
+        symlink("../key", at("data/planted")).expect("linked");
+        let volume = TaskMount { kind: "volume".into(), target: text("data"), ..TaskMount::default() };
+        let shared = Shared::here(std::iter::empty(), &[volume]).expect("told");
+        assert_eq!(shared.read(&text("data/own")), Ok(b"A=1".to_vec()));
+        assert_eq!(shared.kind(&text("data/none")), Err(FileFault::Missing));
+        let words = format!(
+            "a link in `{}`, where others may write, leads out of it, to `{}`: name that path itself",
+            text("data"),
+            text("key")
+        );
+        assert_eq!(shared.kind(&text("data/planted")), Err(FileFault::Unreadable(words.clone())));
+        assert_eq!(shared.read(&text("data/planted")), Err(FileFault::Unreadable(words)));
+    }
+
+    #[test]
+    fn what_is_opened_is_what_was_looked_at() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| fs::canonicalize(folder.path()).expect("it is there").join(name);
+        fs::create_dir(at("one")).expect("made");
+        fs::write(at("one/file"), "x").expect("written");
+        symlink("one", at("link")).expect("linked");
+        assert!(pinned(&at("one/file")).is_ok());
+        let error = pinned(&at("link/file")).expect_err("a link was put in the way");
+        assert_eq!(error.to_string(), "it was replaced while it was opened");
+        let link = pinned(&at("link")).expect("the link itself").metadata().expect("known");
+        assert!(link.is_symlink());
+    }
+}
