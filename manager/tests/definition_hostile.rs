@@ -1,5 +1,7 @@
 //! Labels are set by others: whatever they hold, there is a definition or a report, soon and in little memory.
 
+use std::collections::BTreeMap;
+
 use manager::pod::task::TaskContainer;
 use manager::source::labels::definition;
 use manager::source::load::{FileFault, FileKind, Files};
@@ -99,6 +101,32 @@ fn the_definition_that_is_damaged_here_is_sound() {
     let task = TaskContainer { labels: labels.into_iter().collect(), ..TaskContainer::default() };
     let sound = definition(&task, &World(String::new()), None);
     assert!(sound.is_ok(), "{}", sound.map(|_| String::new()).unwrap_or_else(|report| report.to_string()));
+}
+
+#[test]
+fn a_word_of_any_length_is_soon_told_of_in_short() {
+    // Each of its bytes is three in a call of the engine.
+    for length in [256, 22_000, 66_000, 1 << 20] {
+        let word = "%".repeat(length);
+        let defined =
+            format!("image: a\nvolumes: ['{word}:/a', '/{word}:/b', 'b:/{word}']\nenv_file: /{word}");
+        for (key, value) in [
+            ("pod.component.app", defined),
+            ("pod.component.app", format!("image: a\nsecrets: ['{word}']")),
+            ("pod.component.app", format!("image: '{}'", word.repeat(5))),
+            ("pod.copy.app", format!("['/{word}:/a']")),
+            ("pod.copy.app", format!("['/a:/{word}']")),
+            ("pod.compose.file", format!("/{word}")),
+        ] {
+            let mut labels = BTreeMap::from([(key.to_owned(), value)]);
+            if key.starts_with("pod.copy") {
+                labels.insert("pod.component.app".to_owned(), "image: a".to_owned());
+            }
+            let task = TaskContainer { name: "task".into(), labels, ..TaskContainer::default() };
+            let report = definition(&task, &World(String::new()), None).expect_err(key).to_string();
+            assert!(report.contains(" bytes") && report.len() < 2000, "{report}");
+        }
+    }
 }
 
 proptest! {

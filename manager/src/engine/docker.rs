@@ -72,6 +72,8 @@ const NO_LIMIT_SECS: u64 = 365 * 24 * 3600;
 const INSPECTIONS: usize = 8;
 /// Longest line of an event or pull stream; an event carries all labels of its container.
 const LINE_LIMIT: usize = 4 * 1024 * 1024;
+/// How much of the path of a call is told that is too long to be one.
+const TOLD_OF_A_PATH: usize = 60;
 /// Longest error message that is read.
 const ERROR_LIMIT: usize = 64 * 1024;
 /// What is heard of the containers of a pod.
@@ -139,7 +141,7 @@ impl DockerEngine {
             return Ok(docker.clone());
         }
         // The one path without a version; asked with a version that is too new, an engine refuses.
-        let request = empty_request(Method::GET, "/_ping");
+        let request = empty_request(Method::GET, "/_ping")?;
         let response = self.transport.send(request).await.map_err(not_sent)?;
         let response = accepted(response).await?;
         let words = response.headers().get("Api-Version").and_then(|value| value.to_str().ok());
@@ -247,7 +249,7 @@ impl DockerEngine {
     }
 
     async fn system(&self) -> Result<convert::Info, EngineError> {
-        self.ask(empty_request(Method::GET, "/info")).await
+        self.ask(empty_request(Method::GET, "/info")?).await
     }
 
     /// The engine's own time, as `/events` takes it. The engine sends the head of that answer and subscribes to the events
@@ -300,16 +302,16 @@ impl DockerEngine {
         filters: &serde_json::Value,
     ) -> Result<BoxStream<'static, Result<T, EngineError>>, EngineError> {
         let path = format!("/events?since={since}&filters={}", encoded(&filters.to_string()));
-        Ok(json_lines(self.open(SHORT, empty_request(Method::GET, &path)).await?).boxed())
+        Ok(json_lines(self.open(SHORT, empty_request(Method::GET, &path)?).await?).boxed())
     }
 
     async fn inspect_image(&self, image: &str) -> Result<convert::Image, EngineError> {
         ImageReference::parse(image)?;
-        self.ask(empty_request(Method::GET, &format!("/images/{}/json", encoded(image)))).await
+        self.ask(empty_request(Method::GET, &format!("/images/{}/json", encoded(image)))?).await
     }
 
     async fn inspect_volume(&self, name: &str) -> Result<convert::Volume, EngineError> {
-        self.ask(empty_request(Method::GET, &format!("/volumes/{}", encoded(name)))).await
+        self.ask(empty_request(Method::GET, &format!("/volumes/{}", encoded(name)))?).await
     }
 
     /// What the image would run, for a container that clears the command only.
@@ -434,7 +436,7 @@ impl Engine for DockerEngine {
             );
             // The engine answers when the registry has, and that may take as long as registries take:
             // whoever waits for it drops the stream to break it off. Connecting has its own limit.
-            let mut request = empty_request(Method::POST, &path);
+            let mut request = empty_request(Method::POST, &path)?;
             if let Some(credential) = &credential {
                 let mut value = HeaderValue::from_str(&convert::registry_auth(credential))
                     .expect("invariant: base64 makes a header");
@@ -498,7 +500,7 @@ impl Engine for DockerEngine {
         id: &str,
     ) -> Result<BoxStream<'static, Result<Bytes, EngineError>>, EngineError> {
         let path = format!("/containers/{}/logs?stdout=true&stderr=true&tail={LAST_LINES}", encoded(id));
-        Ok(chunks(self.open(SHORT, empty_request(Method::GET, &path)).await?).boxed())
+        Ok(chunks(self.open(SHORT, empty_request(Method::GET, &path)?).await?).boxed())
     }
 
     async fn copy_in(
@@ -524,7 +526,7 @@ impl Engine for DockerEngine {
                 *note.lock().unwrap_or_else(PoisonError::into_inner) = Some(words);
             })
         });
-        let mut request = addressed(Method::PUT, &path, Request::new(body_try_stream(parts)));
+        let mut request = addressed(Method::PUT, &path, Request::new(body_try_stream(parts)))?;
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-tar"));
         // However large it is: as long as it goes on.
         let stalls = async {
@@ -546,7 +548,7 @@ impl Engine for DockerEngine {
         // once, also for a container that is not started yet, and then the body is the raw stream until
         // the container ends.
         let path = format!("/containers/{}/attach?stream=1&stdout=1&stderr=1", encoded(id));
-        let body = self.open(SHORT, empty_request(Method::POST, &path)).await?;
+        let body = self.open(SHORT, empty_request(Method::POST, &path)?).await?;
         Ok(chunks(body).boxed())
     }
 
@@ -557,16 +559,16 @@ impl Engine for DockerEngine {
             id: String,
         }
         let path = format!("/containers/{}/exec", encoded(id));
-        let Made { id } = self.ask(json_request(&path, &convert::exec_body(hook))).await?;
+        let Made { id } = self.ask(json_request(&path, &convert::exec_body(hook))?).await?;
         // As with `attach`, the answer's body is the raw stream.
         let path = format!("/exec/{}/start", encoded(&id));
-        let body = self.open(SHORT, json_request(&path, &serde_json::json!({}))).await?;
+        let body = self.open(SHORT, json_request(&path, &serde_json::json!({}))?).await?;
         Ok(Exec { id, output: chunks(body).boxed() })
     }
 
     async fn stat(&self, id: &str, path: &str) -> Result<Option<FileStat>, EngineError> {
         let path = format!("/containers/{}/archive?path={}", encoded(id), encoded(path));
-        let answer = match self.send(SHORT, empty_request(Method::HEAD, &path)).await {
+        let answer = match self.send(SHORT, empty_request(Method::HEAD, &path)?).await {
             Ok(answer) => answer,
             Err(EngineError::NotFound(_)) => return Ok(None),
             Err(error) => return Err(error),
@@ -583,7 +585,7 @@ impl Engine for DockerEngine {
             exit_code: Option<i64>,
         }
         let path = format!("/exec/{}/json", encoded(exec));
-        let told: Told = self.ask(empty_request(Method::GET, &path)).await?;
+        let told: Told = self.ask(empty_request(Method::GET, &path)?).await?;
         Ok(told.exit_code.filter(|_| !told.running))
     }
 
@@ -617,21 +619,26 @@ impl Engine for DockerEngine {
     }
 }
 
-/// A request to the engine, without the version of the API in its path.
-fn addressed(method: Method, path: &str, mut request: BollardRequest) -> BollardRequest {
+/// A request to the engine, without the version of the API in its path; refused where that is longer than HTTP's
+/// library has it (64 KiB): fixed text and [`encoded`] parts make a path, but not of any length.
+fn addressed(method: Method, path: &str, mut request: BollardRequest) -> Result<BollardRequest, EngineError> {
     *request.method_mut() = method;
-    *request.uri_mut() = path.parse().expect("invariant: fixed text and `encoded` parts make a path");
-    request
+    *request.uri_mut() = path.parse().map_err(|_| {
+        let beginning: String = path.chars().take(TOLD_OF_A_PATH).collect();
+        let bytes = path.len();
+        EngineError::Refused(format!("the path of a call would have {bytes} bytes, too many: `{beginning}…`"))
+    })?;
+    Ok(request)
 }
 
-pub(super) fn empty_request(method: Method, path: &str) -> BollardRequest {
+pub(super) fn empty_request(method: Method, path: &str) -> Result<BollardRequest, EngineError> {
     addressed(method, path, Request::new(body_full(Bytes::new())))
 }
 
-pub(super) fn json_request(path: &str, body: &serde_json::Value) -> BollardRequest {
-    let mut request = addressed(Method::POST, path, Request::new(body_full(body.to_string().into())));
+pub(super) fn json_request(path: &str, body: &serde_json::Value) -> Result<BollardRequest, EngineError> {
+    let mut request = addressed(Method::POST, path, Request::new(body_full(body.to_string().into())))?;
     request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    request
+    Ok(request)
 }
 
 /// How many lines of a container's log are enough to see how it ended.
@@ -1165,8 +1172,21 @@ mod tests {
             ("/volumes/x", "/v1.41/volumes/x"),
             ("/v1.53/info", "/v1.53/info"),
         ] {
-            let request = versioned(empty_request(Method::GET, path), "/v1.41").expect("a path");
+            let request =
+                versioned(empty_request(Method::GET, path).expect("short"), "/v1.41").expect("a path");
             assert_eq!(request.uri(), want, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_is_too_long_for_a_call_is_an_error() {
+        for length in [60_000, 70_000] {
+            let path = format!("/volumes/{}", "a".repeat(length - "/volumes/".len()));
+            let told = empty_request(Method::GET, &path).map(|request| request.uri().path().len());
+            let beginning = format!("/volumes/{}", "a".repeat(51));
+            let words = format!("the path of a call would have {length} bytes, too many: `{beginning}…`");
+            let want = if length < 65_535 { Ok(length) } else { Err(EngineError::Refused(words)) };
+            assert_eq!(told, want);
         }
     }
 

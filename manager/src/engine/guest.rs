@@ -57,7 +57,7 @@ impl DockerEngine {
             host_config: Joined,
         }
         let path = format!("/containers/{}/json", encoded(id));
-        Ok(self.ask::<Inspected>(empty_request(Method::GET, &path)).await?.host_config)
+        Ok(self.ask::<Inspected>(empty_request(Method::GET, &path)?).await?.host_config)
     }
 
     /// Create it; the engine removes it when it has ended (`POST /containers/create`). Its id.
@@ -92,7 +92,7 @@ impl DockerEngine {
             },
         });
         let path = format!("/containers/create?name={}", encoded(&guest.name));
-        Ok(self.ask::<Created>(json_request(&path, &body)).await?.id)
+        Ok(self.ask::<Created>(json_request(&path, &body)?).await?.id)
     }
 
     /// Its standard input, output and error (`POST /containers/ID/attach`): a terminal's bytes where it has one, else
@@ -120,7 +120,7 @@ impl DockerEngine {
             status_code: i64,
         }
         let path = format!("/containers/{}/wait?condition={condition}", encoded(id));
-        let body = self.open(SHORT, empty_request(Method::POST, &path)).await?;
+        let body = self.open(SHORT, empty_request(Method::POST, &path)?).await?;
         Ok(async move {
             let whole = Limited::new(body, ANSWER_LIMIT).collect().await;
             let whole = whole.map_err(|error| EngineError::Unreachable(error.to_string()))?.to_bytes();
@@ -134,6 +134,6 @@ impl DockerEngine {
     /// Where it does not run.
     pub async fn resize(&self, id: &str, rows: u16, columns: u16) -> Result<(), EngineError> {
         let path = format!("/containers/{}/resize?h={rows}&w={columns}", encoded(id));
-        self.open(SHORT, empty_request(Method::POST, &path)).await.map(drop)
+        self.open(SHORT, empty_request(Method::POST, &path)?).await.map(drop)
     }
 }

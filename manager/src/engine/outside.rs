@@ -58,7 +58,7 @@ impl DockerEngine {
     /// # Errors
     /// Where the engine does not tell.
     pub async fn running(&self) -> Result<Vec<Summary>, EngineError> {
-        self.ask(empty_request(Method::GET, "/containers/json")).await
+        self.ask(empty_request(Method::GET, "/containers/json")?).await
     }
 
     /// Every container that belongs to some pod, whether it runs or not (`GET /containers/json`).
@@ -68,7 +68,7 @@ impl DockerEngine {
     pub async fn of_pods(&self) -> Result<Vec<Summary>, EngineError> {
         let filters = serde_json::json!({ "label": [LABEL_POD] }).to_string();
         let path = format!("/containers/json?all=1&filters={}", encoded(&filters));
-        let mut all: Vec<Summary> = self.ask(empty_request(Method::GET, &path)).await?;
+        let mut all: Vec<Summary> = self.ask(empty_request(Method::GET, &path)?).await?;
         all.retain(|one| one.names.iter().any(|name| genuine(&one.labels, name)));
         Ok(all)
     }
@@ -176,7 +176,7 @@ impl DockerEngine {
         path: &str,
     ) -> Result<BoxStream<'static, Result<Bytes, EngineError>>, EngineError> {
         let path = format!("/containers/{}/archive?path={}", encoded(id), encoded(path));
-        let body = self.open(SHORT, empty_request(Method::GET, &path)).await?;
+        let body = self.open(SHORT, empty_request(Method::GET, &path)?).await?;
         Ok(chunks(body).boxed())
     }
 
@@ -191,7 +191,7 @@ impl DockerEngine {
     /// Standard input of a container and more, as the query says, over a connection that is no longer HTTP.
     pub(super) async fn line(&self, id: &str, query: &str) -> Result<Box<dyn Line>, EngineError> {
         let path = format!("/containers/{}/attach?{query}", encoded(id));
-        let mut request = empty_request(Method::POST, &path);
+        let mut request = empty_request(Method::POST, &path)?;
         // Without these two the engine takes the connection over all the same, but HTTP would not let us write.
         request.headers_mut().insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         request.headers_mut().insert(UPGRADE, HeaderValue::from_static("tcp"));

@@ -18,6 +18,10 @@ use crate::pod::spec::{Condition, Dependency, HealthCheck};
 /// The least memory that the engine gives a container.
 const LEAST_MEMORY: i64 = 6 << 20;
 
+/// The longest reference of an image: there is room for the longest host, name, tag and digest that a registry takes
+/// (256, 255, 128 and 135 bytes).
+const LONGEST_IMAGE: usize = 1024;
+
 /// Namespaces of labels that mean something to those who read them.
 const TAKEN_LABELS: &[(&str, &str)] = &[
     ("io.tandem.", "valid is any other name: Tandem finds its containers by these"),
@@ -289,6 +293,10 @@ fn unknown(cursor: &Cursor<'_>, pair: &Pair<'_>) {
 
 fn image(raw: &mut Raw, cursor: &Cursor<'_>) {
     match cursor.scalar() {
+        Some(image) if image.len() > LONGEST_IMAGE => cursor.fault(
+            format!("found the name of an image with {} bytes", image.len()),
+            format!("valid are up to {LONGEST_IMAGE}"),
+        ),
         Some(image)
             if !image.is_empty()
                 && !image.contains(|char: char| char.is_whitespace() || char.is_control()) =>

@@ -6,7 +6,7 @@ use super::compose;
 use super::compose_file;
 use super::cursor::{At, Cursor, Faults, Place};
 use super::fault::{Origin, Report, Warning, nearest, quote, suggest};
-use super::load::Files;
+use super::load::{Files, Possible};
 use super::lower;
 use super::raw::Raw;
 use super::tandem::Whole;
@@ -93,6 +93,7 @@ pub fn definition(
 
 /// The definition in the labels of a task container, or everything that is wrong with it.
 pub fn read(around: &Surroundings<'_>) -> Result<(Definition, Vec<Warning>), Report> {
+    let around = &Surroundings { files: &Possible(around.files), ..*around };
     let faults = Faults::default();
     let whole = faults.document(Origin::Labels, "");
     let mut components: BTreeMap<String, Raw> = BTreeMap::new();

@@ -6,6 +6,15 @@ use std::io::{ErrorKind, Read};
 
 /// The largest env file that is read: far more than an environment can hold.
 pub const MOST_FILE_BYTES: u64 = 1 << 20;
+/// The longest path that Linux takes (`PATH_MAX`, less the zero at its end).
+const LONGEST_PATH: usize = 4095;
+/// The longest name of a file or folder, and so of a volume (`NAME_MAX`).
+const LONGEST_NAME: usize = 255;
+
+/// Nothing can have this name, or be at this path: an engine need not be asked for it.
+pub(super) fn too_long(path: &str) -> bool {
+    path.len() > LONGEST_PATH || path.split('/').any(|name| name.len() > LONGEST_NAME)
+}
 
 /// What a path of the task container is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +33,9 @@ pub enum FileFault {
     /// Nothing is there.
     #[error("does not exist in the task container")]
     Missing,
+    /// Nothing can be there.
+    #[error("is too long: a path has at most {LONGEST_PATH} bytes, and each name in it {LONGEST_NAME}")]
+    TooLong,
     /// It is no file, or too large to be one of settings.
     #[error("is larger than 1 MiB")]
     TooLarge,
@@ -50,6 +62,29 @@ pub trait Files {
     fn names(&self, folder: &str) -> Vec<String> {
         let _ = folder;
         Vec::new()
+    }
+}
+
+/// Files at paths that can be: nobody is asked for others.
+pub(super) struct Possible<'a>(pub(super) &'a dyn Files);
+
+impl Possible<'_> {
+    fn at(&self, path: &str) -> Result<&dyn Files, FileFault> {
+        if too_long(path) { Err(FileFault::TooLong) } else { Ok(self.0) }
+    }
+}
+
+impl Files for Possible<'_> {
+    fn kind(&self, path: &str) -> Result<FileKind, FileFault> {
+        self.at(path)?.kind(path)
+    }
+
+    fn read(&self, path: &str) -> Result<Vec<u8>, FileFault> {
+        self.at(path)?.read(path)
+    }
+
+    fn names(&self, folder: &str) -> Vec<String> {
+        self.0.names(folder)
     }
 }
 

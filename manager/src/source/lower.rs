@@ -9,7 +9,7 @@ use super::doors::Doors;
 use super::env_file;
 use super::fault::{Origin, quote, quote_all, suggest};
 use super::labels::Surroundings;
-use super::load::{FileFault, FileKind};
+use super::load::{FileFault, FileKind, too_long};
 use super::raw::{EnvFile, Raw};
 use super::secrets;
 use super::tandem::Whole;
@@ -190,6 +190,17 @@ fn component(
         free
     };
     for At { value: mut mount, place } in raw.volumes {
+        let (source, part) = match &mount.source {
+            MountSource::Bind { path, .. } => (path.as_str(), ""),
+            MountSource::Volume { name: Some(name), subpath, .. } => {
+                (name.as_str(), subpath.as_deref().unwrap_or_default())
+            }
+            _ => ("", ""),
+        };
+        let words = [source, part, &mount.target];
+        if words.into_iter().filter(|path| !fits(faults, &place, path)).count() > 0 {
+            continue;
+        }
         let of_the_pod = |name: &str| whole.scratch.iter().any(|scratch| scratch.name == name);
         if let MountSource::Volume { name: Some(name), subpath, .. } = &mount.source
             && of_the_pod(name)
@@ -240,14 +251,15 @@ fn component(
         }
     }
     for At { value: (path, options), place } in raw.tmpfs {
-        if claim(&path, &place) {
+        if fits(faults, &place, &path) && claim(&path, &place) {
             container.tmpfs.insert(path, options);
         }
     }
     let mut files = Vec::new();
     for written in &raw.files {
         let Some(file) = secrets::file(around.files, faults, written) else { continue };
-        if claim(&file.target, &written.place)
+        if fits(faults, &written.place, &file.target)
+            && claim(&file.target, &written.place)
             && placed(faults, &container, &files, &file.target, &written.place)
         {
             files.push(file);
@@ -284,6 +296,15 @@ fn component(
         shutdown_delay: raw.shutdown_delay,
         container,
     }
+}
+
+/// Something can have this name, or be at this path.
+fn fits(faults: &Faults, place: &Place, path: &str) -> bool {
+    let fits = !too_long(path);
+    if !fits {
+        faults.fault(place, format!("{} {}", quote(path), FileFault::TooLong), "valid is a shorter one");
+    }
+    fits
 }
 
 /// A secret or config can be at this path of the component.
@@ -451,6 +472,9 @@ fn check_copy(around: &Surroundings<'_>, faults: &Faults, container: &ContainerS
         faults.fault(place, format!("found the target {}", quote(target)), remedy);
         return;
     };
+    if !fits(faults, place, &path) {
+        return;
+    }
     // The engine copies into the container before its start, when only volumes and binds are there.
     match mount_at(container, &path) {
         Some(Lies::Volume { read_only: false }) => {}

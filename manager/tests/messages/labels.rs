@@ -81,6 +81,11 @@ fn labels(labels: &[(&str, &str)]) -> BTreeMap<String, String> {
     labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
+/// A word that is too long for anything.
+fn long() -> String {
+    "a".repeat(22_000)
+}
+
 fn keys(text: &str) -> BTreeMap<String, String> {
     labels(&[("pod.component.app", &format!("image: a\n{text}"))])
 }
@@ -309,6 +314,12 @@ fn cases() -> Vec<Case> { vec![
     ("a relative path without a dot", keys("volumes: ['data/sub:/data']"), &["pod.component.app:2:11: `volumes[0]`: found the relative path `data/sub`; valid is a volume's name, or an absolute path of the host: there is no folder on the node that it could be relative to"]),
     ("no source", keys("volumes: [':/data']"), &["pod.component.app:2:11: `volumes[0]`: found no source before the `:`; valid is a volume's name, or an absolute path of the host"]),
     ("a relative target", keys("volumes: ['data:data']"), &["pod.component.app:2:11: `volumes[0]`: found the target `data`; valid is an absolute path of the component such as `/data`"]),
+    ("a volume of a name that is too long for one", keys(&format!("volumes: ['{}:/data']", long())), &["pod.component.app:2:11: `volumes[0]`: `aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…` is too long: a path has at most 4095 bytes, and each name in it 255; valid is a shorter one"]),
+    ("paths that are too long for mounts", keys(&format!("volumes: ['/{0}:/b', 'c:/{0}']\ntmpfs: /{0}", long())), &["pod.component.app:2:11: `volumes[0]`: `/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…` is too long: a path has at most 4095 bytes, and each name in it 255; valid is a shorter one", "pod.component.app:2:22019: `volumes[1]`: `/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…` is too long: a path has at most 4095 bytes, and each name in it 255; valid is a shorter one", "pod.component.app:3:8: `tmpfs`: `/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…` is too long: a path has at most 4095 bytes, and each name in it 255; valid is a shorter one"]),
+    ("files at paths that are too long for one", keys(&format!("env_file: /{0}\nlabel_file: /{0}\nsecrets: [{{source: {0}, target: /{0}}}]", long())), &["pod.component.app:2:11: `env_file`: `/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…` is too long: a path has at most 4095 bytes, and each name in it 255; valid is the path of a file in the task container", "pod.component.app:3:13: `label_file`: `/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…` is too long: a path has at most 4095 bytes, and each name in it 255; valid is the path of a file in the task container", "pod.component.app:4:11: `secrets[0]`: `/run/secrets/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…` is too long: a path has at most 4095 bytes, and each name in it 255; valid is a secret of the task container"]),
+    ("a secret at a path that is too long for one", keys(&format!("secrets: [{{source: db_password, target: /{}}}]", long())), &["pod.component.app:2:11: `secrets[0]`: `/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…` is too long: a path has at most 4095 bytes, and each name in it 255; valid is a shorter one"]),
+    ("an image with a name that is too long for one", labels(&[("pod.component.app", &format!("image: {}", long()))]), &["pod.component.app:1:8: `image`: found the name of an image with 22000 bytes; valid are up to 1024"]),
+    ("a copy between paths that are too long for one", labels(&[("pod.component.app", "image: a"), ("pod.copy.app", &format!("/{0}:/{0}", long()))]), &["pod.copy.app:1:1: `/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…` is too long: a path has at most 4095 bytes, and each name in it 255; valid is a file or a folder of the task container", "pod.copy.app:1:1: `/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa…` is too long: a path has at most 4095 bytes, and each name in it 255; valid is a shorter one"]),
     ("a root target", keys("volumes: ['data:/']"), &["pod.component.app:2:11: `volumes[0]`: found the target `/`; valid is a path below it such as `/data`"]),
     ("an unknown mode", keys("volumes: ['data:/data:rx']"), &["pod.component.app:2:11: `volumes[0]`: found the mode `rx`; valid are `ro`, `rw`, `z`, `Z`, `nocopy`, `private`, `rprivate`, `shared`, `rshared`, `slave` and `rslave`"]),
     ("propagation of a volume", keys("volumes: ['data:/data:rshared']"), &["pod.component.app:2:11: `volumes[0]`: found the propagation `rshared` for a volume; only a path of the host can have it"]),
