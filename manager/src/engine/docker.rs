@@ -228,7 +228,7 @@ impl DockerEngine {
         result
     }
 
-    async fn inspect_raw(&self, id: &str) -> Result<ContainerInspectResponse, EngineError> {
+    pub(super) async fn inspect_raw(&self, id: &str) -> Result<ContainerInspectResponse, EngineError> {
         self.call(SHORT, |docker| async move { docker.inspect_container(id, None).await }).await
     }
 
@@ -843,7 +843,10 @@ impl Lines {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::outside::Standing;
     use super::*;
     use crate::pod::observed::{EventKind, Health};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -851,7 +854,7 @@ mod tests {
     use tokio::task::JoinHandle;
 
     /// An engine that gives these answers, one a connection, and then the lines of the requests.
-    fn canned(answers: Vec<String>) -> (DockerEngine, JoinHandle<Vec<String>>) {
+    pub(crate) fn canned(answers: Vec<String>) -> (DockerEngine, JoinHandle<Vec<String>>) {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("engine.sock");
         let listener = UnixListener::bind(&path).expect("a socket");
@@ -878,11 +881,11 @@ mod tests {
         (engine, server)
     }
 
-    fn ping(version: &str) -> String {
+    pub(crate) fn ping(version: &str) -> String {
         format!("HTTP/1.1 200 OK\r\nApi-Version: {version}\r\nContent-Length: 2\r\n\r\nOK")
     }
 
-    fn answer(status: &str, body: &str) -> String {
+    pub(crate) fn answer(status: &str, body: &str) -> String {
         format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
     }
 
@@ -1155,6 +1158,34 @@ mod tests {
             let (engine, _server) = canned(answers);
             assert_eq!(engine.list("pod").await, want);
         }
+    }
+
+    #[tokio::test]
+    async fn what_a_container_does_is_told_whatever_its_volumes_drivers_say() {
+        let mounted = r#"{"Id": "a", "Name": "/pod", "Path": "/pause", "State": {"Running": true, "StartedAt": "10"},
+            "Config": {"Labels": {"a": "b"}}, "Mounts": [{"Type": "volume", "Name": "v", "Destination": "/v"}]}"#;
+        let (engine, server) = canned(vec![
+            ping("1.41"),
+            answer("200 OK", mounted),
+            answer("200 OK", mounted),
+            answer("500 Internal Server Error", r#"{"message":"the driver is gone"}"#),
+        ]);
+        let want = Standing {
+            id: "a".into(),
+            name: "pod".into(),
+            labels: BTreeMap::from([("a".into(), "b".into())]),
+            program: vec!["/pause".into()],
+            running: true,
+            started_at: "10".into(),
+            exit_status: 0,
+        };
+        assert_eq!(engine.standing("a").await, Ok(want));
+        // What a pod is judged by is told in whole or not at all.
+        let refused = EngineError::Refused("the driver is gone".into());
+        assert_eq!(engine.inspect_task("a").await, Err(refused));
+        let asked = server.await.expect("served");
+        let container = "GET /v1.41/containers/a/json HTTP/1.1";
+        assert_eq!(asked[1..], [container, container, "GET /v1.41/volumes/v HTTP/1.1"]);
     }
 
     #[tokio::test]

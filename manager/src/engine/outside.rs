@@ -1,6 +1,8 @@
 //! What a manager asks that is not in the container whose pod it runs: who runs there, what is in its files, and a line
 //! to the `pause` in it.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
 use hyper::Method;
@@ -15,6 +17,7 @@ use super::relay::Whose;
 use super::{Engine, EngineError, ended};
 use crate::pod::identity::{LABEL_POD, genuine};
 use crate::pod::spec::Hook;
+use crate::pod::task::TaskContainer;
 use crate::run::logs::Frames;
 use crate::run::output::Stream;
 
@@ -29,10 +32,30 @@ pub struct Summary {
     pub id: String,
     /// All its labels.
     #[serde(default)]
-    pub labels: std::collections::BTreeMap<String, String>,
+    pub labels: BTreeMap<String, String>,
     /// Its names, each behind a slash; more than one where others link to it.
     #[serde(default)]
     pub names: Vec<String>,
+}
+
+/// A container without its mounts, which takes no answer of a volume's driver. No pod can be judged by it: that takes
+/// [`Engine::inspect_task`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Full id.
+    pub id: String,
+    /// Name without the leading slash.
+    pub name: String,
+    /// All its labels.
+    pub labels: BTreeMap<String, String>,
+    /// What it was started with.
+    pub program: Vec<String>,
+    /// It runs.
+    pub running: bool,
+    /// `State.StartedAt`, as the engine writes it: tells one run of the container from the next.
+    pub started_at: String,
+    /// The status with which it ended last, 0 while it runs.
+    pub exit_status: i64,
 }
 
 /// What happens to a container whose pod somebody else runs.
@@ -53,6 +76,16 @@ pub trait Line: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Line for S {}
 
 impl DockerEngine {
+    /// What a container does (`GET /containers/ID/json`).
+    ///
+    /// # Errors
+    /// Where the engine does not tell.
+    pub async fn standing(&self, id: &str) -> Result<Standing, EngineError> {
+        let TaskContainer { id, name, labels, program, running, started_at, exit_status, .. } =
+            convert::task_container(self.inspect_raw(id).await?);
+        Ok(Standing { id, name, labels, program, running, started_at, exit_status })
+    }
+
     /// Every container that runs (`GET /containers/json`).
     ///
     /// # Errors
@@ -92,7 +125,7 @@ impl DockerEngine {
             id: String,
             /// The container's labels among them.
             #[serde(default, rename = "Attributes")]
-            attributes: std::collections::BTreeMap<String, String>,
+            attributes: BTreeMap<String, String>,
         }
         let since = self.now().await?;
         let filters = serde_json::json!({"type": ["container"], "event": ["start"]});

@@ -22,13 +22,14 @@ use super::marks::{AGENT, Marks};
 use super::output::Output;
 use super::pod::Stops;
 use super::serve_health::Pause;
-use super::site::{self, Refusal, Site};
+use super::site::{self, Prepared, Refusal, Site};
 use super::sweep::sweep;
 use super::{BACKOFF, discover, outside};
 use crate::cli::{AgentArgs, Placement, RunArgs, Which};
+use crate::engine::outside::Standing;
 use crate::engine::{Engine, EngineError};
 use crate::pod::health::PodHealth;
-use crate::pod::identity::{LABEL_POD, LABEL_ROLE};
+use crate::pod::identity::{LABEL_POD, LABEL_ROLE, short};
 use crate::pod::plan::{STATUS_REFUSED, STATUS_UNAVAILABLE};
 use crate::pod::policy::Policy;
 use crate::pod::task::TaskContainer;
@@ -140,14 +141,14 @@ async fn begin(args: AgentArgs, output: &Output) -> Result<Agent, Refusal> {
 struct Pods {
     /// By the id of their pause container.
     known: BTreeMap<String, Known>,
-    /// Each ends with its id.
-    running: JoinSet<String>,
+    /// Each ends with its id, and with when the run of the container began that it was.
+    running: JoinSet<(String, Option<String>)>,
 }
 
 /// A pod that is run.
 #[derive(Default)]
 struct Known {
-    /// Its container was started again meanwhile.
+    /// Its container was heard or seen to run once more meanwhile: in the run that was taken, or a later one.
     again: bool,
     /// Its end is decided.
     ending: Arc<AtomicBool>,
@@ -165,7 +166,7 @@ impl Pods {
             info!("asked to stop: waiting {} s for pods that are to stop as well", LINGER.as_secs());
         }
         while !self.known.is_empty() && (began.elapsed() < LINGER || self.any_ends()) {
-            if let Ok(Some(Ok(id))) = timeout(LOOK, self.running.join_next()).await {
+            if let Ok(Some(Ok((id, _)))) = timeout(LOOK, self.running.join_next()).await {
                 self.known.remove(&id);
             }
         }
@@ -226,7 +227,7 @@ impl Agent {
                     () = stops.next() => return self.see_off(pods).await,
                     () = &mut wait => break,
                     // It will be looked for again.
-                    Some(Ok(id)) = pods.running.join_next() => {
+                    Some(Ok((id, _))) = pods.running.join_next() => {
                         pods.known.remove(&id);
                     }
                 }
@@ -257,14 +258,14 @@ impl Agent {
         pause.publish(PodHealth::Healthy);
         loop {
             tokio::select! {
-                Some(Ok(id)) = pods.running.join_next() => {
+                Some(Ok((id, run))) = pods.running.join_next() => {
                     // Its container may run again already.
                     if pods.known.remove(&id).is_some_and(|pod| pod.again) {
-                        self.take(pods, &id).await?;
+                        self.take(pods, id, run);
                     }
                 }
                 start = starts.next() => match start {
-                    Some(id) => self.take(pods, &id?).await?,
+                    Some(id) => self.take(pods, id?, None),
                     None => return Err(EngineError::Unreachable("the event stream ended".into())),
                 },
             }
@@ -275,37 +276,48 @@ impl Agent {
     async fn take_all(self: &Rc<Self>, pods: &mut Pods) -> Result<(), EngineError> {
         for container in self.site.engine.running().await? {
             if self.is_ours(&container.labels) && !pods.known.contains_key(&container.id) {
-                self.take(pods, &container.id).await?;
+                self.take(pods, container.id, None);
             }
         }
         Ok(())
     }
 
-    /// Take this container's pod, if it has one that is ours.
-    async fn take(self: &Rc<Self>, pods: &mut Pods, id: &str) -> Result<(), EngineError> {
-        if let Some(known) = pods.known.get_mut(id) {
+    /// Take this container's pod, if it has one that is ours; not in the run that began at `before`, which is over. One
+    /// that is taken already is looked at once more when it has ended: its container may run again by now, and while
+    /// nobody listened nobody has heard of that.
+    fn take(self: &Rc<Self>, pods: &mut Pods, id: String, before: Option<String>) {
+        if let Some(known) = pods.known.get_mut(&id) {
             known.again = true;
-            return Ok(());
+            return;
         }
-        let task = match self.site.engine.inspect_task(id).await {
-            Ok(task) => task,
-            Err(EngineError::NotFound(_)) => return Ok(()),
-            Err(error) => return Err(error),
+        let ending = Arc::clone(&pods.known.entry(id.clone()).or_default().ending);
+        let agent = Rc::clone(self);
+        // Here, on the one thread that there is: what a definition is read from knows no other.
+        pods.running.spawn_local(async move {
+            let run = agent.look_after(&id, before, ending).await;
+            (id, run)
+        });
+    }
+
+    /// Run this container's pod, as [`Self::take`] says, to its end: when the run began that is over. Whatever the engine
+    /// does not tell of it is waited for here, where no other pod is held up.
+    async fn look_after(&self, id: &str, before: Option<String>, ending: Arc<AtomicBool>) -> Option<String> {
+        let found = loop {
+            match self.site.engine.standing(id).await {
+                Ok(found) => break found,
+                Err(EngineError::NotFound(_)) => return before,
+                Err(error) => warn!("container {} is not told of, trying again: {error}", short(id)),
+            }
+            sleep(BACKOFF.1).await;
         };
         // Others have such labels too: task containers with a manager of their own.
-        if !task.running || !outside::runs_pause(&task) || !self.is_ours(&task.labels) {
-            return Ok(());
+        let ours = outside::runs_pause(&found.program) && self.is_ours(&found.labels);
+        if !found.running || !ours || before.as_ref() == Some(&found.started_at) {
+            return before;
         }
-        let ending = Arc::clone(&pods.known.entry(id.to_owned()).or_default().ending);
-        let span = info_span!("pod", name = %task.name);
-        let (agent, id) = (Rc::clone(self), id.to_owned());
-        let run = async move {
-            agent.run_pod(task, ending).await;
-            id
-        };
-        // Here, on the one thread that there is: what a definition is read from knows no other.
-        pods.running.spawn_local(run.instrument(span));
-        Ok(())
+        let span = info_span!("pod", name = %found.name);
+        self.run_pod(&found, ending).instrument(span).await;
+        Some(found.started_at)
     }
 
     fn is_ours(&self, labels: &BTreeMap<String, String>) -> bool {
@@ -315,17 +327,18 @@ impl Agent {
         defined && !within && labels.get(MANAGER).map_or(NAME, String::as_str) == self.name
     }
 
-    async fn run_pod(&self, task: TaskContainer, ending: Arc<AtomicBool>) {
+    async fn run_pod(&self, found: &Standing, ending: Arc<AtomicBool>) {
         let mut args = self.args.clone();
-        args.pod.placement = Placement::Outside(Which::Container(task.id.clone()));
-        let prepared = loop {
-            match self.site.prepare(&args, &task, Ok(&self.policy), None, None).await {
-                Ok(prepared) => break prepared,
+        args.pod.placement = Placement::Outside(Which::Container(found.id.clone()));
+        let (task, prepared) = loop {
+            match self.prepare(&args, found).await {
+                Ok(Some(ready)) => break ready,
+                Ok(None) => return,
                 // The pod is not at fault: as long as it is there it is tried again.
                 Err(refusal) if refusal.status == STATUS_UNAVAILABLE => {
                     warn!("{}; trying again", refusal.words);
                     sleep(BACKOFF.1).await;
-                    if !self.still_runs(&task).await {
+                    if !self.still_runs(found).await {
                         return;
                     }
                 }
@@ -339,10 +352,25 @@ impl Agent {
         Begun::outside(&self.site, task, prepared, pause, means).run().await;
     }
 
+    /// The pod of this run of the container, judged with what its volumes stand for; nothing where the run is over.
+    async fn prepare(
+        &self,
+        args: &RunArgs,
+        found: &Standing,
+    ) -> Result<Option<(TaskContainer, Prepared)>, Refusal> {
+        let Site { engine, address, .. } = &self.site;
+        let task = site::patiently(address, || engine.inspect_task(&found.id)).await?;
+        if !task.running || task.started_at != found.started_at {
+            return Ok(None);
+        }
+        let prepared = self.site.prepare(args, &task, Ok(&self.policy), None, None).await?;
+        Ok(Some((task, prepared)))
+    }
+
     /// This run of the container goes on, as far as the engine tells.
-    async fn still_runs(&self, task: &TaskContainer) -> bool {
-        match self.site.engine.inspect_task(&task.id).await {
-            Ok(now) => now.running && now.started_at == task.started_at,
+    async fn still_runs(&self, found: &Standing) -> bool {
+        match self.site.engine.standing(&found.id).await {
+            Ok(now) => now.running && now.started_at == found.started_at,
             Err(error) => !matches!(error, EngineError::NotFound(_)),
         }
     }

@@ -201,9 +201,9 @@ impl Lock {
         if self.is_own(&found) {
             return Ok(Attempt::Taken(found.id));
         }
-        match self.engine.inspect_task(owner).await {
-            Ok(task) if task.running && found.labels.get(LABEL_RUN) == Some(&task.started_at) => {
-                return Ok(Attempt::Held(Owner { id: task.id, name: task.name }));
+        match self.engine.standing(owner).await {
+            Ok(other) if other.running && found.labels.get(LABEL_RUN) == Some(&other.started_at) => {
+                return Ok(Attempt::Held(Owner { id: other.id, name: other.name }));
             }
             Ok(_) | Err(EngineError::NotFound(_)) => {}
             Err(error) => return Err(error),

@@ -59,15 +59,25 @@ pub async fn sweep(engine: DockerEngine, limiter: Arc<Limiter>) {
 async fn look(engine: &DockerEngine) -> Result<BTreeMap<String, Dead>, EngineError> {
     let mut dead = BTreeMap::new();
     for (pod, containers) in by_pod(engine.of_pods().await?) {
-        let started_at = match engine.inspect_task(&pod).await {
-            Ok(task) if task.running => continue,
-            Ok(task) => Some(task.started_at),
-            Err(EngineError::NotFound(_)) => None,
-            Err(error) => return Err(error),
-        };
-        dead.insert(pod, Dead { started_at, containers });
+        if let Some(started_at) = death_of(engine, &pod).await? {
+            dead.insert(pod, Dead { started_at, containers });
+        }
     }
     Ok(dead)
+}
+
+/// When a pod's own container that does not run was started last, [`Dead::started_at`]; nothing where it runs, or where
+/// nobody can tell: it is not dead then, and no other's affair.
+async fn death_of(engine: &DockerEngine, pod: &str) -> Result<Option<Option<String>>, EngineError> {
+    match engine.standing(pod).await {
+        Ok(found) => Ok((!found.running).then_some(Some(found.started_at))),
+        Err(EngineError::NotFound(_)) => Ok(Some(None)),
+        Err(error @ (EngineError::Unreachable(_) | EngineError::Untrusted(_))) => Err(error),
+        Err(error) => {
+            warn!("whether the pod {} is dead cannot be told: {error}", short(pod));
+            Ok(None)
+        }
+    }
 }
 
 /// Dead pods of this moment, by their short ids, that have left a cgroup, or an empty one.
@@ -78,10 +88,8 @@ async fn dead_cgroups(
 ) -> Result<BTreeSet<String>, EngineError> {
     let mut dead = BTreeSet::new();
     for PodCgroup { pod, .. } in limiter.cgroups().await.into_iter().filter(|one| one.empty || !empty) {
-        match engine.inspect_task(&pod).await {
-            Ok(task) if task.running => {}
-            Ok(_) | Err(EngineError::NotFound(_)) => _ = dead.insert(pod),
-            Err(error) => return Err(error),
+        if death_of(engine, &pod).await?.is_some() {
+            dead.insert(pod);
         }
     }
     Ok(dead)
@@ -118,6 +126,7 @@ fn both(first: &BTreeMap<String, Dead>, second: &BTreeMap<String, Dead>) -> Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::docker::tests::{answer, canned, ping};
 
     fn dead(started_at: Option<&str>, containers: &[&str]) -> Dead {
         Dead {
@@ -157,6 +166,25 @@ mod tests {
                 both(&look(&first), &look(&second)).into_iter().flat_map(|(_, ids)| ids).collect();
             assert_eq!(removed, want, "{case}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_told_of_one_pod_keeps_no_other_from_being_swept() {
+        let left = |pod| {
+            let labels = format!(r#""{LABEL_POD}": "{pod}", "{LABEL_ROLE}": "sandbox""#);
+            format!(r#"{{"Id": "of-{pod}", "Names": ["/{pod}.pause"], "Labels": {{{labels}}}}}"#)
+        };
+        let listed = || answer("200 OK", &format!("[{}, {}]", left("a"), left("b")));
+        // Whatever becomes of its volume.
+        let ended =
+            r#"{"Id": "b", "State": {"StartedAt": "10"}, "Mounts": [{"Type": "volume", "Name": "v"}]}"#;
+        let refused = answer("500 Internal Server Error", r#"{"message": "its driver is gone"}"#);
+        let (engine, _server) = canned(vec![ping("1.41"), listed(), refused, answer("200 OK", ended)]);
+        let want = looks(&[("b", dead(Some("10"), &["of-b"]))]);
+        assert_eq!(look(&engine).await, Ok(want));
+        // An engine that is not there tells of none.
+        let (engine, _server) = canned(vec![ping("1.41"), listed(), answer("502 Bad Gateway", "gone")]);
+        assert_eq!(look(&engine).await, Err(EngineError::Unreachable("gone".into())));
     }
 
     #[test]

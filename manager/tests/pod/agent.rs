@@ -1,10 +1,11 @@
 //! `manager agent`: every pod of the node, each a bare pause container without the socket.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::lab::docker::{Started, attempt, docker, inspect, on_host, socket};
-use crate::lab::pod::{Agent, Pod};
+use crate::lab::pod::{Agent, Pod, Volumes};
 use crate::lab::proxy::{Proxy, Verdict};
 use crate::lab::{LONG, here, idle, manager_image, pause_image, script, test_image, unique, wait};
 
@@ -495,6 +496,37 @@ fn all_pods_are_watched_through_one_stream_and_all_survive_its_end() {
     proxy.break_all();
     pods[2].stop_clean();
     wait("two streams again", LONG, || (streams() == 2).then_some(()));
+    agent.stop();
+}
+
+#[test]
+fn a_pod_whose_volume_is_not_told_of_holds_up_no_other_and_is_run_once_it_is() {
+    let volume = Volumes::one("agent-volume");
+    let lost = Arc::new(AtomicBool::new(true));
+    let is_lost = Arc::clone(&lost);
+    let proxy = Proxy::start(&socket(), move |seen| {
+        match is_lost.load(Ordering::SeqCst) && seen.path.starts_with("/volumes/") {
+            true => Verdict::Refuse(500, "the driver is gone"),
+            false => Verdict::Pass,
+        }
+    });
+    let name = unique("agent-volume");
+    let agent = Agent::start_in(&name, &name, &proxy.socket(), &[], &[]);
+    let mount = format!("{}:/data", volume.name());
+    let plan = Pod::plan("agent-volume").agent(&name).options(&["-v", &mount]);
+    let ill = plan.component("app", &idle()).start();
+    agent.wait_said("the driver is gone");
+    let other = Pod::plan("agent-volume").agent(&name).component("app", &idle()).start();
+    other.wait_healthy();
+    agent.wait_healthy();
+    assert_eq!(ill.members(), Vec::<String>::new(), "it cannot be judged");
+    lost.store(false, Ordering::SeqCst);
+    ill.wait_healthy();
+    // Its stop is heard all the same.
+    lost.store(true, Ordering::SeqCst);
+    proxy.break_all();
+    ill.stop_clean();
+    other.stop_clean();
     agent.stop();
 }
 

@@ -115,7 +115,7 @@ pub fn against(task: &TaskContainer, own: &TaskContainer, host_socket: Option<&s
         ));
         return faults;
     }
-    if !runs_pause(task) {
+    if !runs_pause(&task.program) {
         faults.push(format!(
             "`{name}` runs `{}`: the pause container of a pod whose manager is elsewhere runs the image `tandem/pause`, with \
              nothing beside it",
@@ -163,14 +163,14 @@ pub fn against(task: &TaskContainer, own: &TaskContainer, host_socket: Option<&s
     faults
 }
 
-/// It runs `pause` as the image does, with nothing beside it.
-pub fn runs_pause(task: &TaskContainer) -> bool {
-    task.program == ["/pause"]
+/// This is `pause` as the image runs it, with nothing beside it.
+pub fn runs_pause(program: &[String]) -> bool {
+    program == ["/pause"]
 }
 
 /// There is a `pause` in it that a manager can speak to.
 pub fn listens(task: &TaskContainer) -> bool {
-    runs_pause(task) && task.stdin_open && !task.tty
+    runs_pause(&task.program) && task.stdin_open && !task.tty
 }
 
 /// The parent cgroup where the manager's own is known and the pod is another container's: the same with the id exchanged.

@@ -10,9 +10,9 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
+use crate::engine::EngineError;
 use crate::engine::docker::DockerEngine;
 use crate::engine::outside::Change;
-use crate::engine::{Engine, EngineError};
 use crate::pod::observed::Observation;
 use crate::pod::task::TaskContainer;
 use crate::run::BACKOFF;
@@ -77,7 +77,7 @@ async fn follow(
 
 /// The status with which this run of the container ended, where it did.
 async fn ended(engine: &DockerEngine, task: &TaskContainer) -> Result<Option<u8>, EngineError> {
-    let now = match engine.inspect_task(&task.id).await {
+    let now = match engine.standing(&task.id).await {
         Ok(now) => now,
         Err(EngineError::NotFound(_)) => return Ok(Some(0)),
         Err(error) => return Err(error),
@@ -87,4 +87,26 @@ async fn ended(engine: &DockerEngine, task: &TaskContainer) -> Result<Option<u8>
     }
     // Started again, it ended in between, and nobody knows how.
     Ok(Some(if now.running { 0 } else { u8::try_from(now.exit_status).unwrap_or(u8::MAX) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::docker::tests::{answer, canned, ping};
+
+    #[tokio::test]
+    async fn whether_the_run_goes_on_is_no_affair_of_its_volumes() {
+        let task = TaskContainer { id: "a".into(), started_at: "10".into(), ..TaskContainer::default() };
+        for (state, want) in [
+            (r#""Running": true, "StartedAt": "10""#, None),
+            (r#""Running": true, "StartedAt": "11""#, Some(0)),
+            (r#""StartedAt": "10", "ExitCode": 7"#, Some(7)),
+        ] {
+            let mounts = r#"[{"Type": "volume", "Name": "v"}]"#;
+            let told = format!(r#"{{"Id": "a", "State": {{{state}}}, "Mounts": {mounts}}}"#);
+            // Nobody answers for the volume.
+            let (engine, _server) = canned(vec![ping("1.41"), answer("200 OK", &told)]);
+            assert_eq!(ended(&engine, &task).await, Ok(want), "{state}");
+        }
+    }
 }
