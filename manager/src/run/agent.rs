@@ -275,7 +275,7 @@ impl Agent {
     /// Take every pod that is there.
     async fn take_all(self: &Rc<Self>, pods: &mut Pods) -> Result<(), EngineError> {
         for container in self.site.engine.running().await? {
-            if self.is_ours(&container.labels) && !pods.known.contains_key(&container.id) {
+            if self.is_ours(&container.labels) {
                 self.take(pods, container.id, None);
             }
         }

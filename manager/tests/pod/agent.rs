@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::lab::docker::{Started, attempt, docker, inspect, on_host, socket};
+use crate::lab::docker::{Started, attempt, docker, inspect, on_host, socket, try_inspect};
 use crate::lab::pod::{Agent, Pod, Volumes};
 use crate::lab::proxy::{Proxy, Verdict};
 use crate::lab::{LONG, here, idle, manager_image, pause_image, script, test_image, unique, wait};
@@ -496,6 +496,39 @@ fn all_pods_are_watched_through_one_stream_and_all_survive_its_end() {
     proxy.break_all();
     pods[2].stop_clean();
     wait("two streams again", LONG, || (streams() == 2).then_some(()));
+    agent.stop();
+}
+
+#[test]
+fn a_pod_that_is_started_again_while_its_agent_hears_nothing_is_run_again() {
+    let (deaf, slow) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (is_deaf, is_slow) = (Arc::clone(&deaf), Arc::clone(&slow));
+    let proxy = Proxy::start(&socket(), move |seen| match () {
+        () if is_deaf.load(Ordering::SeqCst) && seen.path.starts_with("/events") => Verdict::Close,
+        // The run before is still at its end when the agent has looked around.
+        () if is_slow.load(Ordering::SeqCst) && seen.method == "DELETE" => {
+            Verdict::Hold(Duration::from_secs(5))
+        }
+        () => Verdict::Pass,
+    });
+    let name = unique("agent-deaf");
+    let agent = Agent::start_in(&name, &name, &proxy.socket(), &[], &[]);
+    let pod = Pod::plan("agent-deaf").agent(&name).component("app", &idle()).start();
+    pod.wait_healthy();
+    let before = pod.component("app")["Id"].clone();
+    for flag in [&deaf, &slow] {
+        flag.store(true, Ordering::SeqCst);
+    }
+    proxy.break_all();
+    docker(&["restart", "-t", "0", pod.id()]);
+    deaf.store(false, Ordering::SeqCst);
+    wait("a new component, in the new namespaces", LONG, || {
+        let app = try_inspect(&pod.container("app"))?;
+        (app["Id"] != before && app["State"]["Running"] == true).then_some(())
+    });
+    slow.store(false, Ordering::SeqCst);
+    pod.wait_healthy();
+    pod.stop_clean();
     agent.stop();
 }
 
