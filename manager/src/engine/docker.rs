@@ -27,7 +27,7 @@ use bollard::query_parameters::{
 use bollard::{BollardRequest, ClientVersion, Docker, body_full, body_try_stream};
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::http::uri::PathAndQuery;
@@ -72,6 +72,8 @@ const NO_LIMIT_SECS: u64 = 365 * 24 * 3600;
 const INSPECTIONS: usize = 8;
 /// Longest line of an event or pull stream; an event carries all labels of its container.
 const LINE_LIMIT: usize = 4 * 1024 * 1024;
+/// Longest listing: of hundreds of containers, each with all its labels, which may hold a pod's whole definition.
+pub(super) const LISTING_LIMIT: usize = 64 * 1024 * 1024;
 /// How much of the path of a call is told that is too long to be one.
 const TOLD_OF_A_PATH: usize = 60;
 /// Longest error message that is read.
@@ -206,10 +208,23 @@ impl DockerEngine {
 
     /// A call of our own whose answer is one JSON value.
     pub(super) async fn ask<T: DeserializeOwned>(&self, request: BollardRequest) -> Result<T, EngineError> {
+        self.ask_up_to(LINE_LIMIT, request).await
+    }
+
+    /// The same, of at most so many bytes.
+    pub(super) async fn ask_up_to<T: DeserializeOwned>(
+        &self,
+        most: usize,
+        request: BollardRequest,
+    ) -> Result<T, EngineError> {
+        let path = request.uri().path().to_owned();
         let answer = async {
             let body = self.open(SHORT, request).await?;
-            let whole = Limited::new(body, LINE_LIMIT).collect().await;
-            whole.map(|whole| whole.to_bytes()).map_err(|error| EngineError::Unreachable(error.to_string()))
+            let whole = Limited::new(body, most).collect().await;
+            whole.map(|whole| whole.to_bytes()).map_err(|error| match error.is::<LengthLimitError>() {
+                true => EngineError::Refused(format!("the answer to `{path}` has more than {most} bytes")),
+                false => EngineError::Unreachable(error.to_string()),
+            })
         };
         serde_json::from_slice(&self.within(SHORT, answer).await?).map_err(not_understood)
     }
@@ -846,7 +861,7 @@ impl Lines {
 pub(crate) mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::outside::Standing;
+    use super::super::outside::{Standing, Summary};
     use super::*;
     use crate::pod::observed::{EventKind, Health};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -867,9 +882,9 @@ pub(crate) mod tests {
                 let length = stream.read(&mut request).await.expect("a request");
                 let text = String::from_utf8_lossy(&request[..length]).into_owned();
                 requests.push(text.lines().next().unwrap_or_default().to_owned());
-                // Byte by byte: whatever is read must not depend on how it is cut.
-                for byte in answer.as_bytes() {
-                    if stream.write_all(&[*byte]).await.is_err() {
+                // Byte by byte, where that does not take for ever: what is read must not depend on how it is cut.
+                for part in answer.as_bytes().chunks(1 + answer.len() / 65536) {
+                    if stream.write_all(part).await.is_err() {
                         break;
                     }
                     tokio::task::yield_now().await;
@@ -1186,6 +1201,25 @@ pub(crate) mod tests {
         let asked = server.await.expect("served");
         let container = "GET /v1.41/containers/a/json HTTP/1.1";
         assert_eq!(asked[1..], [container, container, "GET /v1.41/volumes/v HTTP/1.1"]);
+    }
+
+    #[tokio::test]
+    async fn a_listing_may_be_long_and_other_peoples_labels_are_not_kept() {
+        let long = "x".repeat(5 << 20);
+        let listed = format!(
+            r#"[{{"Id": "a", "Labels": {{"theirs": "{long}", "pod.manager": "agent"}}}}, {{"Id": "b", "Names": ["/b"]}}]"#
+        );
+        let (engine, _server) = canned(vec![ping("1.41"), answer("200 OK", &listed)]);
+        let labels = BTreeMap::from([("pod.manager".into(), "agent".into())]);
+        let want = [
+            Summary { id: "a".into(), labels, names: Vec::new() },
+            Summary { id: "b".into(), labels: BTreeMap::new(), names: vec!["/b".into()] },
+        ];
+        assert_eq!(engine.running().await.expect("a listing"), want);
+        // What has no such reason is not read without end.
+        let (engine, _server) = canned(vec![ping("1.41"), answer("200 OK", &listed)]);
+        let words = "the answer to `/info` has more than 4194304 bytes".to_owned();
+        assert_eq!(engine.info().await, Err(EngineError::Refused(words)));
     }
 
     #[tokio::test]

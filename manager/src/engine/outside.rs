@@ -8,11 +8,13 @@ use futures_util::stream::{BoxStream, StreamExt, TryStreamExt};
 use hyper::Method;
 use hyper::header::{CONNECTION, HeaderValue, UPGRADE};
 use hyper_util::rt::TokioIo;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::convert;
-use super::docker::{DockerEngine, OWN_EVENTS, SHORT, chunks, empty_request, encoded, unreachable};
+use super::docker::{
+    DockerEngine, LISTING_LIMIT, OWN_EVENTS, SHORT, chunks, empty_request, encoded, unreachable,
+};
 use super::relay::Whose;
 use super::{Engine, EngineError, ended};
 use crate::pod::identity::{LABEL_POD, genuine};
@@ -30,12 +32,21 @@ pub const MOST_BYTES: usize = 1 << 20;
 pub struct Summary {
     /// Full id.
     pub id: String,
-    /// All its labels.
-    #[serde(default)]
+    /// Those of its labels that mean something here: others may be of any size.
+    #[serde(default, deserialize_with = "of_meaning")]
     pub labels: BTreeMap<String, String>,
     /// Its names, each behind a slash; more than one where others link to it.
     #[serde(default)]
     pub names: Vec<String>,
+}
+
+/// How labels begin that are asked for in a listing.
+const MEANING: [&str; 4] = ["pod.", "io.tandem.", "com.docker.compose.", "com.docker.swarm."];
+
+fn of_meaning<'de, D: Deserializer<'de>>(labels: D) -> Result<BTreeMap<String, String>, D::Error> {
+    let mut labels = BTreeMap::<String, String>::deserialize(labels)?;
+    labels.retain(|key, _| MEANING.iter().any(|beginning| key.starts_with(beginning)));
+    Ok(labels)
 }
 
 /// A container without its mounts, which takes no answer of a volume's driver. No pod can be judged by it: that takes
@@ -91,7 +102,7 @@ impl DockerEngine {
     /// # Errors
     /// Where the engine does not tell.
     pub async fn running(&self) -> Result<Vec<Summary>, EngineError> {
-        self.ask(empty_request(Method::GET, "/containers/json")?).await
+        self.ask_up_to(LISTING_LIMIT, empty_request(Method::GET, "/containers/json")?).await
     }
 
     /// Every container that belongs to some pod, whether it runs or not (`GET /containers/json`).
@@ -101,7 +112,7 @@ impl DockerEngine {
     pub async fn of_pods(&self) -> Result<Vec<Summary>, EngineError> {
         let filters = serde_json::json!({ "label": [LABEL_POD] }).to_string();
         let path = format!("/containers/json?all=1&filters={}", encoded(&filters));
-        let mut all: Vec<Summary> = self.ask(empty_request(Method::GET, &path)?).await?;
+        let mut all: Vec<Summary> = self.ask_up_to(LISTING_LIMIT, empty_request(Method::GET, &path)?).await?;
         all.retain(|one| one.names.iter().any(|name| genuine(&one.labels, name)));
         Ok(all)
     }
