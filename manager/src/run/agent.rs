@@ -375,3 +375,169 @@ impl Agent {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+    use std::sync::atomic::AtomicU32;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{UnixListener, UnixStream};
+    use tokio::sync::{Notify, Semaphore, watch};
+
+    use super::*;
+    use crate::cli::{Command, parse};
+    use crate::engine::EngineAddress;
+    use crate::engine::docker::DockerEngine;
+    use crate::engine::docker::tests::{answer, ping};
+
+    /// An engine with two containers, each of a pod that is refused, so that its run is a few questions. `ill` has a
+    /// volume whose driver is gone.
+    struct Script {
+        /// Every call, by its path.
+        asked: watch::Sender<Vec<String>>,
+        /// How often the containers were started.
+        started: AtomicU32,
+        /// The last question of a run, what is left of its pod, is answered so often.
+        ends: Semaphore,
+        /// The event streams break off.
+        breaks: Notify,
+    }
+
+    impl Script {
+        async fn serve(&self, mut stream: UnixStream) {
+            let mut request = vec![0; 65536];
+            let length = stream.read(&mut request).await.expect("a request");
+            let text = String::from_utf8_lossy(&request[..length]).into_owned();
+            let path = text.split(' ').nth(1).expect("a path").trim_start_matches("/v1.41").to_owned();
+            self.asked.send_modify(|asked| asked.push(path.clone()));
+            let started = self.started.load(Ordering::SeqCst);
+            let state =
+                format!(r#""Path": "/pause", "State": {{"Running": true, "StartedAt": "{started}"}}"#);
+            let defined = r#""Labels": {"pod.component.app": "imag: a"}"#;
+            let said = match path.as_str() {
+                "/_ping" => ping("1.41"),
+                "/info" => answer("200 OK", r#"{"SystemTime": "1970-01-01T00:00:05Z"}"#),
+                "/containers/json" => {
+                    answer("200 OK", &format!(r#"[{{"Id": "ill", {defined}}}, {{"Id": "well", {defined}}}]"#))
+                }
+                "/containers/ill/json" => {
+                    let mounts = r#""Mounts": [{"Type": "volume", "Name": "v"}]"#;
+                    let told = format!(r#"{{"Id": "ill", {state}, "Config": {{{defined}}}, {mounts}}}"#);
+                    answer("200 OK", &told)
+                }
+                "/containers/well/json" => {
+                    answer("200 OK", &format!(r#"{{"Id": "well", {state}, "Config": {{{defined}}}}}"#))
+                }
+                path if path.starts_with("/containers/json?") => {
+                    self.ends.acquire().await.expect("open").forget();
+                    answer("200 OK", "[]")
+                }
+                path if path.starts_with("/events") => {
+                    let broken = self.breaks.notified();
+                    stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.expect("written");
+                    return broken.await;
+                }
+                _ => answer("500 Internal Server Error", r#"{"message": "the driver is gone"}"#),
+            };
+            let _ = stream.write_all(said.as_bytes()).await;
+        }
+
+        /// Returns when a path with this in it was asked for so often.
+        async fn asked(&self, part: &str, times: usize) {
+            let mut asked = self.asked.subscribe();
+            let enough = |all: &Vec<String>| all.iter().filter(|path| path.contains(part)).count() >= times;
+            asked.wait_for(enough).await.expect("the sender is here");
+        }
+    }
+
+    /// An agent of such an engine, which is served as long as the test's local tasks are.
+    async fn agent(folder: &std::path::Path) -> (Rc<Agent>, Rc<Script>) {
+        let path = folder.join("engine.sock");
+        let listener = UnixListener::bind(&path).expect("a socket");
+        let script = Rc::new(Script {
+            asked: watch::Sender::default(),
+            started: AtomicU32::new(1),
+            ends: Semaphore::new(0),
+            breaks: Notify::new(),
+        });
+        let serving = Rc::clone(&script);
+        tokio::task::spawn_local(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let script = Rc::clone(&serving);
+                tokio::task::spawn_local(async move { script.serve(stream).await });
+            }
+        });
+        let address = EngineAddress::Unix(path);
+        let site = Site::at(DockerEngine::new(&address).expect("no TLS"), address).await;
+        let command = parse(["manager", "agent"].map(OsString::from)).expect("a command").command;
+        let Command::Agent(AgentArgs { name, run: args }) = command else { panic!("{command:?}") };
+        let lock = Lock::new(&site, &name);
+        let (policy, marks) = (Policy::default(), Marks::default());
+        (Rc::new(Agent { site, args, name, policy, marks, lock }), script)
+    }
+
+    /// What an agent does with such an engine, within a time.
+    async fn story(told: impl AsyncFnOnce(Rc<Agent>, Rc<Script>)) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let story = async {
+            let (agent, script) = agent(folder.path()).await;
+            told(agent, script).await;
+        };
+        let in_time = timeout(Duration::from_secs(20), LocalSet::new().run_until(story)).await;
+        assert!(in_time.is_ok(), "it never comes to its end");
+    }
+
+    #[tokio::test]
+    async fn a_pod_that_cannot_be_judged_holds_up_no_other() {
+        story(async |agent, script| {
+            let (mut pods, mut pause) = (Pods::default(), Pause::new(std::io::sink()));
+            let mut backoff = BACKOFF.0;
+            tokio::select! {
+                Err(error) = agent.follow(&mut pods, &mut pause, &mut backoff) => panic!("{error}"),
+                () = async {
+                    script.asked("/volumes/v", 1).await;
+                    script.asked("pod%3Dwell", 1).await;
+                } => {}
+            }
+            assert!(!script.asked.borrow().iter().any(|path| path.contains("pod%3Dill")), "it was judged");
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_run_that_is_over_is_not_begun_again() {
+        story(async |agent, script| {
+            let run = agent.look_after("well", Some("1".into()), Arc::default()).await;
+            assert_eq!(run.as_deref(), Some("1"));
+            assert_eq!(*script.asked.borrow(), ["/_ping", "/containers/well/json"]);
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_pod_that_is_started_again_unheard_is_run_again() {
+        story(async |agent, script| {
+            let (mut pods, mut pause) = (Pods::default(), Pause::new(std::io::sink()));
+            let mut backoff = BACKOFF.0;
+            let broken = async {
+                script.asked("pod%3Dwell", 1).await;
+                script.breaks.notify_waiters();
+            };
+            let (Err(_), ()) = tokio::join!(agent.follow(&mut pods, &mut pause, &mut backoff), broken);
+            script.started.store(2, Ordering::SeqCst);
+            tokio::select! {
+                Err(error) = agent.follow(&mut pods, &mut pause, &mut backoff) => panic!("{error}"),
+                () = async {
+                    script.asked("/events", 2).await;
+                    let listings = |all: &[String]| all.iter().filter(|path| *path == "/containers/json").count();
+                    script.asked.subscribe().wait_for(|all| listings(all) == 2).await.expect("it is here");
+                    // Only now the run before comes to its end.
+                    script.ends.add_permits(1);
+                    script.asked("pod%3Dwell", 2).await;
+                } => {}
+            }
+        })
+        .await;
+    }
+}

@@ -107,6 +107,15 @@ impl Site {
         Ok(Site { engine, address, socket, own, limiter, info })
     }
 
+    /// One with this engine, for tests.
+    #[cfg(test)]
+    pub async fn at(engine: DockerEngine, address: EngineAddress) -> Self {
+        let info = EngineInfo { cgroup_version: 1, ..EngineInfo::default() };
+        let own = TaskContainer { id: "own".into(), ..TaskContainer::default() };
+        let limiter = Arc::new(Limiter::open(&info, &own).await);
+        Site { engine, address, socket: None, own, limiter, info }
+    }
+
     /// The pod of a task container, or what there is to clean up where it cannot run. `besides` is one more reason
     /// against it, and `ending` the status of one that an earlier manager was ending.
     ///
