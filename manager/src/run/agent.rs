@@ -302,22 +302,24 @@ impl Agent {
     /// Run this container's pod, as [`Self::take`] says, to its end: when the run began that is over. Whatever the engine
     /// does not tell of it is waited for here, where no other pod is held up.
     async fn look_after(&self, id: &str, before: Option<String>, ending: Arc<AtomicBool>) -> Option<String> {
-        let found = loop {
+        let (name, started_at) = loop {
             match self.site.engine.standing(id).await {
-                Ok(found) => break found,
-                Err(EngineError::NotFound(_)) => return before,
+                // Others have such labels too: task containers with a manager of their own.
+                Ok(Standing { name, labels, program, running: true, started_at, .. })
+                    if outside::runs_pause(&program) && self.is_ours(&labels) =>
+                {
+                    break (name, started_at);
+                }
+                Ok(_) | Err(EngineError::NotFound(_)) => return before,
                 Err(error) => warn!("container {} is not told of, trying again: {error}", short(id)),
             }
             sleep(BACKOFF.1).await;
         };
-        // Others have such labels too: task containers with a manager of their own.
-        let ours = outside::runs_pause(&found.program) && self.is_ours(&found.labels);
-        if !found.running || !ours || before.as_ref() == Some(&found.started_at) {
-            return before;
+        if before.as_ref() != Some(&started_at) {
+            let span = info_span!("pod", name = %name);
+            self.run_pod(id, &started_at, ending).instrument(span).await;
         }
-        let span = info_span!("pod", name = %found.name);
-        self.run_pod(&found, ending).instrument(span).await;
-        Some(found.started_at)
+        Some(started_at)
     }
 
     fn is_ours(&self, labels: &BTreeMap<String, String>) -> bool {
@@ -327,18 +329,18 @@ impl Agent {
         defined && !within && labels.get(MANAGER).map_or(NAME, String::as_str) == self.name
     }
 
-    async fn run_pod(&self, found: &Standing, ending: Arc<AtomicBool>) {
+    async fn run_pod(&self, id: &str, started_at: &str, ending: Arc<AtomicBool>) {
         let mut args = self.args.clone();
-        args.pod.placement = Placement::Outside(Which::Container(found.id.clone()));
+        args.pod.placement = Placement::Outside(Which::Container(id.to_owned()));
         let (task, prepared) = loop {
-            match self.prepare(&args, found).await {
+            match self.prepare(&args, id, started_at).await {
                 Ok(Some(ready)) => break ready,
                 Ok(None) => return,
                 // The pod is not at fault: as long as it is there it is tried again.
                 Err(refusal) if refusal.status == STATUS_UNAVAILABLE => {
                     warn!("{}; trying again", refusal.words);
                     sleep(BACKOFF.1).await;
-                    if !self.still_runs(found).await {
+                    if !self.still_runs(id, started_at).await {
                         return;
                     }
                 }
@@ -356,11 +358,12 @@ impl Agent {
     async fn prepare(
         &self,
         args: &RunArgs,
-        found: &Standing,
+        id: &str,
+        started_at: &str,
     ) -> Result<Option<(TaskContainer, Prepared)>, Refusal> {
         let Site { engine, address, .. } = &self.site;
-        let task = site::patiently(address, || engine.inspect_task(&found.id)).await?;
-        if !task.running || task.started_at != found.started_at {
+        let task = site::patiently(address, || engine.inspect_task(id)).await?;
+        if !task.running || task.started_at != started_at {
             return Ok(None);
         }
         let prepared = self.site.prepare(args, &task, Ok(&self.policy), None, None).await?;
@@ -368,9 +371,9 @@ impl Agent {
     }
 
     /// This run of the container goes on, as far as the engine tells.
-    async fn still_runs(&self, found: &Standing) -> bool {
-        match self.site.engine.standing(&found.id).await {
-            Ok(now) => now.running && now.started_at == found.started_at,
+    async fn still_runs(&self, id: &str, started_at: &str) -> bool {
+        match self.site.engine.standing(id).await {
+            Ok(now) => now.running && now.started_at == started_at,
             Err(error) => !matches!(error, EngineError::NotFound(_)),
         }
     }
