@@ -93,7 +93,7 @@ impl Begun {
         means: Means<'_>,
     ) -> Self {
         let hold = prepared.spec.stop_timeout + AFTER_STOP;
-        let line = Line::open(site.engine.clone(), task.id.clone(), hold);
+        let line = Line::open(site.engine.clone(), &task, hold);
         pause.tell_also(line.clone());
         if let Some(words) = &prepared.refusal {
             line.explain(words);

@@ -149,7 +149,7 @@ impl Site {
         let left = patiently(&self.address, || self.engine.list(&task.id)).await?;
         if ending.is_none() && left.is_empty() {
             if task.id != self.own.id && outside::listens(task) {
-                let line = Line::open(self.engine.clone(), task.id.clone(), AFTER_STOP);
+                let line = Line::open(self.engine.clone(), task, AFTER_STOP);
                 line.explain(&refusal.words);
                 line.exit(refusal.status, LAST_WORD).await;
             }

@@ -12,6 +12,7 @@ use tracing::{Instrument, debug, warn};
 use crate::engine::EngineError;
 use crate::engine::docker::DockerEngine;
 use crate::engine::outside;
+use crate::pod::task::TaskContainer;
 use crate::run::BACKOFF;
 use crate::run::output::Stream;
 
@@ -35,12 +36,13 @@ enum Told {
 }
 
 impl Line {
-    /// Open a line to the `pause` in this container, which then waits so long on TERM for its exit status.
-    pub fn open(engine: DockerEngine, container: String, hold: Duration) -> Line {
+    /// Open a line to the `pause` in this run of the container, which then waits so long on TERM for its exit status.
+    pub fn open(engine: DockerEngine, task: &TaskContainer, hold: Duration) -> Line {
         let (to, told) = unbounded_channel();
         let (text, texts) = channel(TEXTS);
         let hold = u32::try_from(hold.as_secs() + 1).unwrap_or(control::MAX_HOLD_SECS);
-        let talk = Talk { engine, container, hold, health: Health::Starting, told, texts };
+        let (container, started_at) = (task.id.clone(), task.started_at.clone());
+        let talk = Talk { engine, container, started_at, hold, health: Health::Starting, told, texts };
         tokio::spawn(talk.run().in_current_span());
         Line { to, text }
     }
@@ -76,6 +78,7 @@ impl Line {
 struct Talk {
     engine: DockerEngine,
     container: String,
+    started_at: String,
     hold: u32,
     health: Health,
     told: UnboundedReceiver<Told>,
@@ -87,8 +90,10 @@ impl Talk {
     async fn run(mut self) {
         let mut backoff = BACKOFF.0;
         loop {
-            let error = match self.engine.feed(&self.container).await {
-                Ok(stream) => {
+            let error = match self.connect().await {
+                // Another run of it is another pod: the last word of this one would end that.
+                Ok(None) => return,
+                Ok(Some(stream)) => {
                     backoff = BACKOFF.0;
                     match self.talk(stream).await {
                         Ok(()) => return,
@@ -103,6 +108,13 @@ impl Talk {
             sleep(backoff).await;
             backoff = (backoff * 2).min(BACKOFF.1);
         }
+    }
+
+    /// To this run of the container, where it goes on. The line first, then a look: who has it was there before the look.
+    async fn connect(&self) -> Result<Option<Box<dyn outside::Line>>, EngineError> {
+        let stream = self.engine.feed(&self.container).await?;
+        let now = self.engine.standing(&self.container).await?;
+        Ok((now.running && now.started_at == self.started_at).then_some(stream))
     }
 
     /// Over one connection. What was told before is told again: who listens may be new.
