@@ -236,7 +236,9 @@ fn run(command: Command) -> Result<()> {
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             suite::filtered(&workspace, &Engine::find(&workspace)?, &names)
         }
-        Command::Attack => suite::run(&workspace, &["--test", "attack_docker"].map(str::to_owned)),
+        Command::Attack => {
+            suite::run(&workspace, &["--test", "hostile_docker", "--", "attack::"].map(str::to_owned))
+        }
         Command::Chaos { seeds } => suite::chaos(&workspace, seeds),
         Command::Soak { minutes } => suite::soak(&workspace, minutes),
         Command::Images { in_docker } => {

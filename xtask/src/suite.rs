@@ -30,7 +30,8 @@ pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<()> {
 pub(crate) fn chaos(workspace: &Workspace, seeds: u64) -> Result<()> {
     let engine = Engine::find(workspace)?;
     let settings = [("TANDEM_CHAOS", "always".to_owned()), ("TANDEM_SEEDS", seeds.to_string())];
-    let args = ["--lib", "--test", "chaos_docker", "--", "--nocapture"].map(str::to_owned);
+    let args =
+        ["--lib", "--test", "hostile_docker", "--", "--nocapture", "--skip", "attack::"].map(str::to_owned);
     test_through(workspace, &engine, &args, &Way { settings: &settings, limit: LONG * 8, ..Way::default() })
 }
 

@@ -32,7 +32,7 @@ pub(crate) struct Seen {
 }
 
 /// What becomes of a call.
-#[allow(dead_code, reason = "`chaos_docker` gives them all, others some")]
+#[allow(dead_code, reason = "`hostile_docker` gives them all, others some")]
 pub(crate) enum Verdict {
     /// It goes to the engine.
     Pass,
