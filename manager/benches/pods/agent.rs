@@ -1,15 +1,17 @@
 //! Many pods of one node: one agent for all, beside a manager in each.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use http_body_util::BodyExt;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::sleep;
 
 use crate::engine::{Engine, Event, LIMIT, Result, heard, last};
 use crate::process::{child, idle, resident, share};
+use crate::proxy::Proxy;
 use crate::stats::{Figure, Goal};
 use crate::ways::{Shape, components, labels, manager, tandem};
 use crate::{Bench, PAUSE};
@@ -46,6 +48,7 @@ const HOW_LINEAR: &str = "each of a hundred, as above, beside each of ten";
 
 pub(crate) async fn measure(bench: &Bench) -> Result<()> {
     let sizes = if bench.whole() { &SIZES[..] } else { &SIZES[..1] };
+    calls(bench).await?;
     let mut all = Vec::new();
     for &pods in sizes {
         let mut seen = Seen::new(pods);
@@ -145,24 +148,63 @@ impl Seen {
     }
 }
 
-async fn with_agent(bench: &Bench, pods: usize, seen: &mut Seen) -> Result<()> {
-    let engine = &bench.engine;
+/// Start an agent: its name, which is its container's too.
+async fn agent(engine: &Engine, socket: &Path) -> Result<String> {
     let agent = engine.unique("operator");
-    let body = manager(&bench.socket, json!({}), &["agent", "--name", &agent]);
+    let body = manager(socket, json!({}), &["agent", "--name", &agent]);
     engine.create(&agent, &body).await?;
     engine.start(&agent).await?;
+    Ok(agent)
+}
+
+/// What a container is made of whose pod this agent runs.
+fn bare(agent: &str) -> Value {
+    let mut labels = labels(components(Shape { components: COMPONENTS, sandbox: true, chain: false }));
+    labels["pod.manager"] = json!(agent);
+    json!({
+        "Image": PAUSE, "Labels": labels, "Healthcheck": {"Test": ["NONE"]}, "OpenStdin": true,
+        "HostConfig": {"ReadonlyRootfs": true, "CapDrop": ["ALL"]},
+    })
+}
+
+/// The calls of one more pod, from its start to its end, beside those of a manager of its own.
+async fn calls(bench: &Bench) -> Result<()> {
+    let (engine, how) =
+        (&bench.engine, "a proxy before the engine; those for the pod's own container are in neither");
+    let mut figure = Figure::new("agent", format!("a pod of {COMPONENTS}: calls of the engine"), "", how);
+    let proxy = Proxy::to(bench.socket.clone())?;
+    let agent = agent(engine, &proxy.socket()).await?;
+    let name = vec![engine.unique("calls")];
+    let mut events = engine.events(&name[0]).await?;
+    sleep(bench.idle(IDLE) / 5).await;
+    let before = proxy.calls().len();
+    engine.start(&engine.create(&name[0], &bare(&agent)).await?).await?;
+    heard(&mut events, "start", COMPONENTS).await?;
+    end(engine, &name).await?;
+    figure.add("agent", (proxy.calls().len() - before) as f64);
+    proxy.show(before);
+    engine.end(&agent).await?;
+
+    let proxy = Proxy::to(bench.socket.clone())?;
+    let shape = Shape { components: COMPONENTS, sandbox: true, chain: false };
+    tandem(engine, &proxy.socket(), &name[0], shape).await?;
+    heard(&mut events, "start", COMPONENTS).await?;
+    end(engine, &name).await?;
+    figure.add("managers", proxy.calls().len() as f64);
+    figure.print(&[]);
+    Ok(())
+}
+
+async fn with_agent(bench: &Bench, pods: usize, seen: &mut Seen) -> Result<()> {
+    let engine = &bench.engine;
+    let agent = agent(engine, &bench.socket).await?;
     let pid = child(engine.pid(&agent).await?)?;
     sleep(bench.idle(IDLE) / 5).await;
     let empty = resident(pid)?;
 
     let base = engine.unique("agent");
     let mut events = engine.events(&base).await?;
-    let mut labels = labels(components(Shape { components: COMPONENTS, sandbox: true, chain: false }));
-    labels["pod.manager"] = json!(agent);
-    let pod = json!({
-        "Image": PAUSE, "Labels": labels, "Healthcheck": {"Test": ["NONE"]}, "OpenStdin": true,
-        "HostConfig": {"ReadonlyRootfs": true, "CapDrop": ["ALL"]},
-    });
+    let pod = bare(&agent);
     let names: Vec<String> = (0..pods).map(|number| format!("{base}-p{number}")).collect();
     let begin = async |name: &String| -> Result<()> { engine.start(&engine.create(name, &pod).await?).await };
     seen.start.add("agent", all_begun(&names, begin, &mut events).await?);

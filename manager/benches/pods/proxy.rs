@@ -42,6 +42,15 @@ impl Proxy {
         self.folder.path().join("docker.sock")
     }
 
+    /// Print what has passed, without the first so many.
+    pub(crate) fn show(&self, but_for: usize) {
+        for (_, call) in self.calls().iter().skip(but_for) {
+            let call = call.split('?').next().unwrap_or_default();
+            let words: Vec<&str> = call.split('/').map(|word| word.get(..12).unwrap_or(word)).collect();
+            eprintln!("      {}", words.join("/"));
+        }
+    }
+
     /// What has passed.
     pub(crate) fn calls(&self) -> Vec<(SystemTime, String)> {
         self.calls.lock().unwrap_or_else(PoisonError::into_inner).clone()

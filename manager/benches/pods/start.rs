@@ -168,12 +168,8 @@ pub(crate) async fn calls(bench: &Bench, part: &'static str, what: &str, shape: 
     figure.add("tandem", calls.len() as f64);
     figure.add("raw client", 4.0 * (shape.components + usize::from(shape.sandbox)) as f64);
     figure.print(&[]);
-    if shape.components == 1 {
-        for (_, call) in &calls {
-            let call = call.split('?').next().unwrap_or_default();
-            let words: Vec<&str> = call.split('/').map(|word| word.get(..12).unwrap_or(word)).collect();
-            eprintln!("      {}", words.join("/"));
-        }
+    if shape.components == 1 && !shape.chain {
+        proxy.show(0);
     }
     Ok(())
 }
