@@ -57,6 +57,9 @@ const OLDEST_API: ClientVersion = ClientVersion { major_version: 1, minor_versio
 
 /// Limit of a call that only asks, or does what takes the engine a moment.
 pub(super) const SHORT: Duration = Duration::from_secs(30);
+/// Limit of what an engine asks a volume's driver for: less than that of the call before it, so that it is known who
+/// does not answer.
+const DRIVER: Duration = Duration::from_secs(20);
 /// Limit of a creation or start. A busy engine with a slow disk or a volume plug-in takes its time.
 const LONG: Duration = Duration::from_secs(120);
 /// Limit of a removal: then it is asked for again, which an engine that is still at it says, since a pod that ends has
@@ -326,7 +329,15 @@ impl DockerEngine {
     }
 
     async fn inspect_volume(&self, name: &str) -> Result<convert::Volume, EngineError> {
-        self.ask(empty_request(Method::GET, &format!("/volumes/{}", encoded(name)))?).await
+        let request = empty_request(Method::GET, &format!("/volumes/{}", encoded(name)))?;
+        let secs = DRIVER.as_secs();
+        let told = timeout(DRIVER, self.ask(request)).await.unwrap_or_else(|_| {
+            Err(EngineError::Refused(format!("its driver does not answer within {secs} s")))
+        });
+        told.map_err(|error| match error {
+            EngineError::Refused(words) => EngineError::Refused(format!("volume `{name}`: {words}")),
+            other => other,
+        })
     }
 
     /// What the image would run, for a container that clears the command only.

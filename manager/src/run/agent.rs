@@ -335,13 +335,13 @@ impl Agent {
         let (task, prepared) = loop {
             match self.prepare(&args, id, started_at).await {
                 Ok(Some(ready)) => break ready,
-                Ok(None) => return,
+                Ok(None) => return self.given_up(),
                 // The pod is not at fault: as long as it is there it is tried again.
                 Err(refusal) if refusal.status == STATUS_UNAVAILABLE => {
                     warn!("{}; trying again", refusal.words);
                     sleep(BACKOFF.1).await;
                     if !self.still_runs(id, started_at).await {
-                        return;
+                        return self.given_up();
                     }
                 }
                 Err(refusal) => return error!("{}", refusal.words),
@@ -352,6 +352,11 @@ impl Agent {
         // Its health is not the agent's.
         let pause = Pause::new(std::io::sink());
         Begun::outside(&self.site, task, prepared, pause, means).run().await;
+    }
+
+    /// A run has ended before it could be taken up: what an agent before this one has made of it is swept.
+    fn given_up(&self) {
+        tokio::spawn(sweep(self.site.engine.clone(), Arc::clone(&self.site.limiter)));
     }
 
     /// The pod of this run of the container, judged with what its volumes stand for; nothing where the run is over.
@@ -367,6 +372,10 @@ impl Agent {
             return Ok(None);
         }
         let prepared = self.site.prepare(args, &task, Ok(&self.policy), None, None).await?;
+        // A pod that runs is not ended for what the engine does not tell just now.
+        if let (Some(status @ STATUS_UNAVAILABLE), Some(words)) = (prepared.ending, &prepared.refusal) {
+            return Err(Refusal { status, words: words.clone() });
+        }
         Ok(Some((task, prepared)))
     }
 

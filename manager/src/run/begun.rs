@@ -168,9 +168,13 @@ impl Begun {
         if let Some(status) = ending {
             let _ = news.send(Observation::Stop { status, resumed: true });
         }
-        if let Some((task, _)) = &outside {
-            tokio::spawn(watch::watch(engine, task.clone(), news, decided).in_current_span());
-        }
+        let line = outside.map(|(task, line)| {
+            // As long as the pod runs its labels, which are the whole definition, are not held once more.
+            let TaskContainer { id, name, started_at, .. } = task;
+            let task = TaskContainer { id, name, started_at, ..TaskContainer::default() };
+            tokio::spawn(watch::watch(engine, task, news, decided).in_current_span());
+            line
+        });
         let (outcome, last) = runner.run().await;
         for name in &outcome.left {
             error!("left behind: container `{name}` could not be removed in time");
@@ -179,7 +183,7 @@ impl Begun {
             limiter.release(&pod).await;
         }
         info!("the pod has ended with status {}", outcome.status);
-        if let Some((_, line)) = outside {
+        if let Some(line) = line {
             if let Some(output) = output {
                 output.finish(last.saturating_duration_since(Instant::now()).max(LEAST_OUTPUT)).await;
             }

@@ -136,7 +136,8 @@ impl CopySources {
     pub fn open(spec: &PodSpec, mounts: &[TaskMount]) -> Result<Self, Vec<CopyError>> {
         let mut sources = BTreeMap::new();
         let mut errors = Vec::new();
-        let shared = Shared::here(spec.members(), mounts).map_err(|error| vec![CopyError::Mounts(error)])?;
+        let shared = Shared::of(spec.members(), mounts).here();
+        let shared = shared.map_err(|error| vec![CopyError::Mounts(error)])?;
         for (component, copy) in
             spec.members().flat_map(|member| member.copies.iter().map(|copy| (member.name.as_str(), copy)))
         {
@@ -166,12 +167,12 @@ impl CopySources {
     /// configs are read now.
     ///
     /// # Errors
-    /// For each source that is not there; an error of the engine stands for all.
+    /// Where the engine does not tell; within, for each source that is not there.
     pub async fn open_elsewhere(
         spec: &PodSpec,
         engine: &DockerEngine,
         task: &TaskContainer,
-    ) -> Result<Self, Vec<CopyError>> {
+    ) -> Result<Result<Self, Vec<CopyError>>, EngineError> {
         let (container, shared) = (task.id.as_str(), Shared::of(spec.members(), &task.mounts));
         let (mut secrets, mut errors) = (BTreeMap::new(), Vec::new());
         for member in spec.members() {
@@ -179,7 +180,7 @@ impl CopySources {
             for copy in &member.copies {
                 let path = || copy.source.clone();
                 let failed = |error| CopyError::Open { component: component(), path: path(), error };
-                let place = match elsewhere(&shared, engine, container, &copy.source).await {
+                let place = match shared.place_elsewhere(engine, container, &copy.source).await? {
                     Ok(place) => place,
                     Err(error) => {
                         errors.push(failed(error));
@@ -192,14 +193,15 @@ impl CopySources {
                     }
                     Ok(Some(_)) => {}
                     Ok(None) => errors.push(failed(io::ErrorKind::NotFound.into())),
-                    Err(error) => errors.push(failed(io::Error::other(error))),
+                    Err(EngineError::Refused(words)) => errors.push(failed(io::Error::other(words))),
+                    Err(error) => return Err(error),
                 }
             }
             for FileSpec { source, .. } in &member.files {
                 let FileSource::Path(source) = source else { continue };
-                let read = match elsewhere(&shared, engine, container, source).await {
-                    Ok(place) => engine.read_file(container, &place).await.map_err(io::Error::other),
-                    Err(error) => Err(error),
+                let read = match shared.place_elsewhere(engine, container, source).await? {
+                    Ok(place) => engine.read_file(container, &place).await,
+                    Err(error) => Err(EngineError::Refused(error.to_string())),
                 };
                 match read {
                     Ok(content) if content.len() as u64 > LARGEST_SECRET_BYTES => {
@@ -208,18 +210,19 @@ impl CopySources {
                     Ok(content) => {
                         secrets.insert(source.clone(), Arc::new(Secret::Content(content)));
                     }
-                    Err(error) => {
-                        errors.push(CopyError::Secret { component: component(), path: source.clone(), error })
+                    Err(EngineError::Refused(words)) => {
+                        let (path, error) = (source.clone(), io::Error::other(words));
+                        errors.push(CopyError::Secret { component: component(), path, error });
                     }
+                    Err(error) => return Err(error),
                 }
             }
         }
         let elsewhere = Some((engine.clone(), container.to_owned(), Arc::new(shared)));
-        if errors.is_empty() {
-            Ok(CopySources { sources: BTreeMap::new(), secrets, elsewhere })
-        } else {
-            Err(errors)
-        }
+        Ok(match errors.is_empty() {
+            true => Ok(CopySources { sources: BTreeMap::new(), secrets, elsewhere }),
+            false => Err(errors),
+        })
     }
 
     /// Every secret and config of the pod: for each component a folder, and in it the files by number. It
@@ -277,16 +280,6 @@ pub fn scratch_archive(scratch: &Scratch) -> Archive {
     })
 }
 
-/// Where a path of another container leads.
-async fn elsewhere(
-    shared: &Shared,
-    engine: &DockerEngine,
-    container: &str,
-    path: &str,
-) -> io::Result<String> {
-    shared.place_elsewhere(engine, container, path).await.map_err(io::Error::other)?
-}
-
 /// A copy as an archive whose source is in another container.
 async fn fetch(
     engine: &DockerEngine,
@@ -296,7 +289,7 @@ async fn fetch(
     root: PathBuf,
 ) -> io::Result<BoxStream<'static, io::Result<Bytes>>> {
     let failed = |error: EngineError| io::Error::other(format!("cannot copy `{source}`: {error}"));
-    let place = elsewhere(shared, engine, container, source).await;
+    let place = shared.place_elsewhere(engine, container, source).await.map_err(failed)?;
     let mut path = place.map_err(|error| io::Error::other(format!("cannot copy `{source}`: {error}")))?;
     let mut file = engine.stat(container, &path).await.map_err(failed)?;
     // What is named is meant, though it be a link.

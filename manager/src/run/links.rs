@@ -18,6 +18,8 @@ use crate::pod::spec::{ComponentSpec, MountSource};
 use crate::pod::task::TaskMount;
 use crate::source::load::{Disk, FileFault, FileKind, Files, fault};
 
+/// Where the kernel tells what is mounted for whoever asks.
+const MOUNTS: &str = "/proc/self/mountinfo";
 /// Most links on the way of one path: as many as Linux follows.
 const MOST_LINKS: usize = 40;
 
@@ -44,20 +46,20 @@ impl Shared {
         Shared(mounts.iter().map(|mount| (PathBuf::from(&mount.target), others_write(mount))).collect())
     }
 
+    /// The same before anybody knows what components bind: every bind is somebody's.
+    pub fn before(mounts: &[TaskMount]) -> Self {
+        Shared(mounts.iter().map(|mount| (PathBuf::from(&mount.target), mount.kind != "tmpfs")).collect())
+    }
+
     /// The same of this container, with what the engine does not list: Swarm's secrets and configs.
     ///
     /// # Errors
     /// Where the kernel does not tell.
-    pub fn here<'a>(
-        components: impl Iterator<Item = &'a ComponentSpec>,
-        mounts: &[TaskMount],
-    ) -> io::Result<Self> {
-        let told = fs::read_to_string("/proc/self/mountinfo")?;
-        let points = told.lines().filter_map(|line| line.split(' ').nth(4));
+    pub fn here(self) -> io::Result<Self> {
+        let told = fs::read_to_string(MOUNTS)?;
         let real = |path: PathBuf| fs::canonicalize(&path).unwrap_or(path);
-        let listed =
-            Shared::of(components, mounts).0.into_iter().map(|(mount, shared)| (real(mount), shared));
-        Ok(Shared(points.map(|point| (point.into(), false)).chain(listed).collect()))
+        let listed = self.0.into_iter().map(|(mount, shared)| (real(mount), shared));
+        Ok(Shared(points(&told).chain(listed).collect()))
     }
 
     /// The mount in which a place lies.
@@ -124,28 +126,63 @@ impl Shared {
         container: &str,
         path: &str,
     ) -> Result<io::Result<String>, EngineError> {
-        let Some(mount) = self.home(Path::new(path)) else { return Ok(Ok(path.to_owned())) };
-        let (mut place, mut homes) = (mount.to_owned(), Vec::new());
-        let below = Path::new(path).strip_prefix(mount).unwrap_or(Path::new(""));
-        for step in below.components() {
+        let (mut place, mut homes) = (PathBuf::from("/"), Vec::new());
+        let mut steps = Path::new(path).components().peekable();
+        while let Some(step) = steps.next() {
             let next = place.join(step);
             if step == Component::ParentDir {
                 place.pop();
                 continue;
             }
-            let Some(file) = engine.stat(container, &next.to_string_lossy()).await? else {
-                return Ok(Err(io::ErrorKind::NotFound.into()));
+            let Some(home) = self.home(&next).filter(|home| *home != next) else {
+                place = next;
+                continue;
             };
+            let file = match engine.stat(container, &next.to_string_lossy()).await {
+                Ok(Some(file)) => file,
+                Ok(None) => return Ok(Err(io::ErrorKind::NotFound.into())),
+                Err(EngineError::Refused(words)) => return Ok(Err(io::Error::other(words))),
+                Err(error) => return Err(error),
+            };
+            if file.regular && steps.peek().is_some() {
+                return Ok(Err(io::ErrorKind::NotADirectory.into()));
+            }
             place = match file.link_target {
                 Some(target) => {
-                    homes.extend(self.home(&next));
+                    homes.push(home);
                     target.into()
                 }
                 None => next,
             };
         }
-        Ok(self.judge(&homes, &place).map(|()| place.to_string_lossy().into_owned()))
+        if let Err(error) = self.judge(&homes, &place) {
+            return Ok(Err(error));
+        }
+        if !homes.is_empty() {
+            // What the engine does not list may be mounted in there, too.
+            let told = match engine.read_file(container, MOUNTS).await {
+                Ok(told) => told,
+                Err(EngineError::Refused(words)) => return Ok(Err(io::Error::other(words))),
+                Err(error) => return Err(error),
+            };
+            let all = Shared(points(&String::from_utf8_lossy(&told)).chain(self.0.iter().cloned()).collect());
+            if let Err(error) = all.judge(&homes, &place) {
+                return Ok(Err(error));
+            }
+        }
+        Ok(Ok(place.to_string_lossy().into_owned()))
     }
+}
+
+/// Where something is mounted, by what the kernel tells; nobody but its owner writes there.
+fn points(mountinfo: &str) -> impl Iterator<Item = (PathBuf, bool)> {
+    // The kernel writes these four as octal numbers (`mangle_path`).
+    let plain = |point: &str| {
+        [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
+            .iter()
+            .fold(point.to_owned(), |point, (written, meant)| point.replace(written, meant))
+    };
+    mountinfo.lines().filter_map(move |line| Some((plain(line.split(' ').nth(4)?).into(), false)))
 }
 
 /// The files of this container, which a definition names.
@@ -192,6 +229,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_kernels_list_is_read_as_it_writes_names() {
+        let told =
+            "24 1 0:22 / / rw - overlay overlay rw\n30 24 0:26 /x /data/my\\040key ro - tmpfs tmpfs rw\n";
+        let points: Vec<PathBuf> = points(told).map(|(point, _)| point).collect();
+        assert_eq!(points, [PathBuf::from("/"), PathBuf::from("/data/my key")]);
+    }
+
+    #[test]
     fn a_file_that_a_definition_names_is_not_read_through_a_link_that_leads_out_of_a_volume() {
         let folder = tempfile::tempdir().expect("a folder");
         let at = |name: &str| fs::canonicalize(folder.path()).expect("it is there").join(name);
@@ -201,17 +246,20 @@ mod tests {
         fs::write(at("key"), "B=2").expect("written");
         symlink("env", at("data/own")).expect("linked");
         symlink("../key", at("data/planted")).expect("linked");
-        let volume = TaskMount { kind: "volume".into(), target: text("data"), ..TaskMount::default() };
-        let shared = Shared::here(std::iter::empty(), &[volume]).expect("told");
-        assert_eq!(shared.read(&text("data/own")), Ok(b"A=1".to_vec()));
-        assert_eq!(shared.kind(&text("data/none")), Err(FileFault::Missing));
         let words = format!(
             "a link in `{}`, where others may write, leads out of it, to `{}`: name that path itself",
             text("data"),
             text("key")
         );
-        assert_eq!(shared.kind(&text("data/planted")), Err(FileFault::Unreadable(words.clone())));
-        assert_eq!(shared.read(&text("data/planted")), Err(FileFault::Unreadable(words)));
+        // One that is read-only here may be a component's to write.
+        for kind in ["volume", "bind"] {
+            let mount = TaskMount { kind: kind.into(), target: text("data"), ..TaskMount::default() };
+            let shared = Shared::before(&[mount]).here().expect("told");
+            assert_eq!(shared.read(&text("data/own")), Ok(b"A=1".to_vec()));
+            assert_eq!(shared.kind(&text("data/none")), Err(FileFault::Missing));
+            assert_eq!(shared.kind(&text("data/planted")), Err(FileFault::Unreadable(words.clone())));
+            assert_eq!(shared.read(&text("data/planted")), Err(FileFault::Unreadable(words.clone())));
+        }
     }
 
     #[test]

@@ -2,7 +2,6 @@
 //! What a manager finds where it is started: `pause`, the engine, its own container; and what it gives up there.
 
 use std::fs::{File, OpenOptions};
-use std::iter;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -189,10 +188,10 @@ impl Site {
         let host_socket = self.host_socket();
         let elsewhere = matches!(args.pod.placement, Placement::Outside(_));
         let environment = |name: &str| variable(elsewhere, task, name);
-        // Nobody knows yet what components will bind. An agent opens no file any more.
+        // An agent opens no file any more.
         let here = match elsewhere {
-            true => Ok(Shared::of(iter::empty(), &[])),
-            false => Shared::here(iter::empty(), &task.mounts),
+            true => Ok(Shared::before(&[])),
+            false => Shared::before(&task.mounts).here(),
         };
         let here =
             here.map_err(|error| Refusal::usage(format!("cannot read /proc/self/mountinfo: {error}")))?;
@@ -209,7 +208,7 @@ impl Site {
             let read = |files: &dyn Files| {
                 specify::read(&args.pod, &source::labels::Surroundings { files, ..around }, programs)
             };
-            let shared = Shared::of(iter::empty(), &task.mounts);
+            let shared = Shared::before(&task.mounts);
             let ask = || files::reading(&self.engine, &task.id, &shared, read);
             let mut reading = patiently(&self.address, ask).await?;
             reading.faults.extend(outside::against(task, &self.own, host_socket.as_deref()));
@@ -226,7 +225,7 @@ impl Site {
             return Err(Refusal::usage(faults.join("\n")));
         }
         let copies = if elsewhere {
-            CopySources::open_elsewhere(&spec, &self.engine, task).await
+            patiently(&self.address, || CopySources::open_elsewhere(&spec, &self.engine, task)).await?
         } else {
             CopySources::open(&spec, &task.mounts)
         };

@@ -174,13 +174,16 @@ fn a_link_in_a_volume_gets_a_component_nothing_from_elsewhere() {
             plan.component("app", &format!("{}secrets: [{{source: {path}, target: /secret}}]\n", idle()))
                 .label("pod.copy.app", &format!("{path}:/copied"))
         };
-        for path in ["/data/file", "/data/folder/other"] {
+        for path in ["/data/file", "/data/folder/other", "/run/../data/file"] {
             let (said, pod) = plan(path).run();
             assert_eq!(said.status, 64, "{path}, {outside}: {}", said.error());
             let why = "a link in `/data`, where others may write, leads out of it, to `/run/secrets/other`: name that path itself";
             assert_eq!(said.error().matches(why).count(), 2, "{path}, {outside}: {}", said.error());
             assert_eq!(pod.members(), Vec::<String>::new());
         }
+        let (said, pod) = plan("/data/real/below").run();
+        assert_eq!(said.status, 64, "a path through a file, {outside}: {}", said.error());
+        assert_eq!(pod.members(), Vec::<String>::new());
         let (said, _pod) =
             plan("/data/own").component("env", &format!("{}env_file: /data/file\n", idle())).run();
         assert_eq!(said.status, 64, "{outside}: {}", said.error());

@@ -73,32 +73,41 @@ pub async fn reading<T>(
                 known.contents.insert(path, read);
             } else {
                 let kind = kind_of(engine, container, shared, &path).await?;
-                known.kinds.insert(path, kind);
+                known.kinds.insert(path, kind.map(|(kind, _)| kind));
             }
         }
     }
     Err(EngineError::Refused(format!("the definition asks for files again and again, {MOST_ROUNDS} times")))
 }
 
-/// What is at a path, links followed.
+/// What is at a path, links followed, and where that is.
 async fn kind_of(
     engine: &DockerEngine,
     container: &str,
     shared: &Shared,
     path: &str,
-) -> Result<Result<FileKind, FileFault>, EngineError> {
+) -> Result<Result<(FileKind, String), FileFault>, EngineError> {
     let mut path = match shared.place_elsewhere(engine, container, path).await? {
         Ok(place) => place,
         Err(error) => return Ok(Err(fault(error))),
     };
     for _ in 0..MOST_LINKS {
-        let Some(file) = engine.stat(container, &path).await? else { return Ok(Err(FileFault::Missing)) };
-        match file.link_target {
-            Some(target) => path = target,
-            None if file.regular => return Ok(Ok(FileKind::File)),
-            None if file.folder => return Ok(Ok(FileKind::Folder)),
-            None => return Ok(Ok(FileKind::Other)),
-        }
+        let file = match engine.stat(container, &path).await {
+            Ok(Some(file)) => file,
+            Ok(None) => return Ok(Err(FileFault::Missing)),
+            Err(EngineError::Refused(words)) => return Ok(Err(FileFault::Unreadable(words))),
+            Err(error) => return Err(error),
+        };
+        let kind = match file.link_target {
+            Some(target) => {
+                path = target;
+                continue;
+            }
+            None if file.regular => FileKind::File,
+            None if file.folder => FileKind::Folder,
+            None => FileKind::Other,
+        };
+        return Ok(Ok((kind, path)));
     }
     Ok(Err(FileFault::Unreadable("too many links".into())))
 }
@@ -109,12 +118,12 @@ async fn content_of(
     shared: &Shared,
     path: &str,
 ) -> Result<Result<Vec<u8>, FileFault>, EngineError> {
-    match kind_of(engine, container, shared, path).await? {
-        Ok(FileKind::File) => {}
+    let place = match kind_of(engine, container, shared, path).await? {
+        Ok((FileKind::File, place)) => place,
         Ok(_) => return Ok(Err(FileFault::NotAFile)),
         Err(fault) => return Ok(Err(fault)),
-    }
-    Ok(match engine.read_file(container, path).await {
+    };
+    Ok(match engine.read_file(container, &place).await {
         Ok(content) if content.len() > MOST_BYTES => Err(FileFault::TooLarge),
         Ok(content) => Ok(content),
         Err(EngineError::Refused(words)) => Err(FileFault::Unreadable(words)),
