@@ -1207,7 +1207,7 @@ pub(crate) mod tests {
         };
         assert_eq!(engine.standing("a").await, Ok(want));
         // What a pod is judged by is told in whole or not at all.
-        let refused = EngineError::Refused("the driver is gone".into());
+        let refused = EngineError::Refused("volume `v`: the driver is gone".into());
         assert_eq!(engine.inspect_task("a").await, Err(refused));
         let asked = server.await.expect("served");
         let container = "GET /v1.41/containers/a/json HTTP/1.1";
