@@ -125,11 +125,13 @@ enum Command {
         /// Little of each, once: only to see that it runs.
         #[arg(long)]
         quick: bool,
-        /// How often each thing is measured.
+        /// How often most things are measured: starts and `pause` seven times at least, logs three times and agents four times
+        /// at most, memory and a hundred pods twice. Once is as quick.
         #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..))]
         runs: u8,
-        /// Keep the results in `xtask/src/bench/results` and in the README.
-        #[arg(long, conflicts_with_all = ["quick", "parts"])]
+        /// Keep the results in `xtask/src/bench/results` and in the README: of the parts that are named, beside what was kept of
+        /// the others.
+        #[arg(long, conflicts_with = "quick")]
         keep: bool,
     },
     /// Feed the manager what strangers may send it, labels and output of components, and see that it bears it.

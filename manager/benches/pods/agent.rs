@@ -12,6 +12,7 @@ use tokio::time::sleep;
 use crate::engine::{Engine, Event, LIMIT, Result, heard, last};
 use crate::process::{child, idle, resident, share};
 use crate::proxy::Proxy;
+use crate::start::least_calls;
 use crate::stats::{Figure, Goal};
 use crate::ways::{Shape, components, labels, manager, tandem};
 use crate::{Bench, PAUSE};
@@ -176,7 +177,8 @@ async fn calls(bench: &Bench) -> Result<()> {
     let agent = agent(engine, &proxy.socket()).await?;
     let name = vec![engine.unique("calls")];
     let mut events = engine.events(&name[0]).await?;
-    sleep(bench.idle(IDLE) / 5).await;
+    // It looks around when it starts, and twice for what dead pods left.
+    sleep(IDLE / 5).await;
     let before = proxy.calls().len();
     engine.start(&engine.create(&name[0], &bare(&agent)).await?).await?;
     heard(&mut events, "start", COMPONENTS).await?;
@@ -191,6 +193,7 @@ async fn calls(bench: &Bench) -> Result<()> {
     heard(&mut events, "start", COMPONENTS).await?;
     end(engine, &name).await?;
     figure.add("managers", proxy.calls().len() as f64);
+    figure.add("raw client", least_calls(shape));
     figure.print(&[]);
     Ok(())
 }

@@ -8,6 +8,7 @@ use futures_util::stream;
 use futures_util::{StreamExt, TryStreamExt};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::watch;
 
 use crate::engine::{Engine, Result};
 use crate::{BUSYBOX, Bench, MANAGER, PAUSE};
@@ -188,7 +189,7 @@ impl Way {
                 };
                 ended(engine, components, raw.down.order, limits).await?;
                 if shape.sandbox {
-                    engine.end(&format!("{name}-sandbox")).await?;
+                    engine.remove(&format!("{name}-sandbox")).await?;
                 }
                 engine.end(name).await
             }
@@ -310,18 +311,28 @@ async fn raw_up(engine: &Engine, name: &str, shape: Shape, pace: Pace) -> Result
     let pod = engine.create(name, &pause(&json!({}))).await?;
     engine.start(&pod).await?;
     let (sandbox, host) = sandbox(engine, name, &pod, shape).await?;
-    if let Some(sandbox) = sandbox {
-        engine.start(&sandbox).await?;
-    }
+    // Components may be created before it runs, and not started.
+    let (runs, running) = watch::channel(sandbox.is_none());
+    let begun = async {
+        if let Some(sandbox) = sandbox {
+            engine.start(&sandbox).await?;
+            runs.send_replace(true);
+        }
+        Ok(())
+    };
     let body = component(&host);
     let create = async |number: usize| engine.create(&format!("{name}-c{number}"), &body).await;
-    let start = async |id: String| engine.start(&id).await;
+    let start = async |id: String| {
+        running.clone().wait_for(|runs| *runs).await?;
+        engine.start(&id).await
+    };
     let limits = match (shape.chain, pace.order) {
         (true, _) => (pace.at_once, 1),
         (false, Order::Apart) => (pace.at_once, ALL),
         (false, _) => (pace.at_once, pace.at_once),
     };
-    both((0..shape.components).collect(), create, start, pace.order, limits).await
+    let components = both((0..shape.components).collect(), create, start, pace.order, limits);
+    tokio::try_join!(begun, components).map(drop)
 }
 
 /// All is created while the pod's own container starts.

@@ -58,12 +58,23 @@ pub async fn sweep(engine: DockerEngine, limiter: Arc<Limiter>) {
 /// The dead pods of this moment, by the id of their own container.
 async fn look(engine: &DockerEngine) -> Result<BTreeMap<String, Dead>, EngineError> {
     let mut dead = BTreeMap::new();
-    for (pod, containers) in by_pod(engine.of_pods().await?) {
+    let pods = by_pod(engine.of_pods().await?);
+    let alive = alive(engine, pods.is_empty()).await?;
+    for (pod, containers) in pods.into_iter().filter(|(pod, _)| !alive.contains(pod)) {
         if let Some(started_at) = death_of(engine, &pod).await? {
             dead.insert(pod, Dead { started_at, containers });
         }
     }
     Ok(dead)
+}
+
+/// The containers that run, told in one call: of the many pods of a node few are dead. None is asked for where there is
+/// nothing to be told apart.
+async fn alive(engine: &DockerEngine, nothing: bool) -> Result<BTreeSet<String>, EngineError> {
+    if nothing {
+        return Ok(BTreeSet::new());
+    }
+    Ok(engine.running().await?.into_iter().map(|container| container.id).collect())
 }
 
 /// When a pod's own container that does not run was started last, [`Dead::started_at`]; nothing where it runs, or where
@@ -87,8 +98,11 @@ async fn dead_cgroups(
     empty: bool,
 ) -> Result<BTreeSet<String>, EngineError> {
     let mut dead = BTreeSet::new();
-    for PodCgroup { pod, .. } in limiter.cgroups().await.into_iter().filter(|one| one.empty || !empty) {
-        if death_of(engine, &pod).await?.is_some() {
+    let cgroups: Vec<PodCgroup> =
+        limiter.cgroups().await.into_iter().filter(|one| one.empty || !empty).collect();
+    let alive = alive(engine, cgroups.is_empty()).await?;
+    for PodCgroup { pod, .. } in cgroups {
+        if !alive.iter().any(|id| id.starts_with(&pod)) && death_of(engine, &pod).await?.is_some() {
             dead.insert(pod);
         }
     }
@@ -174,16 +188,22 @@ mod tests {
             let labels = format!(r#""{LABEL_POD}": "{pod}", "{LABEL_ROLE}": "sandbox""#);
             format!(r#"{{"Id": "of-{pod}", "Names": ["/{pod}.pause"], "Labels": {{{labels}}}}}"#)
         };
-        let listed = || answer("200 OK", &format!("[{}, {}]", left("a"), left("b")));
+        let listed = || answer("200 OK", &format!("[{}, {}, {}]", left("a"), left("b"), left("c")));
         // Whatever becomes of its volume.
         let ended =
             r#"{"Id": "b", "State": {"StartedAt": "10"}, "Mounts": [{"Type": "volume", "Name": "v"}]}"#;
         let refused = answer("500 Internal Server Error", r#"{"message": "its driver is gone"}"#);
-        let (engine, _server) = canned(vec![ping("1.41"), listed(), refused, answer("200 OK", ended)]);
+        let running = || answer("200 OK", r#"[{"Id": "c"}]"#);
+        let (engine, server) =
+            canned(vec![ping("1.41"), listed(), running(), refused, answer("200 OK", ended)]);
         let want = looks(&[("b", dead(Some("10"), &["of-b"]))]);
         assert_eq!(look(&engine).await, Ok(want));
+        // Of one that runs nothing is asked for, however many there are.
+        let asked = server.await.expect("served");
+        assert!(!asked.iter().any(|line| line.contains("/containers/c/json")), "{asked:?}");
         // An engine that is not there tells of none.
-        let (engine, _server) = canned(vec![ping("1.41"), listed(), answer("502 Bad Gateway", "gone")]);
+        let (engine, _server) =
+            canned(vec![ping("1.41"), listed(), running(), answer("502 Bad Gateway", "gone")]);
         assert_eq!(look(&engine).await, Err(EngineError::Unreachable("gone".into())));
     }
 

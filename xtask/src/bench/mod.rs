@@ -167,8 +167,12 @@ pub(crate) fn measure(workspace: &Workspace, engine: &Engine, order: &Order) -> 
             }
         });
     }
+    println!("\n{}", report::table(&figures));
+    let mut machine = machine;
+    if order.keep && !order.parts.is_empty() {
+        figures = with_kept(workspace, &mut machine, &order.parts, figures)?;
+    }
     let table = report::table(&figures);
-    println!("\n{table}");
     let list: Vec<Value> = figures.iter().map(Figure::json).collect();
     let results = json!({"machine": machine, "figures": list});
     let text = serde_json::to_string_pretty(&results)? + "\n";
@@ -196,11 +200,48 @@ pub(crate) fn measure(workspace: &Workspace, engine: &Engine, order: &Order) -> 
     Ok(())
 }
 
+/// What was kept last, with these parts measured anew.
+fn with_kept(
+    workspace: &Workspace,
+    machine: &mut Value,
+    parts: &[Part],
+    figures: Vec<Figure>,
+) -> Result<Vec<Figure>> {
+    let path = workspace.file(KEPT).join("results.json");
+    let kept = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let kept: Value = serde_json::from_str(&kept).with_context(|| path.display().to_string())?;
+    if !is_like(&kept["machine"], machine) {
+        bail!("what was kept last is of another machine than this one: keep all parts, with none named");
+    }
+    let name = |part: &Part| part.to_possible_value().map(|value| value.get_name().to_owned());
+    let names: Vec<String> = parts.iter().filter_map(name).collect();
+    let mut all = figures;
+    for line in kept["figures"].as_array().context("nothing was kept")? {
+        let figure = Figure::read(&line.to_string())?;
+        if !names.contains(&figure.part) {
+            all.push(figure);
+        }
+    }
+    let order = |figure: &Figure| {
+        Part::value_variants().iter().position(|part| name(part).as_deref() == Some(figure.part.as_str()))
+    };
+    all.sort_by_key(order);
+    let commit = |of: &Value| of["commit"].as_str().unwrap_or_default().to_owned();
+    machine["commit"] =
+        format!("{}; {} of {}", commit(&kept["machine"]), names.join(" and "), commit(machine)).into();
+    Ok(all)
+}
+
+/// Results of these two can be told beside each other.
+fn is_like(one: &Value, other: &Value) -> bool {
+    ["processor", "memory", "Linux"].iter().all(|fact| one[fact] == other[fact])
+}
+
 /// What has nothing else to be measured beside: the results that were kept last, where they are of a machine like this one.
 fn beside_kept(workspace: &Workspace, machine: &Value, figures: &mut [Figure]) {
     let text = fs::read_to_string(workspace.file(KEPT).join("results.json")).unwrap_or_default();
     let kept: Value = serde_json::from_str(&text).unwrap_or_default();
-    if ["processor", "memory", "Linux"].iter().any(|fact| kept["machine"][fact] != machine[fact]) {
+    if !is_like(&kept["machine"], machine) {
         return;
     }
     let commit = kept["machine"]["commit"].as_str().unwrap_or_default();
@@ -305,18 +346,21 @@ impl Drop for Leftovers<'_> {
     fn drop(&mut self) {
         interrupt::shielded(|| {
             let name = format!("name=^/?{}", prefix());
-            // Managers go last of a listing, and may make something until then.
-            for _ in 0..ROUNDS {
-                let ids = self.engine.ask(["ps", "--all", "--quiet", "--filter", &name]).unwrap_or_default();
-                if ids.is_empty() {
-                    return;
-                }
+            let removed = |list: &[&str], remove: &[&str]| {
+                let ids = self.engine.ask([list, &["--quiet", "--filter", &name]].concat());
+                let ids = ids.unwrap_or_default();
                 for id in ids.lines() {
-                    if let Err(error) = self.engine.ask(["rm", "--force", "--volumes", id]) {
+                    if let Err(error) = self.engine.ask([remove, &[id]].concat()) {
                         note(&format!("{error:#}"));
                     }
                 }
-            }
+                ids.is_empty()
+            };
+            // Managers go last of a listing, and may make something until then.
+            let none = || removed(&["ps", "--all"], &["rm", "--force", "--volumes"]);
+            let _ = (0..ROUNDS).any(|_| none());
+            // Compose's.
+            removed(&["network", "ls"], &["network", "rm"]);
         });
     }
 }

@@ -22,6 +22,18 @@ pub(super) enum Goal {
     BestShare(f64),
 }
 
+impl Goal {
+    /// As [`Figure::read`] reads it.
+    fn json(&self) -> Value {
+        match self {
+            Goal::AtMost(most) => json!({"at_most": most}),
+            Goal::Times(times, of) => json!({"times": times, "of": of}),
+            Goal::BestTimes(times) => json!({"best_times": times}),
+            Goal::BestShare(share) => json!({"best_share": share}),
+        }
+    }
+}
+
 /// Several ways of doing one thing, each measured a few times.
 pub(super) struct Figure {
     pub(super) part: String,
@@ -73,8 +85,11 @@ impl Figure {
             }
         }
         let grows = &said["grows"];
-        for goal in said["goals"].as_array().into_iter().flatten() {
+        // Among what was kept, `goals` is what became of them.
+        for goal in said.get("wanted").unwrap_or(&said["goals"]).as_array().into_iter().flatten() {
             figure.goals.extend(goal["at_most"].as_f64().map(Goal::AtMost));
+            figure.goals.extend(goal["best_times"].as_f64().map(Goal::BestTimes));
+            figure.goals.extend(goal["best_share"].as_f64().map(Goal::BestShare));
             if let (Some(times), Some(of)) = (goal["times"].as_f64(), goal["of"].as_str()) {
                 figure.goals.push(Goal::Times(times, of.to_owned()));
             }
@@ -156,7 +171,8 @@ impl Figure {
             self.verdicts().into_iter().map(|(goal, met)| json!({"goal": goal, "met": met})).collect();
         json!({
             "part": self.part, "what": self.what, "unit": self.unit, "how": self.how, "median": medians,
-            "all": self.all, "goals": goals,
+            "all": self.all, "goals": goals, "wanted": self.goals.iter().map(Goal::json).collect::<Vec<_>>(),
+            "grows": self.grows.as_ref().map(|(plot, at)| json!({"plot": plot, "at": at})),
         })
     }
 
