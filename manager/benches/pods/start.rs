@@ -134,39 +134,38 @@ pub(crate) async fn best(bench: &Bench, shape: Shape) -> Result<Raw> {
         at_once.flat_map(|at_once| orders.iter().map(move |order| Pace { at_once, order: *order })).collect();
     let mut took = vec![(Vec::new(), Vec::new()); paces.len()];
     let mut tried: Vec<usize> = (0..paces.len()).collect();
+    let (mut up, mut down) = (Vec::new(), Vec::new());
     for tries in [TRIES, MORE_TRIES] {
         for _ in 0..tries {
             for &pace in &tried {
                 let raw = Raw { up: paces[pace], down: paces[pace] };
-                let (up, down) = once(bench, shape, Way::Raw(raw)).await?;
-                took[pace].0.push(up);
-                took[pace].1.push(down);
+                let took_now = once(bench, shape, Way::Raw(raw)).await?;
+                took[pace].0.push(took_now.0);
+                took[pace].1.push(took_now.1);
             }
         }
         // What was lucky is not the best: those that were soon up or down are tried again.
-        let rank = |of: &dyn Fn(usize) -> f64| {
-            let mut ranked = tried.clone();
-            ranked.sort_by(|one, other| of(*one).total_cmp(&of(*other)));
-            ranked.truncate(FINALISTS / 2);
-            ranked
-        };
-        let mut finalists = rank(&|pace| median(&took[pace].0));
-        finalists.extend(rank(&|pace| median(&took[pace].1)));
-        finalists.sort_unstable();
-        finalists.dedup();
-        tried = finalists;
+        up = ranked(&tried, |pace| median(&took[pace].0));
+        down = ranked(&tried, |pace| median(&took[pace].1));
+        tried = [&up[..], &down].concat();
+        tried.sort_unstable();
+        tried.dedup();
     }
-    let least = |of: &dyn Fn(usize) -> f64| {
-        let best = tried.iter().min_by(|one, other| of(**one).total_cmp(&of(**other)));
-        best.map_or(paces[0], |found| paces[*found])
-    };
-    let best = Raw { up: least(&|pace| median(&took[pace].0)), down: least(&|pace| median(&took[pace].1)) };
+    let best = Raw { up: paces[up[0]], down: paces[down[0]] };
     eprintln!("    {count} components, the raw client's start and stop:");
     for (pace, took) in paces.iter().zip(&took) {
         let (up, down) = (median(&took.0), median(&took.1));
         eprintln!("      {:?}, {} at once: {up:.0} and {down:.0} ms", pace.order, pace.at_once);
     }
     Ok(best)
+}
+
+/// Those of them that took least, the best first.
+fn ranked(tried: &[usize], took: impl Fn(usize) -> f64) -> Vec<usize> {
+    let mut ranked = tried.to_vec();
+    ranked.sort_by(|one, other| took(*one).total_cmp(&took(*other)));
+    ranked.truncate(FINALISTS / 2);
+    ranked
 }
 
 /// The fewest calls that components of this shape take.

@@ -69,6 +69,13 @@ pub struct Standing {
     pub exit_status: i64,
 }
 
+impl Standing {
+    /// It runs, and still in the run that began at `started_at`.
+    pub fn goes_on(&self, started_at: &str) -> bool {
+        self.running && self.started_at == started_at
+    }
+}
+
 /// What happens to a container whose pod somebody else runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {

@@ -382,7 +382,7 @@ impl Agent {
     /// This run of the container goes on, as far as the engine tells.
     async fn still_runs(&self, id: &str, started_at: &str) -> bool {
         match self.site.engine.standing(id).await {
-            Ok(now) => now.running && now.started_at == started_at,
+            Ok(now) => now.goes_on(started_at),
             Err(error) => !matches!(error, EngineError::NotFound(_)),
         }
     }

@@ -19,7 +19,7 @@ use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
 use tokio::sync::mpsc;
 
-use super::links::{Shared, by_descriptor, pinned};
+use super::links::{Shared, by_descriptor, of_the_file, pinned};
 use crate::engine::docker::DockerEngine;
 use crate::engine::outside::MOST_BYTES;
 use crate::engine::{Engine, EngineError, SCRATCH_FOLDER, SCRATCH_ROOT, VAULT_FOLDER};
@@ -187,21 +187,20 @@ impl CopySources {
                         continue;
                     }
                 };
-                match engine.stat(container, &place).await {
+                match of_the_file(engine.stat(container, &place).await)? {
                     Ok(Some(file)) if file.socket => {
                         errors.push(CopyError::Special { component: component(), path: path() });
                     }
                     Ok(Some(_)) => {}
                     Ok(None) => errors.push(failed(io::ErrorKind::NotFound.into())),
-                    Err(EngineError::Refused(words)) => errors.push(failed(io::Error::other(words))),
-                    Err(error) => return Err(error),
+                    Err(error) => errors.push(failed(error)),
                 }
             }
             for FileSpec { source, .. } in &member.files {
                 let FileSource::Path(source) = source else { continue };
                 let read = match shared.place_elsewhere(engine, container, source).await? {
-                    Ok(place) => engine.read_file(container, &place).await,
-                    Err(error) => Err(EngineError::Refused(error.to_string())),
+                    Ok(place) => of_the_file(engine.read_file(container, &place).await)?,
+                    Err(error) => Err(error),
                 };
                 match read {
                     Ok(content) if content.len() as u64 > LARGEST_SECRET_BYTES => {
@@ -210,11 +209,13 @@ impl CopySources {
                     Ok(content) => {
                         secrets.insert(source.clone(), Arc::new(Secret::Content(content)));
                     }
-                    Err(EngineError::Refused(words)) => {
-                        let (path, error) = (source.clone(), io::Error::other(words));
-                        errors.push(CopyError::Secret { component: component(), path, error });
+                    Err(error) => {
+                        errors.push(CopyError::Secret {
+                            component: component(),
+                            path: source.clone(),
+                            error,
+                        });
                     }
-                    Err(error) => return Err(error),
                 }
             }
         }

@@ -138,11 +138,10 @@ impl Shared {
                 place = next;
                 continue;
             };
-            let file = match engine.stat(container, &next.to_string_lossy()).await {
+            let file = match of_the_file(engine.stat(container, &next.to_string_lossy()).await)? {
                 Ok(Some(file)) => file,
                 Ok(None) => return Ok(Err(io::ErrorKind::NotFound.into())),
-                Err(EngineError::Refused(words)) => return Ok(Err(io::Error::other(words))),
-                Err(error) => return Err(error),
+                Err(error) => return Ok(Err(error)),
             };
             if file.regular && steps.peek().is_some() {
                 return Ok(Err(io::ErrorKind::NotADirectory.into()));
@@ -160,10 +159,9 @@ impl Shared {
         }
         if !homes.is_empty() {
             // What the engine does not list may be mounted in there, too.
-            let told = match engine.read_file(container, MOUNTS).await {
+            let told = match of_the_file(engine.read_file(container, MOUNTS).await)? {
                 Ok(told) => told,
-                Err(EngineError::Refused(words)) => return Ok(Err(io::Error::other(words))),
-                Err(error) => return Err(error),
+                Err(error) => return Ok(Err(error)),
             };
             let all = Shared(points(&String::from_utf8_lossy(&told)).chain(self.0.iter().cloned()).collect());
             if let Err(error) = all.judge(&homes, &place) {
@@ -171,6 +169,18 @@ impl Shared {
             }
         }
         Ok(Ok(place.to_string_lossy().into_owned()))
+    }
+}
+
+/// What the engine refuses is the file's fault; every other error is of the engine, and within nobody's.
+///
+/// # Errors
+/// Where the engine does not tell.
+pub fn of_the_file<T>(told: Result<T, EngineError>) -> Result<io::Result<T>, EngineError> {
+    match told {
+        Ok(told) => Ok(Ok(told)),
+        Err(EngineError::Refused(words)) => Ok(Err(io::Error::other(words))),
+        Err(error) => Err(error),
     }
 }
 

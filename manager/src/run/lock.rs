@@ -202,7 +202,7 @@ impl Lock {
             return Ok(Attempt::Taken(found.id));
         }
         match self.engine.standing(owner).await {
-            Ok(other) if other.running && found.labels.get(LABEL_RUN) == Some(&other.started_at) => {
+            Ok(other) if found.labels.get(LABEL_RUN).is_some_and(|run| other.goes_on(run)) => {
                 return Ok(Attempt::Held(Owner { id: other.id, name: other.name }));
             }
             Ok(_) | Err(EngineError::NotFound(_)) => {}

@@ -59,7 +59,10 @@ pub async fn sweep(engine: DockerEngine, limiter: Arc<Limiter>) {
 async fn look(engine: &DockerEngine) -> Result<BTreeMap<String, Dead>, EngineError> {
     let mut dead = BTreeMap::new();
     let pods = by_pod(engine.of_pods().await?);
-    let alive = alive(engine, pods.is_empty()).await?;
+    if pods.is_empty() {
+        return Ok(dead);
+    }
+    let alive = alive(engine).await?;
     for (pod, containers) in pods.into_iter().filter(|(pod, _)| !alive.contains(pod)) {
         if let Some(started_at) = death_of(engine, &pod).await? {
             dead.insert(pod, Dead { started_at, containers });
@@ -68,12 +71,8 @@ async fn look(engine: &DockerEngine) -> Result<BTreeMap<String, Dead>, EngineErr
     Ok(dead)
 }
 
-/// The containers that run, told in one call: of the many pods of a node few are dead. None is asked for where there is
-/// nothing to be told apart.
-async fn alive(engine: &DockerEngine, nothing: bool) -> Result<BTreeSet<String>, EngineError> {
-    if nothing {
-        return Ok(BTreeSet::new());
-    }
+/// The containers that run, told in one call: of the many pods of a node few are dead.
+async fn alive(engine: &DockerEngine) -> Result<BTreeSet<String>, EngineError> {
     Ok(engine.running().await?.into_iter().map(|container| container.id).collect())
 }
 
@@ -100,7 +99,10 @@ async fn dead_cgroups(
     let mut dead = BTreeSet::new();
     let cgroups: Vec<PodCgroup> =
         limiter.cgroups().await.into_iter().filter(|one| one.empty || !empty).collect();
-    let alive = alive(engine, cgroups.is_empty()).await?;
+    if cgroups.is_empty() {
+        return Ok(dead);
+    }
+    let alive = alive(engine).await?;
     for PodCgroup { pod, .. } in cgroups {
         if !alive.iter().any(|id| id.starts_with(&pod)) && death_of(engine, &pod).await?.is_some() {
             dead.insert(pod);

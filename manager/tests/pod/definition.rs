@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::lab::docker::{attempt, docker, socket};
+use crate::lab::docker::{Said, attempt, docker, socket};
 use crate::lab::pod::{Plan, Pod, Volumes};
 use crate::lab::proxy::Verdict;
 use crate::lab::{idle, quoted, script, test_image};
@@ -208,17 +208,33 @@ fn a_path_below_sys_may_be_read_and_not_written() {
     refused(Pod::plan("sys").component("app", &app("")), &["found `/sys/class` of the host", "host-paths"]);
 }
 
+/// A volume that stands for a path of the host.
+fn bound(hint: &str, device: &str) -> String {
+    let (volume, device) = (crate::lab::unique(hint), format!("device={device}"));
+    let mut create = vec!["volume", "create", "--label", "io.tandem.test=volume"];
+    create.extend(["-o", "type=none", "-o", "o=bind", "-o", &device, &volume]);
+    docker(&create);
+    volume
+}
+
+/// What is mounted at `/x` was looked at, and the component never ran.
+#[track_caller]
+fn assert_kept_from_the_socket(said: &Said, pod: &Pod) {
+    assert_eq!(said.status, 125, "{}", said.error());
+    let words =
+        "cannot start `app`: what is mounted at `/x` leads to the engine's socket by a link on the host";
+    assert!(said.error().contains(words), "{}", said.error());
+    assert_eq!(said.text(), "", "it never ran");
+    assert_eq!(pod.members(), Vec::<String>::new());
+}
+
 #[test]
 fn a_volume_that_stands_for_the_sockets_folder_is_refused() {
     let socket = crate::lab::docker::socket();
     let folder = socket.parent().expect("a folder").display().to_string();
     // The engine resolves a relative device from its own working directory, `/`.
     for device in [folder.as_str(), folder.trim_start_matches('/')] {
-        let volume = crate::lab::unique("door");
-        let mut create = vec!["volume", "create", "--label", "io.tandem.test=volume"];
-        let device_option = format!("device={device}");
-        create.extend(["-o", "type=none", "-o", "o=bind", "-o", &device_option, &volume]);
-        docker(&create);
+        let volume = bound("door", device);
         let yaml = format!("{}volumes: ['{volume}:/door']\n", idle());
         let (said, pod) = Pod::plan("door").component("app", &yaml).run();
         let removed = attempt(&["volume", "rm", "-f", &volume]);
@@ -249,12 +265,7 @@ fn a_link_of_the_host_to_the_socket_or_to_its_folder_is_refused_before_the_start
     };
     for path in &links[..2] {
         let (said, pod) = plan(path).args(&["--logs"]).run();
-        assert_eq!(said.status, 125, "{path}: {}", said.error());
-        let words =
-            "cannot start `app`: what is mounted at `/x` leads to the engine's socket by a link on the host";
-        assert!(said.error().contains(words), "{}", said.error());
-        assert_eq!(said.text(), "", "it never ran");
-        assert_eq!(pod.members(), Vec::<String>::new());
+        assert_kept_from_the_socket(&said, &pod);
     }
     let (said, _pod) = plan(&links[2]).run();
     assert_eq!(said.status, 3, "another socket is none of it: {}", said.error());
@@ -274,20 +285,11 @@ fn a_volume_that_stands_for_a_link_to_the_sockets_folder_is_refused_before_the_s
     let folder = tempfile::tempdir().expect("a folder");
     let link = folder.path().join("link");
     std::os::unix::fs::symlink(socket().parent().expect("a folder"), &link).expect("a link");
-    let volume = crate::lab::unique("link-volume");
-    let device = format!("device={}", link.display());
-    let mut create = vec!["volume", "create", "--label", "io.tandem.test=volume"];
-    create.extend(["-o", "type=none", "-o", "o=bind", "-o", &device, &volume]);
-    docker(&create);
+    let volume = bound("link-volume", &link.display().to_string());
     let keys = format!("{}volumes: ['{volume}:/x']\n", script("ls -R /x; exit 3"));
     let (said, pod) = Pod::plan("link-volume").component("app", &keys).args(&["--logs"]).run();
     let removed = attempt(&["volume", "rm", "-f", &volume]);
-    assert_eq!(said.status, 125, "{}", said.error());
-    let words =
-        "cannot start `app`: what is mounted at `/x` leads to the engine's socket by a link on the host";
-    assert!(said.error().contains(words), "{}", said.error());
-    assert_eq!(said.text(), "", "it never ran");
-    assert_eq!(pod.members(), Vec::<String>::new());
+    assert_kept_from_the_socket(&said, &pod);
     assert_eq!(removed.status, 0);
 }
 

@@ -90,6 +90,11 @@ pub(crate) enum Part {
 }
 
 impl Part {
+    /// As it is asked for, and as its figures call it.
+    fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
     /// Measured by `manager/benches/pods`.
     fn makes_pods(self) -> bool {
         match self {
@@ -138,7 +143,7 @@ pub(crate) fn measure(workspace: &Workspace, engine: &Engine, order: &Order) -> 
     let (mut figures, mut above) = (Vec::new(), Vec::new());
     for part in wanted {
         interrupt::check()?;
-        let name = part.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+        let name = part.name();
         figures.extend(match part {
             Part::Sizes => {
                 let sizes = step("measure sizes, memory and wake-ups", || sizes(workspace, engine))?;
@@ -207,14 +212,11 @@ fn with_kept(
     parts: &[Part],
     figures: Vec<Figure>,
 ) -> Result<Vec<Figure>> {
-    let path = workspace.file(KEPT).join("results.json");
-    let kept = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-    let kept: Value = serde_json::from_str(&kept).with_context(|| path.display().to_string())?;
+    let kept = kept(workspace)?;
     if !is_like(&kept["machine"], machine) {
         bail!("what was kept last is of another machine than this one: keep all parts, with none named");
     }
-    let name = |part: &Part| part.to_possible_value().map(|value| value.get_name().to_owned());
-    let names: Vec<String> = parts.iter().filter_map(name).collect();
+    let names: Vec<String> = parts.iter().map(|part| part.name()).collect();
     let mut all = figures;
     for line in kept["figures"].as_array().context("nothing was kept")? {
         let figure = Figure::read(&line.to_string())?;
@@ -222,14 +224,18 @@ fn with_kept(
             all.push(figure);
         }
     }
-    let order = |figure: &Figure| {
-        Part::value_variants().iter().position(|part| name(part).as_deref() == Some(figure.part.as_str()))
-    };
-    all.sort_by_key(order);
+    all.sort_by_key(|figure| Part::value_variants().iter().position(|part| part.name() == figure.part));
     let commit = |of: &Value| of["commit"].as_str().unwrap_or_default().to_owned();
     machine["commit"] =
         format!("{}; {} of {}", commit(&kept["machine"]), names.join(" and "), commit(machine)).into();
     Ok(all)
+}
+
+/// The results that were kept last.
+fn kept(workspace: &Workspace) -> Result<Value> {
+    let path = workspace.file(KEPT).join("results.json");
+    let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    serde_json::from_str(&text).with_context(|| path.display().to_string())
 }
 
 /// Results of these two can be told beside each other.
@@ -239,8 +245,7 @@ fn is_like(one: &Value, other: &Value) -> bool {
 
 /// What has nothing else to be measured beside: the results that were kept last, where they are of a machine like this one.
 fn beside_kept(workspace: &Workspace, machine: &Value, figures: &mut [Figure]) {
-    let text = fs::read_to_string(workspace.file(KEPT).join("results.json")).unwrap_or_default();
-    let kept: Value = serde_json::from_str(&text).unwrap_or_default();
+    let Ok(kept) = kept(workspace) else { return };
     if !is_like(&kept["machine"], machine) {
         return;
     }
@@ -357,8 +362,11 @@ impl Drop for Leftovers<'_> {
                 ids.is_empty()
             };
             // Managers go last of a listing, and may make something until then.
-            let none = || removed(&["ps", "--all"], &["rm", "--force", "--volumes"]);
-            let _ = (0..ROUNDS).any(|_| none());
+            for _ in 0..ROUNDS {
+                if removed(&["ps", "--all"], &["rm", "--force", "--volumes"]) {
+                    break;
+                }
+            }
             // Compose's.
             removed(&["network", "ls"], &["network", "rm"]);
         });

@@ -114,28 +114,31 @@ impl Figure {
         let least = others().min_by(|(_, one), (_, other)| one.total_cmp(other)).map(|(way, _)| *way);
         let most = others().max_by(|(_, one), (_, other)| one.total_cmp(other)).map(|(way, _)| *way);
         let verdict = |goal: &Goal| {
-            let (words, is, met) = match goal {
+            let (words, bound, is) = match goal {
                 Goal::AtMost(most) => {
-                    let words = format!("≤ {} {}", short(*most), self.unit);
-                    return match ours {
-                        Some(ours) => (words.trim().to_owned(), ours <= *most),
-                        None => (format!("{}: not measured", words.trim()), false),
-                    };
+                    (format!("≤ {} {}", short(*most), self.unit).trim().to_owned(), *most, ours)
                 }
                 Goal::Times(times, name) => {
-                    let is = self.beside(name);
-                    (format!("≤ {} × {name}", short(*times)), is, is.is_some_and(|is| is <= *times))
+                    (format!("≤ {} × {name}", short(*times)), *times, self.beside(name))
                 }
-                Goal::BestTimes(times) => {
-                    let is = least.and_then(|best| self.beside(best));
-                    (format!("≤ {} × the best", short(*times)), is, is.is_some_and(|is| is <= *times))
-                }
-                Goal::BestShare(share) => {
-                    let is = most.and_then(|best| self.beside(best));
-                    (format!("≥ {} × the best", short(*share)), is, is.is_some_and(|is| is >= *share))
-                }
+                Goal::BestTimes(times) => (
+                    format!("≤ {} × the best", short(*times)),
+                    *times,
+                    least.and_then(|best| self.beside(best)),
+                ),
+                Goal::BestShare(share) => (
+                    format!("≥ {} × the best", short(*share)),
+                    *share,
+                    most.and_then(|best| self.beside(best)),
+                ),
             };
-            (format!("{words}: {}", is.map_or("not measured".to_owned(), short)), met)
+            let Some(is) = is else { return (format!("{words}: not measured"), false) };
+            match goal {
+                // What it is stands in the table.
+                Goal::AtMost(_) => (words, is <= bound),
+                Goal::Times(..) | Goal::BestTimes(_) => (format!("{words}: {}", short(is)), is <= bound),
+                Goal::BestShare(_) => (format!("{words}: {}", short(is)), is >= bound),
+            }
         };
         self.goals.iter().map(verdict).collect()
     }

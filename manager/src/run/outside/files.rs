@@ -9,7 +9,7 @@ use tracing::debug;
 use crate::engine::docker::DockerEngine;
 use crate::engine::outside::MOST_BYTES;
 use crate::engine::{Engine, EngineError};
-use crate::run::links::Shared;
+use crate::run::links::{Shared, of_the_file};
 use crate::source::load::{FileFault, FileKind, Files, fault};
 
 /// Most rounds of reading: a Compose file that names env files is three.
@@ -92,22 +92,17 @@ async fn kind_of(
         Err(error) => return Ok(Err(fault(error))),
     };
     for _ in 0..MOST_LINKS {
-        let file = match engine.stat(container, &path).await {
+        let file = match of_the_file(engine.stat(container, &path).await)? {
             Ok(Some(file)) => file,
             Ok(None) => return Ok(Err(FileFault::Missing)),
-            Err(EngineError::Refused(words)) => return Ok(Err(FileFault::Unreadable(words))),
-            Err(error) => return Err(error),
+            Err(error) => return Ok(Err(fault(error))),
         };
-        let kind = match file.link_target {
-            Some(target) => {
-                path = target;
-                continue;
-            }
-            None if file.regular => FileKind::File,
-            None if file.folder => FileKind::Folder,
-            None => FileKind::Other,
-        };
-        return Ok(Ok((kind, path)));
+        match file.link_target {
+            Some(target) => path = target,
+            None if file.regular => return Ok(Ok((FileKind::File, path))),
+            None if file.folder => return Ok(Ok((FileKind::Folder, path))),
+            None => return Ok(Ok((FileKind::Other, path))),
+        }
     }
     Ok(Err(FileFault::Unreadable("too many links".into())))
 }
@@ -123,10 +118,8 @@ async fn content_of(
         Ok(_) => return Ok(Err(FileFault::NotAFile)),
         Err(fault) => return Ok(Err(fault)),
     };
-    Ok(match engine.read_file(container, &place).await {
+    Ok(match of_the_file(engine.read_file(container, &place).await)? {
         Ok(content) if content.len() > MOST_BYTES => Err(FileFault::TooLarge),
-        Ok(content) => Ok(content),
-        Err(EngineError::Refused(words)) => Err(FileFault::Unreadable(words)),
-        Err(error) => return Err(error),
+        read => read.map_err(fault),
     })
 }

@@ -114,7 +114,7 @@ impl Talk {
     async fn connect(&self) -> Result<Option<Box<dyn outside::Line>>, EngineError> {
         let stream = self.engine.feed(&self.container).await?;
         let now = self.engine.standing(&self.container).await?;
-        Ok((now.running && now.started_at == self.started_at).then_some(stream))
+        Ok(now.goes_on(&self.started_at).then_some(stream))
     }
 
     /// Over one connection. What was told before is told again: who listens may be new.

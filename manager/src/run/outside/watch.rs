@@ -82,7 +82,7 @@ async fn ended(engine: &DockerEngine, task: &TaskContainer) -> Result<Option<u8>
         Err(EngineError::NotFound(_)) => return Ok(Some(0)),
         Err(error) => return Err(error),
     };
-    if now.running && now.started_at == task.started_at {
+    if now.goes_on(&task.started_at) {
         return Ok(None);
     }
     // Started again, it ended in between, and nobody knows how.
