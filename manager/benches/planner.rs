@@ -11,9 +11,10 @@ use manager::pod::identity::{Identity, Role};
 use manager::pod::observed::{ContainerInfo, Effect, Health, Observation, Observed, Status};
 use manager::pod::placement::Namespaces;
 use manager::pod::plan::plan;
-use manager::pod::spec::PodSpec;
+use manager::pod::policy::{Host, Policy};
+use manager::pod::spec::{Definition, PodSpec};
 use manager::pod::task::TaskContainer;
-use manager::source::labels::definition;
+use manager::source::labels::{Surroundings, read};
 use manager::source::load::Disk;
 use serde_json::{Value, json};
 
@@ -37,10 +38,8 @@ fn main() {
         let mut running = empty.clone();
         running.apply(&spec, Observation::Listing, Duration::ZERO);
         running.apply(&spec, Observation::Listed(containers(&spec)), Duration::ZERO);
-        assert!(
-            plan(&spec, &running, Duration::ZERO).steps.is_empty(),
-            "nothing is to be done for a pod that runs"
-        );
+        let steps = plan(&spec, &running, Duration::ZERO).steps;
+        assert!(steps.is_empty(), "nothing is to be done for a pod that runs: {steps:?}");
         assert!(
             plan(&spec, &empty, Duration::ZERO).steps.len() >= count,
             "all is to be done for one that is not there"
@@ -51,7 +50,11 @@ fn main() {
         of("plan of a pod that runs", Box::new(|| drop(black_box(plan(&spec, &running, Duration::ZERO)))));
         of("plan of a pod to begin", Box::new(|| drop(black_box(plan(&spec, &empty, Duration::ZERO)))));
         let mut ending = running.clone();
-        ending.apply(&spec, Observation::Stop { status: 0, resumed: false }, Duration::ZERO);
+        ending.apply(
+            &spec,
+            Observation::Stop { status: 0, resumed: false, ago: Duration::ZERO },
+            Duration::ZERO,
+        );
         let concluded = plan(&spec, &ending, Duration::ZERO).steps.remove(0);
         let Action::Conclude(conclusion) = concluded.action else { panic!("a stop ends a pod: {concluded}") };
         let key = Action::Conclude(conclusion.clone()).key();
@@ -61,7 +64,7 @@ fn main() {
             "half of it is needed by nobody"
         );
         of("plan of a pod that ends", Box::new(|| drop(black_box(plan(&spec, &ending, Duration::ZERO)))));
-        of("labels to a definition", Box::new(|| drop(black_box(definition(&task, &Disk, None)))));
+        of("labels to a definition", Box::new(|| drop(black_box(definition(&task)))));
     }
     for (what, took) in took {
         for (count, took) in SIZES.iter().zip(&took) {
@@ -102,13 +105,28 @@ fn task(count: usize) -> TaskContainer {
     }
 }
 
+/// The definition in the labels, with as many components allowed as `--max-components` can allow.
+fn definition(task: &TaskContainer) -> Definition {
+    let policy = Policy { max_components: 1000, ..Policy::default() };
+    let surroundings = Surroundings {
+        task,
+        files: &Disk,
+        environment: &|_| None,
+        host: &Host::with_socket(task, None),
+        share_volumes: false,
+        policy: &policy,
+    };
+    read(&surroundings).unwrap_or_else(|report| panic!("{report}")).0
+}
+
 fn pod(task: &TaskContainer) -> PodSpec {
-    let (definition, _) = definition(task, &Disk, None).unwrap_or_else(|report| panic!("{report}"));
+    let definition = definition(task);
     PodSpec {
         identity: Identity {
             pod: task.id.clone(),
             name: task.name.clone(),
             run: "now".into(),
+            manager: "manager".into(),
             origin: BTreeMap::new(),
         },
         namespaces: Namespaces::default(),
@@ -117,6 +135,7 @@ fn pod(task: &TaskContainer) -> PodSpec {
         pull_always: false,
         stop_timeout: Duration::from_secs(8),
         scratch: definition.scratch,
+        checks_mounts: false,
     }
 }
 
@@ -126,6 +145,7 @@ fn containers(spec: &PodSpec) -> Vec<ContainerInfo> {
         id: format!("{number:064x}"),
         name: spec.identity.member_container(name),
         labels: spec.identity.labels(Role::Component, Some(name)),
+        network: format!("container:{}", spec.identity.pod),
         status: Status::Running { health: Health::None },
         started_at: 1,
         ..ContainerInfo::default()

@@ -8,10 +8,12 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{BoolishValueParser, PossibleValue};
+use clap::builder::{BoolishValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
-use crate::pod::policy::Allowance;
+use crate::pod::policy::{
+    Allowed, AllowedError, LARGEST_MAX_COMPONENTS, Level, REGISTRY_FORM, registry_entry, words,
+};
 use crate::source::labels::is_name;
 
 /// Pods for Docker Swarm: runs the components of a pod beside its task container.
@@ -37,6 +39,9 @@ pub enum Command {
     /// Look around in a pod: a container of the image that you name, in the pod's network and, where they are shared,
     /// its PIDs and IPC; removed when you leave, or the pod ends. Where this is in a terminal it has one, too.
     Debug(DebugArgs),
+    /// Restart a component in place, with its hooks and the checks of its mounts. By `docker exec`, in the container of the
+    /// manager that runs the pod. Exit status 0 when it runs again, and is healthy where it has a health check.
+    Restart(RestartArgs),
     /// Exit status 0 when the pod is healthy, 1 when it is not.
     Healthcheck,
     /// Print the version.
@@ -54,13 +59,16 @@ pub struct RunArgs {
     /// What the pod is to be.
     #[command(flatten)]
     pub pod: PodArgs,
-    /// How the manager writes its own log lines.
+    /// How the manager writes its own log lines, and the components' with `--logs`.
     #[arg(long, env = "TANDEM_LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
     pub log_format: LogFormat,
     /// Which of its own log lines the manager writes: `error`, `warn`, `info`, `debug`, `trace`, or one a
     /// module (`info,manager::engine=debug`).
     #[arg(long, env = "TANDEM_LOG", value_name = "LEVEL", default_value = "info")]
     pub log: String,
+    /// Colours in the log, as text: on a terminal, always, or never. `NO_COLOR` is `never` where nothing is said here.
+    #[arg(long, env = "TANDEM_COLOR", value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
     /// Run no pod: print what the manager and pause hold while one runs, as the kernel tells, and why.
     #[arg(long)]
     pub explain_privileges: bool,
@@ -99,8 +107,8 @@ pub struct PodArgs {
           default_value = "true", default_missing_value = "true", value_parser = BoolishValueParser::new(),
           action = ArgAction::Set)]
     pub ipc: bool,
-    /// Share every volume of the task container with the components, except the engine's socket, the sockets of D-Bus and
-    /// systemd, and a cgroup tree that is mounted for writing.
+    /// Share the task container's volumes and binds with the components, except those that hold a file of the manager's (the
+    /// engine's socket among them) and those that the policy refuses. Under `restricted` no bind is shared.
     #[arg(long, env = "TANDEM_VOLUMES", value_name = "BOOL", num_args = 0..=1, require_equals = true,
           default_value = "false", default_missing_value = "true", value_parser = BoolishValueParser::new(),
           action = ArgAction::Set)]
@@ -111,17 +119,31 @@ pub struct PodArgs {
     #[arg(long = "pause", env = "TANDEM_PAUSE", value_name = "WHICH", default_value = "auto",
           value_parser = placement)]
     pub placement: Placement,
-    /// What of the host components may have: `strict` leaves them named volumes and what the task container has
-    /// mounted.
-    #[arg(long, env = "TANDEM_POLICY", value_name = "POLICY", default_value = "default")]
-    pub policy: Policy,
-    /// Let components have what would give them the host: one or more of these, with commas. `--allow-<WHAT>` is the
-    /// same.
-    #[arg(long, env = "TANDEM_ALLOW", value_name = "WHAT", value_delimiter = ',')]
-    pub allow: Vec<Allowance>,
-    /// A file of the task container with `policy` and `allow`, in YAML; flags and variables add to it.
+    /// What components may have: `default` keeps the host and other pods from them, `baseline` and `restricted` follow
+    /// the levels of these names of the Kubernetes Pod Security Standards.
+    #[arg(long, env = "TANDEM_POLICY", value_name = "POLICY", default_value = "default",
+          value_parser = level_parser())]
+    pub policy: Level,
+    /// Let components have more, one or more of these, with commas: `annotations`, `capabilities[=NAME]`, `devices=PATH`,
+    /// `engine-socket` (the engine's socket and data, the manager's files), `host-network` (a task container there),
+    /// `host-paths=PATH[:ro]` (a bind of this path; a last segment `*` is any one name), `host-paths` alone (a bind of
+    /// any path: labels then have the host), `host-users`, `local-registries`, `log-drivers`, `privileged`,
+    /// `raw-devices`, `runtimes`, `unconfined`, `volume-drivers=NAME`, `volumes=NAME`. `--allow-<WHAT>` is the same.
+    #[arg(long, env = "TANDEM_ALLOW", value_name = "WHAT", value_delimiter = ',', value_parser = allowed_item)]
+    pub allow: Vec<Allowed>,
+    /// Where components' images may come from: registries, with commas, each a host or a host with the beginning of a
+    /// path. Without it any, but under `baseline` and `restricted` docker.io and the registry of the task's own image.
+    #[arg(long, env = "TANDEM_REGISTRIES", value_name = "LIST", value_delimiter = ',', value_parser = registry_item)]
+    pub registries: Vec<String>,
+    /// A file of the manager's container with `policy`, `allow`, `registries` and `services`, in YAML; flags and
+    /// variables add to it.
     #[arg(long, env = "TANDEM_POLICY_FILE", value_name = "PATH")]
     pub policy_file: Option<String>,
+    /// Most components of a pod, init components and entries of `pre_start` among them: 1000 at most. The shim of one
+    /// container alone takes 13 MB of the node's memory.
+    #[arg(long, env = "TANDEM_MAX_COMPONENTS", value_name = "NUMBER", default_value = "100",
+          value_parser = component_count())]
+    pub max_components: u16,
     /// Time for the whole stop, e.g. `6s`; then what still runs is killed. Keep it 4s below the grace period
     /// of the stack (Swarm's default is 10s): the engine may take 3s to be done with what is killed.
     #[arg(long, env = "TANDEM_STOP_TIMEOUT", value_name = "DURATION", default_value = "6s",
@@ -156,6 +178,24 @@ pub struct CheckArgs {
     /// Where the definition is.
     #[command(flatten)]
     pub definition: DefinitionArgs,
+    /// As the manager's flag.
+    #[arg(long, value_name = "POLICY", value_parser = level_parser())]
+    pub policy: Option<Level>,
+    /// As the manager's flag.
+    #[arg(long, value_name = "WHAT", value_delimiter = ',', value_parser = allowed_item)]
+    pub allow: Vec<Allowed>,
+    /// As the manager's flag.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = registry_item)]
+    pub registries: Vec<String>,
+    /// As the manager's flag.
+    #[arg(long, value_name = "NUMBER", value_parser = component_count())]
+    pub max_components: Option<u16>,
+    /// The manager's policy file, as it is on this machine.
+    #[arg(long, value_name = "PATH")]
+    pub policy_file: Option<PathBuf>,
+    /// How the answer is written: `text`, or `json`, one object on standard output with plans, warnings and faults.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub format: LogFormat,
     /// Where the engine is, for `--container`.
     #[command(flatten)]
     pub engine: EngineArgs,
@@ -176,6 +216,15 @@ pub struct StatusArgs {
     /// Where the engine is.
     #[command(flatten)]
     pub engine: EngineArgs,
+}
+
+/// Flags of `manager restart`.
+#[derive(Debug, Args)]
+pub struct RestartArgs {
+    /// The component; where the manager runs several pods `POD/NAME`, the pod by its name, its service's, or the short id of
+    /// its task container.
+    #[arg(value_name = "NAME")]
+    pub component: String,
 }
 
 /// Flags of `manager debug`.
@@ -206,9 +255,9 @@ pub struct DefinitionArgs {
     /// '{{json .Config.Labels}}'` prints; `-` is standard input.
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
-    /// A stack file, and the service in it whose labels define the pod. Its `command` and `environment` count as
-    /// they would in the Swarm.
-    #[arg(long, num_args = 2, value_names = ["FILE", "SERVICE"])]
+    /// A stack file, and the service in it whose labels define the pod; every pod of the file where no service is
+    /// named. Its `command` and `environment` count as they would in the Swarm.
+    #[arg(long, num_args = 1..=2, value_names = ["FILE", "SERVICE"])]
     pub stack: Vec<String>,
     /// A Compose file as `pod.compose.file` names one: its services are the components.
     #[arg(long, value_name = "FILE")]
@@ -249,42 +298,61 @@ impl std::fmt::Display for Which {
     }
 }
 
-/// What of the host components may have.
+/// The words of `--policy`; `strict` is what `baseline` was called before.
+fn level_parser() -> impl TypedValueParser<Value = Level> {
+    let [default, baseline, restricted] = Level::ALL.map(|level| PossibleValue::new(level.as_str()));
+    let words = [default, baseline, restricted, PossibleValue::new("strict").hide(true)];
+    PossibleValuesParser::new(words).map(|word| Level::of(&word).unwrap_or_default())
+}
+
+/// A number for `--max-components`.
+fn component_count() -> impl TypedValueParser<Value = u16> {
+    clap::value_parser!(u16).range(1..=i64::from(LARGEST_MAX_COMPONENTS))
+}
+
+/// Where there are colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Policy {
-    /// What does not give them the host.
-    Default,
-    /// Nothing but named volumes and what the task container has mounted.
-    Strict,
+pub enum Color {
+    /// On a terminal, unless the variable `NO_COLOR` has a value.
+    Auto,
+    /// Everywhere.
+    Always,
+    /// Nowhere.
+    Never,
 }
 
-impl ValueEnum for Allowance {
-    fn value_variants<'a>() -> &'a [Self] {
-        &Self::ALL
-    }
-
-    fn to_possible_value(&self) -> Option<PossibleValue> {
-        Some(PossibleValue::new(self.as_str()).help(match self {
-            Self::Capabilities => "`cap_add` of what leads out of a container, such as SYS_ADMIN",
-            Self::EngineSocket => "mounts of the engine's socket, and of what else is an engine's own",
-            Self::HostNetwork => "a task container on the host's network",
-            Self::HostPaths => "mounts of `/`, `/proc`, `/sys`, `/run`, of the sockets of D-Bus and systemd, and of what the engine keeps",
-            Self::HostUsers => "`userns_mode: host`",
-            Self::Privileged => "`privileged: true`",
-            Self::RawDevices => {
-                "disks, memory and other devices of the host that are not known to be harmless"
-            }
-            Self::Unconfined => "`security_opt` that switches a protection off, or has a seccomp profile",
-        }))
+impl Color {
+    /// Reports whether this output has colours. `no_color` is the variable of that name (<https://no-color.org>).
+    pub fn on(self, is_terminal: bool, no_color: Option<&str>) -> bool {
+        match self {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => is_terminal && no_color.is_none_or(str::is_empty),
+        }
     }
 }
 
-/// How the manager writes its own log lines.
+/// A command line that cannot be read asks for JSON all the same, by its flag or by the variable.
+pub fn asks_for_json<'a>(args: impl Iterator<Item = &'a str>, variable: Option<&str>) -> bool {
+    const FLAG: &str = "log-format";
+    let mut asked = None;
+    let mut args = args.peekable();
+    while let Some(arg) = args.next() {
+        let Some(rest) = arg.trim_start_matches('-').strip_prefix(FLAG).filter(|_| arg.starts_with('-'))
+        else {
+            continue;
+        };
+        asked = rest.strip_prefix('=').or_else(|| args.peek().copied().filter(|_| rest.is_empty())).or(asked);
+    }
+    asked.or(variable) == Some("json")
+}
+
+/// How the manager writes: its own log lines, and answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// For people.
     Text,
-    /// One JSON object a line.
+    /// For programs: one JSON object a line of a log, one for an answer.
     Json,
 }
 
@@ -299,12 +367,49 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Erro
 /// # Errors
 /// What is wrong with them, for people.
 pub fn run_args(command: &[String], environment: &[String]) -> Result<RunArgs, String> {
+    match elsewhere(command, environment)? {
+        Command::Run(args) => Ok(args),
+        _ => Err("it runs no pod".to_owned()),
+    }
+}
+
+/// The flags of a manager that runs in another container, of `agent` as of `run`.
+///
+/// # Errors
+/// What is wrong with them, for people.
+pub fn manager_args(command: &[String], environment: &[String]) -> Result<RunArgs, String> {
+    match elsewhere(command, environment)? {
+        Command::Run(args) => Ok(args),
+        Command::Agent(args) => Ok(args.run),
+        _ => Err("it runs no pod".to_owned()),
+    }
+}
+
+/// The subcommand of a manager that runs in another container, where its command line is valid.
+pub fn command_of(command: &[String], environment: &[String]) -> Option<&'static str> {
+    match elsewhere(command, environment).ok()? {
+        Command::Run(_) => Some("run"),
+        Command::Agent(_) => Some("agent"),
+        Command::Check(_) => Some("check"),
+        Command::Status(_) => Some("status"),
+        Command::Debug(_) => Some("debug"),
+        Command::Restart(_) => Some("restart"),
+        Command::Healthcheck => Some("healthcheck"),
+        Command::Version => Some("version"),
+    }
+}
+
+/// The command line of another container's manager, with that container's environment.
+fn elsewhere(command: &[String], environment: &[String]) -> Result<Command, String> {
     let given = normalized(["manager".to_owned()].iter().chain(command).map(OsString::from));
     // No flag of this process's own environment may come in between.
-    let grammar = Cli::command().mut_subcommand("run", |run| run.mut_args(|arg| arg.env(None)));
+    let without = |command: clap::Command| command.mut_args(|arg| arg.env(None));
+    let grammar = Cli::command().mut_subcommand("run", without).mut_subcommand("agent", without);
     let mut words = given.clone();
     let flags = Cli::command();
-    for arg in flags.find_subcommand("run").into_iter().flat_map(clap::Command::get_arguments) {
+    let name = given.get(1).and_then(|word| word.to_str()).filter(|name| ["agent", "run"].contains(name));
+    let named = name.and_then(|name| flags.find_subcommand(name));
+    for arg in named.into_iter().flat_map(clap::Command::get_arguments) {
         let (Some(variable), Some(long)) = (arg.get_env().and_then(|name| name.to_str()), arg.get_long())
         else {
             continue;
@@ -315,19 +420,15 @@ pub fn run_args(command: &[String], environment: &[String]) -> Result<RunArgs, S
         let said = given.iter().filter_map(|word| word.to_str()).any(|word| {
             word.strip_prefix(&flag).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
         });
-        if let Some(value) = value.filter(|_| !said && given.get(1).is_some_and(|word| word == "run")) {
+        if let Some(value) = value.filter(|_| !said) {
             words.insert(2, format!("{flag}={value}").into());
         }
     }
     let parsed = grammar.try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches));
-    match parsed {
-        Ok(Cli { command: Command::Run(args) }) => Ok(args),
-        Ok(_) => Err("it runs no pod".to_owned()),
-        Err(error) => {
-            let text = error.to_string();
-            Err(text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned())
-        }
-    }
+    parsed.map(|cli| cli.command).map_err(|error| {
+        let text = error.to_string();
+        text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned()
+    })
 }
 
 /// Podlike's spellings made today's: a dash added, `run` put in.
@@ -357,6 +458,21 @@ fn double_dashed(arg: OsString) -> OsString {
         Some(name) if name.len() > 1 && !name.starts_with('-') => format!("--{name}").into(),
         _ => arg,
     }
+}
+
+/// One item of `--allow`.
+fn allowed_item(text: &str) -> Result<Allowed, String> {
+    text.parse().map_err(|error: AllowedError| match error {
+        AllowedError::Unknown(_) => {
+            let words: Vec<String> = words().collect();
+            format!("{error}; valid are {}", words.join(", "))
+        }
+        error => error.to_string(),
+    })
+}
+
+fn registry_item(text: &str) -> Result<String, String> {
+    registry_entry(text).ok_or_else(|| format!("`{text}` is no registry; valid is {REGISTRY_FORM}"))
 }
 
 /// `--allow-engine-socket` to `--allow=engine-socket`.
@@ -427,17 +543,70 @@ mod tests {
     }
 
     #[test]
+    fn colours_are_for_terminals_unless_somebody_says_otherwise() {
+        for (color, terminal, no_color, want) in [
+            (Color::Auto, true, None, true),
+            (Color::Auto, true, Some(""), true),
+            (Color::Auto, true, Some("1"), false),
+            (Color::Auto, false, None, false),
+            (Color::Always, false, Some("1"), true),
+            (Color::Never, true, None, false),
+        ] {
+            assert_eq!(color.on(terminal, no_color), want, "{color:?} {terminal} {no_color:?}");
+        }
+        assert_eq!(run(&["-color=never"]).color, Color::Never);
+    }
+
+    #[test]
+    fn a_command_line_that_is_wrong_may_ask_for_json() {
+        for (args, variable, want) in [
+            (&["run", "--log-format", "json", "--nope"][..], None, true),
+            (&["-log-format=json", "--nope"], None, true),
+            (&["--nope"], Some("json"), true),
+            (&["--log-format=text"], Some("json"), false),
+            (&["--log-format"], None, false),
+            (&["log-format", "json"], None, false),
+            (&["--log-formats=json"], None, false),
+        ] {
+            assert_eq!(asks_for_json(args.iter().copied(), variable), want, "{args:?}");
+        }
+    }
+
+    #[test]
     fn what_is_allowed_is_a_list_or_a_flag_of_its_own() {
         let allowed = |args: &[&str]| run(args).pod.allow;
+        let items = |items: &[&str]| -> Vec<Allowed> {
+            items.iter().map(|item| item.parse().expect("an item")).collect()
+        };
         assert_eq!(
-            allowed(&["-allow", "host-paths,privileged"]),
-            [Allowance::HostPaths, Allowance::Privileged]
+            allowed(&["-allow", "host-paths=/srv:ro,privileged"]),
+            items(&["host-paths=/srv:ro", "privileged"])
         );
         assert_eq!(
-            allowed(&["--allow-engine-socket", "--allow=unconfined"]),
-            [Allowance::EngineSocket, Allowance::Unconfined]
+            allowed(&["--allow-engine-socket", "--allow=unconfined", "--allow-volumes=db"]),
+            items(&["engine-socket", "unconfined", "volumes=db"])
         );
-        assert_eq!(run(&["--policy", "strict"]).pod.policy, Policy::Strict);
+        assert_eq!(run(&["--policy", "strict"]).pod.policy, Level::Baseline);
+        assert_eq!(run(&["--policy", "restricted"]).pod.policy, Level::Restricted);
+        assert_eq!(run(&["--registries", "docker.io,ghcr.io/a"]).pod.registries, ["docker.io", "ghcr.io/a"]);
+        assert_eq!(
+            run(&["--registries", "Docker.io,index.docker.io/library"]).pod.registries,
+            ["docker.io", "docker.io/library"]
+        );
+        for wrong in ["", "https://docker.io", "docker.io/", "team", "a.b:x", "a.b/../c", "a.b/x:1"] {
+            assert!(parse(["/manager".into(), format!("--registries={wrong}").into()]).is_err(), "{wrong}");
+        }
+        assert!(parse(["/manager".into(), "--allow=volumes".into()]).is_err());
+    }
+
+    #[test]
+    fn the_number_of_components_is_at_most_a_thousand() {
+        assert_eq!(run(&[]).pod.max_components, 100);
+        assert_eq!(run(&["--max-components", "1000"]).pod.max_components, 1000);
+        for wrong in ["0", "1001", "-1", "many", "70000"] {
+            let args = ["/manager".into(), format!("--max-components={wrong}").into()];
+            assert!(parse(args).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -76,7 +76,8 @@ fn one<'a>(wanted: &str, pods: &'a [Pod]) -> Result<&'a Pod, Refusal> {
 async fn guest(engine: &DockerEngine, args: &DebugArgs, pod: &Pod) -> Result<Guest, Refusal> {
     let parts = || pod.members.iter().filter(|one| one.info.labels.contains_key(LABEL_RUN));
     let is = |one: &Member, role: Role| one.role == role.as_str();
-    let components = || parts().filter(|one| is(one, Role::Component) || is(one, Role::Init));
+    let roles = [Role::Component, Role::Init, Role::PreStart];
+    let components = || parts().filter(|one| roles.iter().any(|role| is(one, *role)));
     let wanted = args.component.as_ref().map(|name| {
         let found = components().find(|one| one.name() == name);
         found.ok_or_else(|| {
@@ -85,7 +86,8 @@ async fn guest(engine: &DockerEngine, args: &DebugArgs, pod: &Pod) -> Result<Gue
         })
     });
     let wanted = wanted.transpose()?;
-    let Some(like) = wanted.or_else(|| components().next()) else {
+    // A component that hangs cannot be inspected: any other one has joined the same.
+    let Some(like) = wanted.or_else(|| components().min_by_key(|one| !one.is_known())) else {
         let words = format!("the pod `{}` has no component yet: there is nothing to join", args.pod);
         return Err(Refusal { status: 1, words });
     };

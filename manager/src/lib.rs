@@ -21,10 +21,11 @@
 //! | [`engine`] | I/O | the only door to Docker; `bollard` is named nowhere else |
 //! | [`check`] | I/O | `manager check`: a definition for people, before anything runs |
 //! | [`debug`] | I/O | `manager debug`: a container of somebody's choice that looks around in a pod |
+//! | [`restart`] | I/O | `manager restart`: asks the manager of this container to restart a component |
 //! | [`status`] | I/O | `manager status`: what the engine tells of pods, for people |
 //! | [`run`] | I/O | tasks, time, signals, privileges |
 //!
-//! Arrows point inward: `check -> run`, `debug -> status -> {run, engine}`, `run -> {pod, engine, source}`, `engine -> pod`, `source -> pod`; never back. A
+//! Arrows point inward: `check -> run`, `debug -> status -> {run, engine}`, `restart -> run`, `run -> {pod, engine, source}`, `engine -> pod`, `source -> pod`; never back. A
 //! file that touches files, the environment or the clock says so in its first line (`clippy.toml`).
 
 #![forbid(unsafe_code)]
@@ -35,6 +36,7 @@ pub mod debug;
 pub mod engine;
 pub mod exit;
 pub mod pod;
+pub mod restart;
 pub mod run;
 pub mod source;
 pub mod status;

@@ -1,11 +1,13 @@
 #![expect(clippy::disallowed_methods, reason = "the health check reads what pause calls itself")]
 //! `manager`: see the library. Five beats: privacy, command line, logging, runtime, exit status.
 
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
-use manager::cli::{self, CheckArgs, Command, DebugArgs, LogFormat, RunArgs, StatusArgs};
+use manager::cli::{self, CheckArgs, Command, DebugArgs, LogFormat, RestartArgs, RunArgs, StatusArgs};
 use manager::pod::plan::STATUS_USAGE;
-use manager::run::{agent, explain, harden, output::Output, pod, site::Refusal};
+use manager::run::{agent, explain, harden, log, output::Form, output::Output, pod, site::Refusal};
+use tracing::Level;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 
@@ -16,9 +18,20 @@ fn main() -> ExitCode {
     }
     let cli = match cli::parse(std::env::args_os()) {
         Ok(cli) => cli,
-        Err(error) => {
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { STATUS_USAGE } else { 0 });
+        Err(error) if error.use_stderr() => {
+            let args: Vec<String> =
+                std::env::args_os().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
+            let variable = std::env::var("TANDEM_LOG_FORMAT").ok();
+            if cli::asks_for_json(args.iter().map(String::as_str), variable.as_deref()) {
+                complain(LogFormat::Json, error.to_string().trim().trim_start_matches("error: "));
+            } else {
+                let _ = error.print();
+            }
+            return ExitCode::from(STATUS_USAGE);
+        }
+        Err(help) => {
+            let _ = help.print();
+            return ExitCode::SUCCESS;
         }
     };
     match cli.command {
@@ -29,6 +42,7 @@ fn main() -> ExitCode {
         Command::Check(args) => check(args),
         Command::Status(args) => status(args),
         Command::Debug(args) => debug(args),
+        Command::Restart(args) => restart(args),
         Command::Healthcheck => healthcheck(),
         Command::Version => {
             println!("manager {}", env!("CARGO_PKG_VERSION"));
@@ -39,9 +53,16 @@ fn main() -> ExitCode {
 
 /// Run a pod, or all of a node.
 fn manage<F: Future<Output = u8>>(args: &RunArgs, work: impl FnOnce(Output) -> F) -> ExitCode {
-    let output = Output::default();
-    if let Err(words) = log(args, &output) {
-        eprintln!("manager: {words}");
+    let no_color = std::env::var("NO_COLOR").ok();
+    let color = |is_terminal: bool| args.color.on(is_terminal, no_color.as_deref());
+    let form = match args.log_format {
+        LogFormat::Json => Form::Json,
+        LogFormat::Text if color(io::stdout().is_terminal() && io::stderr().is_terminal()) => Form::Color,
+        LogFormat::Text => Form::Text,
+    };
+    let output = Output::default().in_form(form);
+    if let Err(words) = log(args, &output, color(io::stderr().is_terminal())) {
+        complain(args.log_format, &words);
         return ExitCode::from(STATUS_USAGE);
     }
     let runtime = match runtime() {
@@ -52,6 +73,14 @@ fn manage<F: Future<Output = u8>>(args: &RunArgs, work: impl FnOnce(Output) -> F
     // A writer that nobody reads must not keep the pod from ending.
     runtime.shutdown_background();
     ExitCode::from(status)
+}
+
+/// Say what is wrong before there is a log.
+fn complain(format: LogFormat, words: &str) {
+    match format {
+        LogFormat::Text => eprintln!("manager: {words}"),
+        LogFormat::Json => eprint!("{}", log::json_line(Level::ERROR, words)),
+    }
 }
 
 fn explain(args: &RunArgs) -> ExitCode {
@@ -101,6 +130,14 @@ fn status(args: StatusArgs) -> ExitCode {
     answer(runtime.block_on(manager::status::status(args)))
 }
 
+fn restart(args: RestartArgs) -> ExitCode {
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(status) => return status,
+    };
+    answer(runtime.block_on(manager::restart::restart(args)))
+}
+
 fn debug(args: DebugArgs) -> ExitCode {
     let runtime = match runtime() {
         Ok(runtime) => runtime,
@@ -115,7 +152,7 @@ fn debug(args: DebugArgs) -> ExitCode {
     }
 }
 
-fn log(args: &RunArgs, output: &Output) -> Result<(), String> {
+fn log(args: &RunArgs, output: &Output, color: bool) -> Result<(), String> {
     // A word that is no level would be taken for a module, and everything else be silent.
     let stray = args.log.split(',').find(|part| !part.contains('=') && part.parse::<LevelFilter>().is_err());
     let levels = match stray {
@@ -127,8 +164,8 @@ fn log(args: &RunArgs, output: &Output) -> Result<(), String> {
     let lines = tracing_subscriber::fmt::layer().with_writer(output.clone()).with_ansi(false);
     let registry = tracing_subscriber::registry().with(levels);
     match args.log_format {
-        LogFormat::Text => registry.with(lines.with_target(false)).init(),
-        LogFormat::Json => registry.with(lines.json()).init(),
+        LogFormat::Text => registry.with(lines.event_format(log::Text { color })).init(),
+        LogFormat::Json => registry.with(lines.event_format(log::Json { output: output.clone() })).init(),
     }
     Ok(())
 }

@@ -2,10 +2,11 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
 use std::time::Duration;
 
-use manager::pod::policy::{Allowance, Policy};
+use manager::pod::policy::{Allowance, Allowed, Host, Policy};
 use manager::pod::spec::{
     ComponentSpec, Condition, ContainerSpec, CopySpec, Definition, Dependency, FileSource, FileSpec,
     HealthCheck, Hook, Mount, MountSource, Recursion, Restart, Scratch,
@@ -47,8 +48,8 @@ fn mount(kind: &str, volume: Option<&str>, source: &str, target: &str, labels: &
         source: source.into(),
         target: target.into(),
         writable: target != "/read-only",
-        device: None,
         labels: labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+        ..TaskMount::default()
     }
 }
 
@@ -74,16 +75,17 @@ fn task(labels: &[(&str, &str)]) -> TaskContainer {
     }
 }
 
-static NOTHING: Policy = Policy { strict: false, allowed: BTreeSet::new() };
+static NOTHING: LazyLock<Policy> = LazyLock::new(Policy::default);
+static HOST: LazyLock<Host> = LazyLock::new(|| Host::with_socket(&task(&[]), Some(SOCKET)));
 
 fn around(task: &TaskContainer) -> Surroundings<'_> {
     Surroundings {
         task,
         files: &World,
-        host_socket: Some(SOCKET),
+        host: &HOST,
         share_volumes: false,
         policy: &NOTHING,
-        environment: &|_| None,
+        environment: &|name| ["B", "C", "E"].contains(&name).then(|| "task's".to_owned()),
     }
 }
 
@@ -92,7 +94,8 @@ fn sound(labels: &[(&str, &str)]) -> Definition {
     let policy = Policy::everything();
     let task = task(labels);
     let around = Surroundings { policy: &policy, ..around(&task) };
-    let (definition, warnings) = read(&around).unwrap_or_else(|it| panic!("{it}"));
+    let (definition, mut warnings) = read(&around).unwrap_or_else(|it| panic!("{it}"));
+    warnings.retain(|warning| warning.new_volume.is_none());
     assert_eq!(warnings, [], "{labels:?}");
     definition
 }
@@ -213,6 +216,8 @@ fn commands_are_split_like_a_shell_s_words_or_taken_as_a_list() {
                 words(&["sh", "-c", "a b", "8080", "1.10", "true", ""]),
             ),
             ("5", words(&["5"])),
+            ("'bot --room #lobby'", words(&["bot", "--room", "#lobby"])),
+            ("'a; b | c'", words(&["a;", "b", "|", "c"])),
             ("''", words(&[])),
             ("[]", words(&[])),
             ("", None),
@@ -237,7 +242,7 @@ fn environment_is_a_list_or_a_map_whose_numbers_keep_their_text() {
                     ("B", Some("8080")),
                     ("C", Some("1.10")),
                     ("D", Some("true")),
-                    ("E", None),
+                    ("E", Some("task's")),
                     ("F", Some("")),
                     ("G", Some("0x1F")),
                     ("H", Some("0644")),
@@ -246,7 +251,7 @@ fn environment_is_a_list_or_a_map_whose_numbers_keep_their_text() {
             ),
             (
                 "environment: [A=1=2, B, C=, 'D=$X', 'A=3']",
-                variables(&[("A", Some("3")), ("B", None), ("C", Some("")), ("D", Some("$X"))]),
+                variables(&[("A", Some("3")), ("B", Some("task's")), ("C", Some("")), ("D", Some("$X"))]),
             ),
             ("environment: {1: a, true: b}", variables(&[("1", Some("a")), ("true", Some("b"))])),
             ("environment: {}", vec![]),
@@ -260,13 +265,16 @@ fn later_env_files_win_and_environment_wins_over_them() {
     each(
         |it| it.environment,
         vec![
-            ("env_file: /one.env", variables(&[("A", Some("one")), ("B", Some("one")), ("C", None)])),
+            (
+                "env_file: /one.env",
+                variables(&[("A", Some("one")), ("B", Some("one")), ("C", Some("task's"))]),
+            ),
             (
                 "env_file: [/one.env, two.env]\nenvironment: {A: own, E: own}",
                 variables(&[
                     ("A", Some("own")),
                     ("B", Some("two")),
-                    ("C", None),
+                    ("C", Some("task's")),
                     ("D", Some("two\nlines")),
                     ("E", Some("own")),
                 ]),
@@ -283,8 +291,8 @@ fn labels_are_a_list_or_a_map() {
             ("labels: {a.b: c, d: 5, e: }", map(&[("a.b", "c"), ("d", "5"), ("e", "")])),
             ("labels: [a.b=c, d]", map(&[("a.b", "c"), ("d", "")])),
             (
-                "labels: {com.docker.other: a, io.tandemic: b}",
-                map(&[("com.docker.other", "a"), ("io.tandemic", "b")]),
+                "labels: {com.dockerhub.a: a, io.tandemic: b}",
+                map(&[("com.dockerhub.a", "a"), ("io.tandemic", "b")]),
             ),
         ],
     );
@@ -375,6 +383,90 @@ fn hooks_in_every_form() {
 }
 
 #[test]
+fn pre_start_in_every_form() {
+    let names = |definition: &Definition| -> Vec<String> {
+        definition.components.iter().map(|one| one.name.clone()).collect()
+    };
+    let steps = |keys: &str| {
+        let definition = sound(&[
+            ("pod.component.app", &format!("image: a\n{keys}")),
+            ("pod.component.app-2", "image: b"),
+        ]);
+        definition.components
+    };
+    assert_eq!(steps("pre_start: []").len(), 2);
+    assert_eq!(steps("pre_start:").len(), 2);
+    let all = sound(&[
+        ("pod.component.app", "image: a\npre_start: [{}, {command: ./b}]"),
+        ("pod.component.app-2", "image: b"),
+    ]);
+    assert_eq!(names(&all), ["app", "app-2", "app.pre-1", "app.pre-2"]);
+    assert_eq!(all.components[2].pre_start_of.as_deref(), Some("app"));
+
+    let base = "user: app\nworking_dir: /srv\nenvironment: {A: 1, B: 2}\n";
+    let whole = ContainerSpec {
+        image: "b:1".into(),
+        command: words(&["./migrate", "a b"]),
+        user: Some("1000".into()),
+        working_dir: Some("/srv/db".into()),
+        environment: variables(&[("A", Some("1")), ("B", None), ("C", Some("3"))]),
+        privileged: true,
+        healthcheck: Some(HealthCheck::Disabled),
+        ..ContainerSpec::default()
+    };
+    let own = ContainerSpec {
+        image: "a".into(),
+        command: None,
+        user: Some("app".into()),
+        working_dir: Some("/srv".into()),
+        environment: variables(&[("A", Some("1")), ("B", Some("2"))]),
+        privileged: false,
+        ..whole.clone()
+    };
+    for (text, expected) in [
+        ("{}", own.clone()),
+        ("{command: ~, image: , user: ~, per_replica: yes, privileged: 'false', x-mine: 1}", own.clone()),
+        ("{command: []}", ContainerSpec { command: words(&[]), ..own.clone() }),
+        ("{image: b:1}", ContainerSpec { image: "b:1".into(), user: None, ..own }),
+        (
+            "{command: './migrate \"a b\"', image: 'b:1', user: 1000, working_dir: /srv/db/, environment: {B: , C: 3}, \
+             privileged: yes, per_replica: 'true'}",
+            whole.clone(),
+        ),
+        (
+            "{command: [./migrate, a b], image: b:1, user: '1000', working_dir: /srv/db, environment: [B, C=3], \
+             privileged: 'true'}",
+            whole,
+        ),
+    ] {
+        let found = steps(&format!("{base}pre_start: [{text}]"));
+        assert_eq!(found[2].container, expected, "{text}");
+    }
+    let (_, warnings) = definition_of(&[("pod.component.app", "image: a\npre_start: [{per_replica: no}]")]);
+    let want = "pod.component.app:2:27: `pre_start[0].per_replica`: `per_replica: false` has no effect here; each pod, so \
+                each replica of the pod's service, runs its own `pre_start`";
+    assert_eq!(warnings, [want]);
+}
+
+#[test]
+fn a_step_gets_the_volumes_copies_and_secrets_of_its_component() {
+    let definition = sound(&[
+        ("pod.component.app", "image: a\nvolumes: [exact:/data, /new]\nsecrets: [db]\npre_start: [{}, {}]"),
+        ("pod.copy.app", "[/file:/data/a, /file:/b, /file:/new/c]"),
+    ]);
+    let [app, one, two] = &definition.components[..] else { panic!("{definition:?}") };
+    let targets =
+        |one: &ComponentSpec| -> Vec<String> { one.copies.iter().map(|copy| copy.target.clone()).collect() };
+    assert_eq!(targets(app), ["/b", "/new/c"], "a new container of it has a new volume without a name");
+    assert_eq!(targets(one), ["/data/a", "/b"], "into volumes once");
+    assert_eq!(targets(two), ["/b"]);
+    assert_eq!((&one.files, &two.files), (&app.files, &app.files));
+    assert_eq!(app.container.mounts.len(), 2);
+    let mounts: Vec<&str> = one.container.mounts.iter().map(|mount| mount.target.as_str()).collect();
+    assert_eq!(mounts, ["/data"], "the engine shares those without a name");
+}
+
+#[test]
 fn limits_in_every_form() {
     each(
         |it| it.memory_bytes,
@@ -445,8 +537,21 @@ fn health_checks_in_every_form() {
             ("healthcheck: {test: [NONE]}", HealthCheck::Disabled),
             ("healthcheck: {test: NONE}", HealthCheck::Disabled),
             ("healthcheck: {disable: true}", HealthCheck::Disabled),
+            ("healthcheck: {disable: true, test: 'true'}", HealthCheck::Disabled),
+            ("healthcheck: {test: [CMD, a], disable: true}", HealthCheck::Disabled),
             ("healthcheck: {disable: false, test: 'true'}", check(&["CMD-SHELL", "true"])),
             ("healthcheck: {interval: 0s, retries: 0}", check(&[])),
+            (
+                "healthcheck: {interval: 1d, timeout: 1w, retries: 3.0}",
+                HealthCheck::Check {
+                    test: vec![],
+                    interval: Some(Duration::from_secs(86_400)),
+                    timeout: Some(Duration::from_secs(604_800)),
+                    start_period: None,
+                    start_interval: None,
+                    retries: Some(3),
+                },
+            ),
             (
                 "healthcheck: {interval: 1m30s, timeout: 500ms, start_period: 1h, retries: '3'}",
                 HealthCheck::Check {
@@ -462,68 +567,114 @@ fn health_checks_in_every_form() {
     );
 }
 
-fn bind(path: &str, create: bool, propagation: Option<&str>) -> MountSource {
-    let propagation = propagation.map(str::to_owned);
-    MountSource::Bind { path: path.into(), create, propagation, recursive: Recursion::Enabled }
+#[test]
+fn words_after_that_of_the_shell_pass_with_a_warning() {
+    let (definition, warnings) =
+        definition_of(&[("pod.component.app", "image: a\nhealthcheck: {test: [CMD-SHELL, a, b]}")]);
+    let Some(HealthCheck::Check { test, .. }) = &definition.components[0].container.healthcheck else {
+        panic!("a check")
+    };
+    assert_eq!(test, &["CMD-SHELL", "a", "b"]);
+    let told = "pod.component.app:2:21: `healthcheck.test`: found 2 strings after `CMD-SHELL`; the shell runs the first \
+                alone, and has the others as `$0`, `$1` and so on: write one string";
+    assert_eq!(warnings, [told]);
 }
 
+#[test]
+fn empty_texts_are_absent_where_compose_takes_them_so() {
+    let keys =
+        ["cpuset", "platform", "restart", "runtime", "stop_signal", "user", "userns_mode", "working_dir"];
+    let empty: String = keys.iter().map(|key| format!("{key}: ''\n")).collect();
+    assert_eq!(app(&empty), app(""));
+    let hook = app("post_start: [{command: a, user: '', working_dir: ''}]").post_start;
+    assert_eq!((&hook[0].user, &hook[0].working_dir), (&None, &None));
+}
+
+/// A path of the host, which no form of the definition makes where it is missing.
+fn bind(path: &str, propagation: Option<&str>) -> MountSource {
+    below(path, propagation, Recursion::Enabled)
+}
+
+/// The same, with a wish for the mounts below it.
+fn below(path: &str, mode: Option<&str>, recursion: Recursion) -> MountSource {
+    let mut source = MountSource::bind(path);
+    if let MountSource::Bind { propagation, recursive, .. } = &mut source {
+        (*propagation, *recursive) = (mode.map(str::to_owned), recursion);
+    }
+    source
+}
+
+/// The task container's volume of this name at the engine.
 fn named(name: &str) -> MountSource {
     MountSource::volume(Some(name.into()))
+}
+
+/// The pod's own volume that its components call so.
+fn own(name: &str) -> MountSource {
+    MountSource::Volume {
+        name: Some(format!("stack_pod.1.abc.podlike.{name}")),
+        no_copy: false,
+        subpath: None,
+        owner: Some("container:stack_pod.1.abc".into()),
+    }
+}
+
+fn own_with(name: &str, uncopied: bool, part: Option<&str>) -> MountSource {
+    let mut source = own(name);
+    if let MountSource::Volume { no_copy, subpath, .. } = &mut source {
+        (*no_copy, *subpath) = (uncopied, part.map(str::to_owned));
+    }
+    source
 }
 
 #[test]
 fn volumes_short_and_long() {
     let anonymous = MountSource::volume(None);
-    let uncopied = MountSource::Volume { name: Some("other".into()), no_copy: true, subpath: None };
-    let below = |propagation: Option<&str>, recursive| MountSource::Bind {
-        path: "/h".into(),
-        create: false,
-        propagation: propagation.map(str::to_owned),
-        recursive,
-    };
+    let uncopied = own_with("other", true, None);
     let memory = |size_bytes, mode| MountSource::Tmpfs { size_bytes, mode };
     for (text, read_only, source) in [
         ("/t", false, anonymous.clone()),
-        ("/h:/t", false, bind("/h", true, None)),
-        ("/h/../i/:/t/", false, bind("/i", true, None)),
-        ("/h:/t:ro", true, bind("/h", true, None)),
-        ("/h:/t:rw,rslave", false, bind("/h", true, Some("rslave"))),
-        ("/h:/t:ro,cached", true, bind("/h", true, None)),
-        ("other:/t", false, named("other")),
-        ("other:/t:ro", true, named("other")),
+        ("/h:/t", false, bind("/h", None)),
+        ("/h/../i/:/t/", false, bind("/i", None)),
+        ("/h:/t:ro", true, bind("/h", None)),
+        ("/h:/t:rw,rslave", false, bind("/h", Some("rslave"))),
+        ("/h:/t:ro,cached", true, bind("/h", None)),
+        ("other:/t", false, own("other")),
+        ("other:/t:ro", true, own("other")),
+        ("exact:/t", false, named("exact")),
         ("other:/t:nocopy", false, uncopied.clone()),
         ("{target: /t}", false, anonymous.clone()),
         ("{type: volume, target: /t}", false, anonymous),
-        ("{type: volume, source: other, target: /t, read_only: true}", true, named("other")),
-        ("{source: other, target: /t, mode: ro}", true, named("other")),
+        ("{type: volume, source: other, target: /t, read_only: true}", true, own("other")),
+        ("{source: other, target: /t, mode: ro}", true, own("other")),
         ("{type: volume, source: other, target: /t, volume: {nocopy: true}}", false, uncopied),
-        ("{source: /h, target: /t}", false, bind("/h", false, None)),
-        ("{type: bind, source: /h, target: /t, consistency: cached}", false, bind("/h", false, None)),
+        ("{source: /h, target: /t}", false, bind("/h", None)),
+        ("{type: bind, source: /h, target: /t, consistency: cached}", false, bind("/h", None)),
         (
             "{type: bind, source: /h, target: /t, bind: {propagation: rshared, create_host_path: true}}",
             false,
-            bind("/h", true, Some("rshared")),
+            bind("/h", Some("rshared")),
         ),
         (
             "{type: volume, source: other, target: /t, volume: {subpath: ./a//b/}}",
             false,
-            MountSource::Volume { name: Some("other".into()), no_copy: false, subpath: Some("a/b".into()) },
+            own_with("other", false, Some("a/b")),
         ),
-        ("{type: bind, source: /h, target: /t, bind: {recursive: enabled}}", false, bind("/h", false, None)),
+        ("{type: bind, source: /h, target: /t, bind: {recursive: enabled}}", false, bind("/h", None)),
         (
             "{type: bind, source: /h, target: /t, bind: {recursive: disabled}}",
             false,
-            below(None, Recursion::Disabled),
+            below("/h", None, Recursion::Disabled),
         ),
         (
             "{type: bind, source: /h, target: /t, read_only: true, bind: {recursive: writable}}",
             true,
-            below(None, Recursion::Writable),
+            below("/h", None, Recursion::Writable),
         ),
         (
             "{type: bind, source: /h, target: /t, mode: ro, bind: {recursive: readonly}}",
             true,
-            below(Some("rprivate"), Recursion::ReadOnly),
+            below("/h", Some("rprivate"), Recursion::ReadOnly),
         ),
         ("{type: tmpfs, target: /t}", false, memory(None, None)),
         (
@@ -565,10 +716,93 @@ fn a_volume_is_found_by_exact_name_reference_stack_name_or_compose_name() {
         ("data", "stack_data"),
         ("stack_data", "stack_data"),
         ("cache", "proj_cache"),
-        ("unknown", "unknown"),
     ] {
         let mounts = app(&format!("volumes: ['{written}:/t']")).container.mounts;
         assert_eq!(mounts[0].source, named(expected), "{written}");
+    }
+}
+
+#[test]
+fn a_volume_that_the_task_container_does_not_have_is_the_pods_own_or_one_that_the_operator_names() {
+    for written in ["unknown", "stack_pod.1.abc.podlike.unknown"] {
+        assert_eq!(app(&format!("volumes: ['{written}:/t']")).container.mounts[0].source, own("unknown"));
+    }
+    let task = task(&[("pod.component.app", "image: a\nvolumes: ['unknown:/t', 'exact:/u', 'other:/v']")]);
+    let allowed = ["volumes=unknown", "volumes=v2"].map(|item| item.parse().unwrap());
+    let policy = Policy { allowed: allowed.into_iter().collect(), ..Policy::default() };
+    let (definition, _) =
+        read(&Surroundings { policy: &policy, ..around(&task) }).unwrap_or_else(|it| panic!("{it}"));
+    let mounts = &definition.components[0].container.mounts;
+    let sources: Vec<_> = mounts.iter().map(|mount| mount.source.clone()).collect();
+    assert_eq!(sources, [named("unknown"), named("exact"), own("other")]);
+}
+
+#[test]
+fn a_volume_that_nobody_declares_is_warned_of_once_with_the_nearest_that_somebody_does() {
+    let app = "image: a\nvolumes: ['dat:/a', 'refrence:/b', 'other:/c', 'mine:/d', 'stack_pod.1.abc.podlike.own:/e']";
+    let mut task = task(&[("pod.component.app", app), ("pod.component.db", "image: a\nvolumes: ['dat:/a']")]);
+    task.stack_volumes = vec!["mine".into()];
+    let (_, warnings) = read(&around(&task)).unwrap_or_else(|it| panic!("{it}"));
+    let told: Vec<_> = warnings
+        .iter()
+        .map(|warning| {
+            (
+                warning.new_volume.as_deref().expect("a volume"),
+                &*warning.fault.problem,
+                &*warning.fault.remedy,
+            )
+        })
+        .collect();
+    let own = |name: &str| {
+        format!(
+            "nobody declares the volume `{name}`: the pod makes one of its own, `stack_pod.1.abc.podlike.{name}`"
+        )
+    };
+    assert_eq!(
+        told,
+        [
+            ("stack_pod.1.abc.podlike.dat", &*own("dat"), "did you mean `data`?"),
+            ("stack_pod.1.abc.podlike.refrence", &*own("refrence"), "did you mean `reference`?"),
+            (
+                "stack_pod.1.abc.podlike.other",
+                &*own("other"),
+                "to share a volume with others, declare it, and mount it in the pod's own service"
+            ),
+            (
+                "stack_pod.1.abc.podlike.mine",
+                "the stack declares the volume `mine`, which the pod's own service does not mount: the pod makes one of its \
+                 own, `stack_pod.1.abc.podlike.mine`",
+                "mount it in the service, too, to share it"
+            ),
+        ]
+    );
+}
+
+#[test]
+fn volumes_are_named_after_the_service_or_the_compose_service_that_the_pod_is_of() {
+    let labels = |prefix: &str, labels: &[(&str, &str)]| -> BTreeMap<String, String> {
+        let component = ("pod.component.app".to_owned(), "image: a\nvolumes: ['data:/t']".to_owned());
+        let labels = labels.iter().map(|(key, value)| (format!("{prefix}.{key}"), (*value).to_owned()));
+        labels.chain([component]).collect()
+    };
+    let swarm = labels(
+        "com.docker.swarm",
+        &[("service.name", "shop_web"), ("task.id", "t1"), ("node.id", "n1"), ("task.name", "shop_web.1.t1")],
+    );
+    let compose = labels("com.docker.compose", &[("project", "shop"), ("service", "web")]);
+    for (name, labels, volume, owner) in [
+        ("shop_web.1.t1", &swarm, "shop_web.podlike.data", "service:shop_web"),
+        ("shop-web-1", &compose, "shop-web.podlike.data", "project:shop/web"),
+        ("mine", &compose, "mine.podlike.data", "container:mine"),
+    ] {
+        let task = TaskContainer { name: name.into(), labels: labels.clone(), ..TaskContainer::default() };
+        let (definition, _) = read(&around(&task)).unwrap_or_else(|it| panic!("{it}"));
+        let MountSource::Volume { name: at_engine, owner: found, .. } =
+            &definition.components[0].container.mounts[0].source
+        else {
+            panic!("{definition:?}");
+        };
+        assert_eq!((at_engine.as_deref(), found.as_deref()), (Some(volume), Some(owner)));
     }
 }
 
@@ -586,7 +820,7 @@ fn tmpfs_is_a_string_or_a_list_and_keeps_its_options() {
 
 #[test]
 fn dependencies_as_a_list_and_as_a_map() {
-    let on = |on: &str, condition| Dependency { on: on.into(), condition, required: true };
+    let on = |on: &str, condition| Dependency { on: on.into(), condition, required: true, restart: false };
     for (text, expected) in [
         ("[b, c]", vec![on("b", Condition::Started), on("c", Condition::Started)]),
         (
@@ -597,7 +831,7 @@ fn dependencies_as_a_list_and_as_a_map() {
         (
             "{b: {condition: service_completed_successfully, restart: true}, c: {required: no}}",
             vec![
-                on("b", Condition::Completed),
+                Dependency { restart: true, ..on("b", Condition::Completed) },
                 Dependency { required: false, ..on("c", Condition::Started) },
             ],
         ),
@@ -619,7 +853,7 @@ fn restarts_and_what_compose_has_no_key_for() {
         ("no", Restart::Never),
         ("\"no\"", Restart::Never),
         ("always", Restart::Always),
-        ("unless-stopped", Restart::Always),
+        ("unless-stopped", Restart::UnlessStopped),
         ("on-failure", Restart::OnFailure(None)),
         ("on-failure:0", Restart::OnFailure(None)),
         ("on-failure:3", Restart::OnFailure(Some(3))),
@@ -651,7 +885,7 @@ fn what_is_the_pods_is_in_labels() {
         definition.components[0].container.mounts,
         [
             mount("/c", true, MountSource::Scratch("cache".into())),
-            mount("/o", false, MountSource::volume(Some("other".into()))),
+            mount("/o", false, own("other")),
             mount("/t", false, MountSource::Scratch("tmp".into())),
         ]
     );
@@ -701,7 +935,7 @@ fn shared_mounts_are_all_of_the_task_container_s_but_the_socket() {
         ("pod.component.app", "image: a\nvolumes: ['own:/data']\ntmpfs: /v1\nread_only: true"),
         ("pod.copy.app", "/file:/exact/file"),
     ]);
-    let shared = shared_mounts(&task, Some(SOCKET));
+    let shared = shared_mounts(&task, &NOTHING, &HOST);
     let targets: Vec<_> = shared.iter().map(|mount| (mount.target.as_str(), mount.read_only)).collect();
     assert_eq!(
         targets,
@@ -716,9 +950,9 @@ fn shared_mounts_are_all_of_the_task_container_s_but_the_socket() {
     );
     assert_eq!(
         shared[0].source,
-        MountSource::Volume { name: Some("exact".into()), no_copy: true, subpath: None }
+        MountSource::Volume { name: Some("exact".into()), no_copy: true, subpath: None, owner: None }
     );
-    assert_eq!(shared[5].source, bind("/srv/site", false, None));
+    assert_eq!(shared[5].source, bind("/srv/site", None));
 
     let policy = Policy::default();
     let around = Surroundings { share_volumes: true, policy: &policy, ..around(&task) };
@@ -726,7 +960,7 @@ fn shared_mounts_are_all_of_the_task_container_s_but_the_socket() {
     let mounts = &definition.components[0].container.mounts;
     let targets: Vec<_> = mounts.iter().map(|mount| mount.target.as_str()).collect();
     assert_eq!(targets, ["/data", "/exact", "/cache", "/v2", "/read-only"], "its own mounts win, tmpfs too");
-    assert_eq!(mounts[0].source, named("own"));
+    assert_eq!(mounts[0].source, own("own"));
 }
 
 #[test]
@@ -743,7 +977,12 @@ fn the_socket_in_a_shared_volume_or_folder_is_never_shared() {
         ),
     ] {
         task.mounts = vec![mount];
-        assert_eq!(shared_mounts(&task, socket), [], "{:?}", task.mounts);
+        assert_eq!(
+            shared_mounts(&task, &NOTHING, &Host::with_socket(&task, socket)),
+            [],
+            "{:?}",
+            task.mounts
+        );
     }
     // Nor what the manager limits the pod with.
     for (source, target) in [
@@ -752,20 +991,22 @@ fn the_socket_in_a_shared_volume_or_folder_is_never_shared() {
         ("/sys/fs/cgroup", "/host/cgroup"),
     ] {
         task.mounts = vec![mount("bind", None, source, target, &[])];
-        assert_eq!(shared_mounts(&task, None), [], "{source}");
+        assert_eq!(shared_mounts(&task, &NOTHING, &Host::with_socket(&task, None)), [], "{source}");
     }
     task.mounts = vec![mount("bind", None, "/srv", "/srv", &[])];
-    assert_eq!(shared_mounts(&task, None).len(), 1);
+    assert_eq!(shared_mounts(&task, &NOTHING, &Host::with_socket(&task, None)).len(), 1);
 }
 
 #[test]
 fn an_operator_may_allow_the_socket() {
-    let task =
-        task(&[("pod.component.app", "image: a\nvolumes: ['/var/run/docker.sock:/var/run/docker.sock']")]);
-    let policy = Policy { strict: false, allowed: [Allowance::EngineSocket].into() };
+    // Its path on the host, as the task container has it mounted.
+    let volume = format!("image: a\nvolumes: ['{SOCKET}:/var/run/docker.sock']");
+    let task = task(&[("pod.component.app", &volume)]);
+    let allowed = [Allowed::All(Allowance::EngineSocket)].into_iter().collect();
+    let policy = Policy { allowed, ..Policy::default() };
     let (definition, _) =
         read(&Surroundings { policy: &policy, ..around(&task) }).unwrap_or_else(|it| panic!("{it}"));
-    assert_eq!(definition.components[0].container.mounts[0].source, bind("/var/run/docker.sock", true, None));
+    assert_eq!(definition.components[0].container.mounts[0].source, bind(SOCKET, None));
     assert!(read(&around(&task)).is_err());
 }
 
@@ -832,7 +1073,7 @@ fn numbers_of_the_rarer_keys_are_numbers_or_strings() {
         ("memswap_limit: '-1'", Tuning { memory_swap: Some(-1), ..base() }),
         ("mem_limit: 64m\nmemswap_limit: 1g", Tuning { memory_swap: Some(1 << 30), ..base() }),
         ("oom_kill_disable: 'yes'", Tuning { oom_kill_disable: Some(true), ..base() }),
-        ("oom_score_adj: '-500'", Tuning { oom_score_adj: Some(-500), ..base() }),
+        ("oom_score_adj: '500'", Tuning { oom_score_adj: Some(500), ..base() }),
         ("attach: false", base()),
     ]);
 }
@@ -973,7 +1214,7 @@ fn limits_may_stand_under_deploy() {
 fn env_files_may_be_missing_where_they_are_not_required() {
     let environment =
         app("env_file: [{path: /one.env}, {path: /none.env, required: false}]").container.environment;
-    assert_eq!(environment, variables(&[("A", Some("one")), ("B", Some("one")), ("C", None)]));
+    assert_eq!(environment, variables(&[("A", Some("one")), ("B", Some("one")), ("C", Some("task's"))]));
 }
 
 #[test]

@@ -18,10 +18,10 @@ use futures_util::stream::{BoxStream, StreamExt};
 use manager::engine::convert::{create_request, sandbox_request};
 use manager::engine::docker::DockerEngine;
 use manager::engine::{CreateRequest, Engine, EngineAddress, EngineError};
-use manager::pod::identity::{Identity, LABEL_POD, Role};
+use manager::pod::identity::{Identity, LABEL_POD};
 use manager::pod::observed::{EventKind, Health, Status};
 use manager::pod::placement::{Holder, Namespaces};
-use manager::pod::spec::{ComponentSpec, ContainerSpec, HealthCheck, Mount, MountSource, PodSpec};
+use manager::pod::spec::{ComponentSpec, ContainerSpec, HealthCheck, Hook, Mount, MountSource, PodSpec};
 use tokio::time::timeout;
 
 const IMAGE: &str = "tandem-test/busybox:latest";
@@ -202,6 +202,8 @@ async fn output_from_the_first_byte_and_the_exit_status_are_told() {
     assert_eq!((out.as_str(), err.as_str()), ("out\n", "err"));
 
     let event = within(events.next()).await.unwrap().unwrap();
+    assert_eq!(event.kind, EventKind::Started);
+    let event = within(events.next()).await.unwrap().unwrap();
     let EventKind::Died(died) = event.kind else { panic!("{event:?}") };
     assert_eq!((event.id.as_str(), died.status), (id.as_str(), 255));
     let Status::Exited(exit) = within(pod.engine.inspect(&id)).await.unwrap().status else { panic!() };
@@ -265,6 +267,8 @@ async fn health_is_told_by_events_and_by_inspection() {
     let mut events = within(pod.engine.events(&pod.id)).await.unwrap();
     let id = pod.create_as(&request).await;
     within(pod.engine.start(&id)).await.unwrap();
+    let event = within(events.next()).await.unwrap().unwrap();
+    assert_eq!(event.kind, EventKind::Started);
     let event = within(events.next()).await.unwrap().unwrap();
     assert_eq!(event.kind, EventKind::Health(Health::Healthy));
     let status = within(pod.engine.inspect(&id)).await.unwrap().status;
@@ -393,9 +397,11 @@ async fn a_volume_that_binds_a_relative_path_stands_for_one_below_the_root() {
         let labels = serde_json::json!({ "io.tandem.test": pod.id });
         let body = serde_json::json!({ "Name": volume, "Labels": labels, "DriverOpts": options });
         http("POST", "/volumes/create", Some(body));
-        assert_eq!(within(pod.engine.volume_device(&volume)).await.unwrap().as_deref(), want);
+        let info = within(pod.engine.volume(&volume)).await.unwrap().expect("it is there");
+        assert_eq!(info.device().map(|device| device.path).as_deref(), want);
+        assert_eq!(within(pod.engine.local_volumes()).await.unwrap().get(&volume), Some(&info));
     }
-    assert_eq!(within(pod.engine.volume_device(&pod.name("none"))).await.unwrap(), None);
+    assert_eq!(within(pod.engine.volume(&pod.name("none"))).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -431,7 +437,7 @@ async fn the_task_container_comes_with_the_labels_of_its_volumes() {
     request.container.cap_drop = vec!["net_raw".into()];
     request.container.cap_add = vec!["CAP_SYS_TIME".into()];
     request.container.memory_bytes = Some(64 << 20);
-    request.container.user = Some("65532".into());
+    request.container.user = Some("65529".into());
     let id = pod.create_as(&request).await;
     within(pod.engine.start(&id)).await.unwrap();
 
@@ -442,7 +448,7 @@ async fn the_task_container_comes_with_the_labels_of_its_volumes() {
     assert_eq!((task.ipc_mode.as_str(), task.network_mode.as_str()), ("private", "none"));
     assert_eq!(
         (task.user.as_str(), task.limits.memory_bytes, task.privileged),
-        ("65532", Some(64 << 20), false)
+        ("65529", Some(64 << 20), false)
     );
     assert_eq!(
         (task.cap_drop.clone(), task.cap_add.clone()),
@@ -452,7 +458,7 @@ async fn the_task_container_comes_with_the_labels_of_its_volumes() {
     let labels: BTreeMap<String, String> = task
         .labels
         .iter()
-        .filter(|(key, _)| *key != "io.tandem.test-image")
+        .filter(|(key, _)| *key != "tandem.test-image")
         .map(|(k, v)| (k.clone(), v.clone()))
         .collect();
     assert_eq!(labels, pod.labels());
@@ -510,6 +516,7 @@ async fn what_is_asked_for_is_what_the_engine_makes() {
             pod: task.clone(),
             name: pod.name("task"),
             run: "r".into(),
+            manager: "manager".into(),
             origin: BTreeMap::new(),
         },
         namespaces: Namespaces {
@@ -521,6 +528,7 @@ async fn what_is_asked_for_is_what_the_engine_makes() {
         init: Vec::new(),
         components: vec![component],
         scratch: Vec::new(),
+        checks_mounts: false,
         pull_always: false,
         stop_timeout: Duration::from_secs(8),
     };
@@ -532,7 +540,7 @@ async fn what_is_asked_for_is_what_the_engine_makes() {
     request.container.command = Some(vec!["1000".into()]);
     request.labels.extend(pod.labels());
     let sandbox = pod.create_as(&request).await;
-    let mut request = create_request(&spec, &spec.components[0], Role::Component);
+    let mut request = create_request(&spec, &spec.components[0]);
     assert_eq!(request.labels.get("io.tandem.role").map(String::as_str), Some("component"));
     request.labels.extend(pod.labels());
     // Created before the sandbox runs, started after.
@@ -564,7 +572,7 @@ async fn what_is_asked_for_is_what_the_engine_makes() {
 
     let raw = http("GET", &format!("/v1.41/containers/{sandbox}/json"), None);
     let (config, host) = (&raw["Config"], &raw["HostConfig"]);
-    assert_eq!(config["User"], "65532:65532");
+    assert_eq!(config["User"], "65529:65529");
     assert_eq!(config["Labels"]["io.tandem.role"], "sandbox");
     assert_eq!(host["NetworkMode"], join(&task));
     assert_eq!(host["IpcMode"], "shareable");
@@ -576,7 +584,7 @@ async fn what_is_asked_for_is_what_the_engine_makes() {
     assert!(raw["State"]["Health"].is_null());
 
     // Another component sees the sandbox's /dev/shm and process table, and its own environment and mounts.
-    let mut look = create_request(&spec, &spec.components[0], Role::Component);
+    let mut look = create_request(&spec, &spec.components[0]);
     look.name = pod.name("look");
     look.labels.extend(pod.labels());
     let script = "df -k /dev/shm | tail -n 1; ps -o pid,args; env; stat -c %a /cache";
@@ -587,4 +595,31 @@ async fn what_is_asked_for_is_what_the_engine_makes() {
     assert!(text.contains(" 32768 "), "{text}");
     assert!(has("1 /bin/sleep 1000") && text.contains("sleep 1000"), "{text}");
     assert!(has("A=b=c") && !text.contains("GONE") && has("1770"), "{text}");
+}
+
+#[tokio::test]
+async fn command_with_input_reads_it_and_reports_status_and_words() {
+    let pod = Pod::new();
+    let app = pod.engine.create(&pod.request("app", &["sleep", "1000"])).await.unwrap();
+    pod.engine.start(&app.id).await.unwrap();
+    let run = async |script: &str, parts: Vec<std::io::Result<Bytes>>| {
+        let command = Hook {
+            command: vec!["sh".into(), "-c".into(), script.into()],
+            user: Some("7:9".into()),
+            ..Hook::default()
+        };
+        let input = futures_util::stream::iter(parts).boxed();
+        timeout(limit(), pod.engine.run(&app.id, &command, input)).await.expect("it ends")
+    };
+    let large = || Ok(Bytes::from(vec![b'x'; 1 << 20]));
+    let finished = run("head -c 2097152 | wc -c >&2; id -u >&2; exit 3", vec![large(), large()])
+        .await
+        .unwrap()
+        .expect("input is passed on");
+    assert_eq!((finished.status, finished.stderr.as_str()), (3, "2097152\n7"));
+    let early =
+        run("echo no >&2; exit 4", vec![large(), large()]).await.unwrap().expect("input is passed on");
+    assert_eq!((early.status, early.stderr.as_str()), (4, "no"));
+    let broken = run("cat >/dev/null", vec![large(), Err(std::io::Error::other("shorter"))]).await;
+    assert_eq!(broken, Err(EngineError::Refused("shorter".into())));
 }

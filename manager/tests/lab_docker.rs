@@ -4,6 +4,7 @@
 #![cfg(feature = "docker-tests")]
 #![allow(clippy::disallowed_methods, reason = "tests drive real things")]
 
+mod engine_hangs;
 #[allow(dead_code, reason = "other tests use the rest")]
 mod lab;
 

@@ -20,6 +20,7 @@ usage:
   pause -- CMD [ARG...]   run CMD as a child and look after it
   pause health            exit status 0 when PID 1 says healthy
   pause cat PATH          write a regular file to standard output
+  pause store             write files from standard input
   pause --version | --help
 ";
 
@@ -37,6 +38,8 @@ pub enum Command<'a> {
     Health,
     /// Write a file to standard output.
     Cat(&'a CStr),
+    /// Write the files that come on standard input.
+    Store,
     /// Say which version this is.
     Version,
     /// Say how it is used.
@@ -74,11 +77,12 @@ impl Mistake<'_> {
 }
 
 /// The first arguments that there are, and what has to follow each.
-const FIRST: [(&CStr, Option<&str>); 6] = [
+const FIRST: [(&CStr, Option<&str>); 7] = [
     (c"--", Some("a command to run")),
     (c"--lifeline", Some("the name of an abstract socket")),
     (c"cat", Some("the path of a file")),
     (c"health", None),
+    (c"store", None),
     (c"--version", None),
     (c"--help", None),
 ];
@@ -102,7 +106,8 @@ pub fn parse<'a>(mut args: impl Iterator<Item = &'a CStr>) -> Result<Command<'a>
         1 => Command::Hold { lifeline: Some(operand) },
         2 => Command::Cat(operand),
         3 => Command::Health,
-        4 => Command::Version,
+        4 => Command::Store,
+        5 => Command::Version,
         _ => Command::Help,
     };
     match args.next() {
@@ -121,7 +126,7 @@ mod tests {
         let most = std::ffi::CString::new([b'x'; MAX_LIFELINE]).expect("invariant: no zero byte");
         let missing = |after, what| Err(Mistake::Missing { after, what });
         let hold = |lifeline| Ok(Command::Hold { lifeline });
-        let cases: [(&str, &[&CStr], Result<Command<'_>, Mistake<'_>>); 20] = [
+        let cases: [(&str, &[&CStr], Result<Command<'_>, Mistake<'_>>); 22] = [
             ("nothing is the bare pause", &[], hold(None)),
             ("a lifeline", &[c"--lifeline", c"0001f"], hold(Some(c"0001f"))),
             ("the longest lifeline", &[c"--lifeline", &most], hold(Some(&most))),
@@ -142,6 +147,8 @@ mod tests {
             ("cat of a path like an option", &[c"cat", c"--help"], Ok(Command::Cat(c"--help"))),
             ("cat of nothing", &[c"cat"], missing(c"cat", "the path of a file")),
             ("cat of two", &[c"cat", c"a", c"b"], Err(Mistake::Extra(c"b"))),
+            ("store", &[c"store"], Ok(Command::Store)),
+            ("store of what", &[c"store", c"/x"], Err(Mistake::Extra(c"/x"))),
             ("version", &[c"--version"], Ok(Command::Version)),
             ("help", &[c"--help"], Ok(Command::Help)),
             ("a command without the dashes", &[c"/manager"], Err(Mistake::Unknown(c"/manager"))),

@@ -13,6 +13,10 @@
 //! | stopping | TERM, INT | nothing: it is asked for already |
 //! | stopping | the limit is reached | ends with 1: whoever asked for time has not settled it |
 //! | stopping | channel closed | ends with 0 |
+//! | running, nothing came over the channel | [`SILENCE_MS`] after the start | says so, once |
+//!
+//! One that a manager has started (`TANDEM_HELD`, or with a lifeline) expects nobody, and says nothing. One without a
+//! channel says at once that nobody can speak to it.
 //!
 //! It is 1 where it has a line (it is a pod's, and no sandbox) and was not told last that the pod is healthy.
 //! Why not 0: Swarm stops a task that does not get healthy, and takes one that ends with 0 for complete. Nothing would come
@@ -22,6 +26,12 @@
 use crate::control::MAX_HOLD_SECS;
 use crate::health::Health;
 use crate::step::{Decision, Event, Why};
+
+/// How long a pause waits for a word of its manager before it says that there is none, in milliseconds.
+pub const SILENCE_MS: u64 = 10_000;
+
+/// A time that does not come, in milliseconds.
+const NEVER: u64 = u64::MAX;
 
 /// The state of a bare pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,17 +43,36 @@ pub struct Bare {
     hold_secs: u32,
     /// When a stop was asked for that waits now, in milliseconds.
     stopping_since_ms: Option<u64>,
+    /// When it is said that nobody has spoken, in milliseconds; [`NEVER`] where somebody has, or nobody will.
+    silent_until_ms: u64,
 }
 
 impl Bare {
     /// A bare pause that was told nothing yet; `line` where somebody can tell it something.
     #[must_use]
     pub const fn new(line: bool) -> Self {
-        Self { health: Health::Starting, status: line as u8, hold_secs: 0, stopping_since_ms: None }
+        Self {
+            health: Health::Starting,
+            status: line as u8,
+            hold_secs: 0,
+            stopping_since_ms: None,
+            silent_until_ms: NEVER,
+        }
+    }
+
+    /// The same, of a pod that a manager is to run: it says when nobody does.
+    #[must_use]
+    pub const fn expecting(mut self, now_ms: u64) -> Self {
+        let line = self.status != 0;
+        self.silent_until_ms = now_ms + if line { SILENCE_MS } else { 0 };
+        self
     }
 
     /// Takes in what happened, and decides; see the table above.
     pub fn step(&mut self, event: Event, now_ms: u64) -> Decision {
+        if matches!(event, Event::Health(_) | Event::Hold(_)) {
+            self.silent_until_ms = NEVER;
+        }
         match event {
             Event::Exit(status) => return Decision::Exit { status, why: Why::Verdict },
             Event::LifelineGone => return Decision::Exit { status: 0, why: Why::LifelineGone },
@@ -59,8 +88,12 @@ impl Bare {
                     return Decision::Wait { secs: self.hold_secs };
                 }
             }
+            Event::Due if now_ms >= self.silent_until_ms => {
+                self.silent_until_ms = NEVER;
+                return Decision::Unattended { line: self.status != 0 };
+            }
             Event::Due => {
-                if self.deadline_ms().is_some_and(|deadline| now_ms >= deadline) {
+                if self.hold_over_ms().is_some_and(|deadline| now_ms >= deadline) {
                     return Decision::Exit { status: 1, why: Why::HoldOver(self.hold_secs) };
                 }
             }
@@ -72,9 +105,14 @@ impl Bare {
         }
     }
 
-    /// When the hold of a stop is over.
+    /// When the hold of a stop is over, or it is to be said that nobody has spoken.
     #[must_use]
     pub fn deadline_ms(&self) -> Option<u64> {
+        let first = self.hold_over_ms().unwrap_or(NEVER).min(self.silent_until_ms);
+        (first < NEVER).then_some(first)
+    }
+
+    fn hold_over_ms(&self) -> Option<u64> {
         self.stopping_since_ms.map(|since| since.saturating_add(u64::from(self.hold_secs) * 1000))
     }
 
@@ -227,6 +265,27 @@ mod tests {
                 assert_eq!(bare.step(event, now), want, "{case}: {event:?} at {now}");
             }
         }
+    }
+
+    #[test]
+    fn that_nobody_runs_the_pod_is_said_once() {
+        let unattended = |line| Decision::Unattended { line };
+        let mut silent = Bare::new(true).expecting(5);
+        assert_eq!(silent.deadline_ms(), Some(5 + SILENCE_MS));
+        assert_eq!(silent.step(Event::Due, 4 + SILENCE_MS), Decision::Continue);
+        assert_eq!(silent.step(Event::Due, 5 + SILENCE_MS), unattended(true));
+        assert_eq!((silent.deadline_ms(), silent.step(Event::Due, NEVER - 1)), (None, Decision::Continue));
+        assert_eq!(silent.step(TERM, NEVER - 1), exit(1, Why::Stop));
+
+        for word in [Event::Hold(10), Event::Health(Health::Starting)] {
+            let mut attended = Bare::new(true).expecting(0);
+            attended.step(word, 1);
+            assert_eq!(attended.deadline_ms(), None, "{word:?}");
+        }
+        // Without a line nobody can ever speak.
+        let mut deaf = Bare::new(false).expecting(7);
+        assert_eq!((deaf.deadline_ms(), deaf.step(Event::Due, 7)), (Some(7), unattended(false)));
+        assert_eq!((deaf.deadline_ms(), deaf.step(TERM, 8)), (None, exit(0, Why::Stop)));
     }
 
     #[test]

@@ -152,7 +152,7 @@ impl<'b> Channel<'b> {
             match (frame, self.writer) {
                 (Ok(Frame::Health(health)), _) => return self.good(Event::Health(health)),
                 (Ok(Frame::Exit(status)), _) => return self.good(Event::Exit(status)),
-                (Ok(Frame::Hold(secs)), Writer::Outside) => return self.good(Event::Hold(secs)),
+                (Ok(Frame::Hold(secs)), _) => return self.good(Event::Hold(secs)),
                 (Ok(Frame::CloseListener), Writer::Child) => return self.good(Event::CloseListener),
                 (Ok(Frame::Out(_)), Writer::Outside) => self.relay(self.outputs.out),
                 (Ok(Frame::Err(_)), Writer::Outside) => self.relay(self.outputs.err),
@@ -178,7 +178,7 @@ impl<'b> Channel<'b> {
     fn complain(&mut self, why: Malformed) {
         if !core::mem::replace(&mut self.complained, true) {
             let mut line = log::line();
-            line.text("control channel: dropped a frame: ").text(why.text());
+            line.text("dropped a control frame: ").text(why.text());
             Log::to(self.outputs.err).say(&mut line);
         }
     }

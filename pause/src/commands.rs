@@ -1,4 +1,4 @@
-//! What runs and ends: `health`, `cat`, `--version`, `--help`.
+//! What runs and ends: `health`, `cat`, `store`, `--version`, `--help`.
 #![forbid(unsafe_code)]
 
 use core::ffi::CStr;
@@ -7,10 +7,12 @@ use pause::args::{Command, USAGE};
 use pause::errno::Errno;
 use pause::health::{COMM_PATH, Health, PREFIX};
 use pause::status::FAILURE;
+use pause::store::{Entry, HEADER_LEN};
 
 use crate::log::{self, Log};
 use crate::sys::{self, Kind, Poll};
 
+const STDIN: i32 = 0;
 const STDOUT: i32 = 1;
 
 /// Does it; returns the exit status.
@@ -18,6 +20,7 @@ pub(crate) fn run(command: Command<'_>) -> u8 {
     match command {
         Command::Health => health(),
         Command::Cat(path) => cat(path),
+        Command::Store => store(),
         Command::Help => print(USAGE),
         Command::Version => print(concat!("pause ", env!("CARGO_PKG_VERSION"), "\n")),
         // They run for ever, and are set up elsewhere.
@@ -40,8 +43,8 @@ fn health() -> u8 {
     };
     // Docker keeps the output of a health check: without a line feed it reads as one word. A probe whose
     // output nobody takes still has its status.
-    let _ = write_all(health.comm().to_bytes().strip_prefix(PREFIX).unwrap_or_default())
-        .and_then(|()| write_all(b"\n"));
+    let _ = write_all(STDOUT, health.comm().to_bytes().strip_prefix(PREFIX).unwrap_or_default())
+        .and_then(|()| write_all(STDOUT, b"\n"));
     if health == Health::Healthy { 0 } else { FAILURE }
 }
 
@@ -61,22 +64,89 @@ fn cat(path: &CStr) -> u8 {
         }
         Err(errno) => return fail("read ", path, errno),
     }
-    let mut buffer = [0; 4096];
+    match pass(file.raw(), STDOUT, usize::MAX) {
+        Ok(_) => 0,
+        Err(Side::Read(errno)) => fail("read ", path, errno),
+        Err(Side::Write(errno)) => fail("write out ", path, errno),
+    }
+}
+
+/// Writes the files that come on standard input, as the user that it runs as: the memory of a file in a tmpfs is
+/// charged to the cgroup of the process that writes it.
+fn store() -> u8 {
+    let mut header = [0; HEADER_LEN];
     loop {
-        let length = match sys::read(file.raw(), &mut buffer) {
-            Ok(0) => return 0,
-            Ok(length) => length,
-            Err(Errno::INTR) => continue,
-            Err(errno) => return fail("read ", path, errno),
-        };
-        if let Err(errno) = write_all(buffer.get(..length).unwrap_or_default()) {
-            return fail("write out ", path, errno);
+        if let Err(errno) = read_header(&mut header) {
+            return fail("read ", c"standard input", errno);
+        }
+        let entry = Entry::parse(&header);
+        if entry.path.is_empty() {
+            return 0;
+        }
+        if let Err(errno) = store_one(&header, &entry) {
+            Log::STDERR.cannot("write ", entry.path, errno);
+            return FAILURE;
+        }
+    }
+}
+
+fn read_header(mut rest: &mut [u8]) -> sys::Result<()> {
+    while !rest.is_empty() {
+        let length = read(STDIN, rest)?;
+        if length == 0 {
+            return Err(Errno::IO);
+        }
+        rest = rest.get_mut(length..).unwrap_or_default();
+    }
+    Ok(())
+}
+
+/// Writes a new file in the place of any of that name. Nobody else can open it before it is whole.
+fn store_one(header: &[u8], entry: &Entry<'_>) -> sys::Result<()> {
+    // The zero byte behind the path.
+    let file = sys::replace_private(header.get(..=entry.path.len()).unwrap_or_default())?;
+    match pass(STDIN, file.raw(), entry.length as usize) {
+        Ok(0) => sys::set_mode(&file, entry.mode),
+        Ok(_) => Err(Errno::IO),
+        Err(Side::Read(errno) | Side::Write(errno)) => Err(errno),
+    }
+}
+
+/// Where it failed.
+enum Side {
+    Read(Errno),
+    Write(Errno),
+}
+
+/// Passes on what there is to read, and at most so much; returns how much is missing.
+#[inline(never)]
+fn pass(from: i32, to: i32, mut left: usize) -> Result<usize, Side> {
+    let mut buffer = [0; 4096];
+    while left > 0 {
+        let room = buffer.len().min(left);
+        let length = read(from, buffer.get_mut(..room).unwrap_or_default()).map_err(Side::Read)?;
+        if length == 0 {
+            break;
+        }
+        write_all(to, buffer.get(..length).unwrap_or_default()).map_err(Side::Write)?;
+        left = left.saturating_sub(length);
+    }
+    Ok(left)
+}
+
+/// Reads what is there, at most what fits; 0 at the end.
+#[inline(never)]
+fn read(fd: i32, buffer: &mut [u8]) -> sys::Result<usize> {
+    loop {
+        match sys::read(fd, buffer) {
+            Err(Errno::INTR) => {}
+            done => return done,
         }
     }
 }
 
 fn print(text: &str) -> u8 {
-    match write_all(text.as_bytes()) {
+    match write_all(STDOUT, text.as_bytes()) {
         Ok(()) => 0,
         Err(_) => FAILURE,
     }
@@ -87,13 +157,13 @@ fn fail(what: &str, path: &CStr, errno: Errno) -> u8 {
     FAILURE
 }
 
-fn write_all(mut bytes: &[u8]) -> sys::Result<()> {
+fn write_all(fd: i32, mut bytes: &[u8]) -> sys::Result<()> {
     while !bytes.is_empty() {
-        match sys::write(STDOUT, bytes) {
+        match sys::write(fd, bytes) {
             Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
             Err(Errno::INTR) => {}
             // Somebody who shares standard output does not wait for room; this one does.
-            Err(Errno::AGAIN) => sys::poll(&mut [Poll::output(STDOUT)], None),
+            Err(Errno::AGAIN) => sys::poll(&mut [Poll::output(fd)], None),
             Err(errno) => return Err(errno),
         }
     }

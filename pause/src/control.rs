@@ -14,7 +14,7 @@
 //! | `h`, one byte (0 starting, 1 healthy, 2 unhealthy, 3 stopping) | [`Frame::Health`] |
 //! | `x`, one byte | [`Frame::Exit`] |
 //! | `l` | [`Frame::CloseListener`]; supervised only |
-//! | `H`, 4 bytes, little-endian seconds | [`Frame::Hold`]; standard input only |
+//! | `H`, 4 bytes, little-endian seconds | [`Frame::Hold`] |
 //! | `o` or `e`, 0 to [`MAX_TEXT`] bytes | [`Frame::Out`], [`Frame::Err`]; standard input only |
 //!
 //! There is no checksum, on purpose. A frame that was cut off acts never: a payload of fixed length no longer
@@ -33,8 +33,9 @@ pub const MAX_TEXT: usize = 4096;
 /// Longest encoded frame in bytes, both zero bytes included.
 pub const MAX_ENCODED: usize = 1 + MAX_PAYLOAD + MAX_PAYLOAD / GROUP + 1 + 1;
 
-/// Longest time that a [`Frame::Hold`] can ask for, in seconds; more is taken as this.
-pub const MAX_HOLD_SECS: u32 = 3600;
+/// Longest time that a [`Frame::Hold`] can ask a bare pause for, in seconds; more is taken as this. A pod's time for stopping is an hour
+/// at most.
+pub const MAX_HOLD_SECS: u32 = 2 * 3600;
 
 /// Longest payload in bytes: one byte of kind and the text.
 const MAX_PAYLOAD: usize = 1 + MAX_TEXT;
@@ -52,7 +53,8 @@ pub enum Frame<'a> {
     Out(&'a [u8]),
     /// Text for the standard error of the pause container.
     Err(&'a [u8]),
-    /// From now on TERM and INT wait for the [`Frame::Exit`], at most so many seconds; 0 ends this.
+    /// To a bare pause: from now on TERM and INT wait for the [`Frame::Exit`], at most so many seconds; 0 ends this. To a
+    /// supervising one: its child ends at most so many seconds after TERM, INT or [`Frame::Exit`], or is killed.
     Hold(u32),
     /// The pod's exit status. A bare pause ends with it at once. A supervising one remembers the first, and
     /// ends with it when its child has ended: a manager that crashes on the way, and the one that then cleans

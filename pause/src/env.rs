@@ -16,11 +16,26 @@ pub const LIFELINE: &str = "TANDEM_LIFELINE";
 /// exit. Absent otherwise.
 pub const STOP: &str = "TANDEM_STOP";
 
+/// `TANDEM_AGAIN`: `1` when this is not the first launch. A PID does not tell: the threads of the container runtime take
+/// the first ones of the namespace. Absent in the first life.
+pub const AGAIN: &str = "TANDEM_AGAIN";
+
+/// `TANDEM_HELD=1`: what a manager starts a bare pause with that holds something of a pod beside its task container. It
+/// has no health to show, and nobody will speak to it. A variable, and no argument: a pause of an earlier version, which
+/// may be in the image of a pod, takes no notice of it, but refuses an argument that it does not know.
+pub const HELD: (&str, &str) = ("TANDEM_HELD", "1");
+
+/// [`HELD`] as it stands in the environment.
+pub const HELD_ENTRY: &[u8] = b"TANDEM_HELD=1";
+
 /// [`CONTROL`] with its value, as the child gets it.
 pub const CONTROL_ENTRY: &CStr = c"TANDEM_CONTROL=3";
 
 /// [`STOP`] with its value, as the child gets it.
 pub const STOP_ENTRY: &CStr = c"TANDEM_STOP=1";
+
+/// [`AGAIN`] with its value, as the child gets it.
+pub const AGAIN_ENTRY: &CStr = c"TANDEM_AGAIN=1";
 
 /// How the entry of [`LIFELINE`] begins; the name follows.
 pub const LIFELINE_PREFIX: &[u8] = b"TANDEM_LIFELINE=";
@@ -31,7 +46,7 @@ pub const CONTROL_FD: i32 = 3;
 /// Whether an entry `NAME=VALUE` of the environment is one of those above.
 #[must_use]
 pub fn is_ours(entry: &[u8]) -> bool {
-    [CONTROL, LIFELINE, STOP]
+    [CONTROL, LIFELINE, STOP, AGAIN]
         .iter()
         .any(|name| entry.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.first() == Some(&b'=')))
 }
@@ -44,6 +59,8 @@ mod tests {
     fn entries_are_names_and_values() {
         assert_eq!(CONTROL_ENTRY.to_str(), Ok(format!("{CONTROL}={CONTROL_FD}").as_str()));
         assert_eq!(STOP_ENTRY.to_str(), Ok(format!("{STOP}=1").as_str()));
+        assert_eq!(AGAIN_ENTRY.to_str(), Ok(format!("{AGAIN}=1").as_str()));
+        assert_eq!(HELD_ENTRY, format!("{}={}", HELD.0, HELD.1).as_bytes());
         assert_eq!(LIFELINE_PREFIX, format!("{LIFELINE}=").as_bytes());
     }
 

@@ -12,6 +12,8 @@ impl Errno {
     pub const NOENT: Self = Self(2);
     /// Interrupted.
     pub const INTR: Self = Self(4);
+    /// Input or output failed.
+    pub const IO: Self = Self(5);
     /// A descriptor that is not open.
     pub const BADF: Self = Self(9);
     /// Would block.

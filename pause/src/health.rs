@@ -12,6 +12,9 @@ pub const COMM_PATH: &core::ffi::CStr = c"/proc/1/comm";
 /// How every name begins; the word for the health follows.
 pub const PREFIX: &[u8] = b"pause ";
 
+/// The name of a pause that holds something of a pod beside its task container, and has no health to show.
+pub const HOLDING: &core::ffi::CStr = c"pause holding";
+
 /// How a pod is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]

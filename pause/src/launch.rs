@@ -6,6 +6,8 @@
 //! and a pipe without a writer needs no `/dev/null`; and the control channel as descriptor 3. Nothing else.
 #![forbid(unsafe_code)]
 
+use core::cell::Cell;
+
 use pause::env;
 use pause::errno::Errno;
 use pause::signals::SignalSet;
@@ -31,6 +33,8 @@ pub(crate) struct Launcher {
     /// Where a sandbox connects.
     pub(crate) lifeline: Entry,
     pub(crate) log: Log,
+    /// There was a launch before.
+    pub(crate) again: Cell<bool>,
 }
 
 /// A child that runs.
@@ -79,7 +83,10 @@ impl Launcher {
         let (stdin, _) = sys::pipe()?;
         sys::never_wait(&control)?;
         match sys::fork()? {
-            Some(pid) => Ok((pid, control, report)),
+            Some(pid) => {
+                self.again.set(true);
+                Ok((pid, control, report))
+            }
             None => {
                 let ends = Ends { stdin, control: control_end, report: report_end };
                 let errno = self.become_child(&ends, stop).err().unwrap_or(Errno::NOENT);
@@ -97,18 +104,22 @@ impl Launcher {
         // it.
         sys::duplicate(&ends.control, env::CONTROL_FD)?;
 
-        let (control, stopping) =
-            (env::CONTROL_ENTRY.to_bytes_with_nul(), env::STOP_ENTRY.to_bytes_with_nul());
-        let lifeline = self.lifeline.as_bytes_with_nul();
-        let ours: &[&[u8]] = if stop { &[control, lifeline, stopping] } else { &[control, lifeline] };
+        let ours: [(bool, &[u8]); 4] = [
+            (true, env::CONTROL_ENTRY.to_bytes_with_nul()),
+            (true, self.lifeline.as_bytes_with_nul()),
+            (stop, env::STOP_ENTRY.to_bytes_with_nul()),
+            (self.again.get(), env::AGAIN_ENTRY.to_bytes_with_nul()),
+        ];
         let mut environment = Array::with_room(self.process.env.count() + ours.len())?;
         for entry in self.process.env {
             if !env::is_ours(entry.to_bytes()) {
                 environment.push(entry.to_bytes_with_nul());
             }
         }
-        for entry in ours {
-            environment.push(entry);
+        for (wanted, entry) in ours {
+            if wanted {
+                environment.push(entry);
+            }
         }
 
         // Last: from here on a signal may end it.

@@ -13,6 +13,7 @@
 //! | `bare`, `supervise` | pure | all policy: (state, event) -> decision |
 //! | `step` | pure | what events and decisions there are |
 //! | `control` | pure | the frames that a manager sends |
+//! | `store` | pure | the stream of files that `pause store` writes |
 //! | `health`, `env`, `status`, `signals`, `errno`, `line` | pure | names, numbers, words |
 //! | `main` | I/O | the page to read: set up, then event, step, perform |
 //! | `setup` | I/O | what can still fail: descriptors, signals, privileges |
@@ -20,7 +21,7 @@
 //! | `channel` | I/O | bytes -> frames; log text to the outputs, without ever blocking |
 //! | `lifeline` | I/O | the abstract socket that ties a sandbox to its task container |
 //! | `launch` | I/O | how the child is started |
-//! | `commands` | I/O | `health`, `cat` and the rest that run and end |
+//! | `commands` | I/O | `health`, `cat`, `store` and the rest that run and end |
 //! | `log` | I/O | one line to standard error |
 //! | `sys`, `start` | I/O | system calls, the first instruction: the only `unsafe` |
 //!
@@ -39,4 +40,5 @@ pub mod line;
 pub mod signals;
 pub mod status;
 pub mod step;
+pub mod store;
 pub mod supervise;

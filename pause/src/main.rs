@@ -66,7 +66,10 @@ fn serve(Ready { state, events, launcher }: &mut Ready<'_>) -> u8 {
             launcher.log.say(&mut line);
         }
         match decision {
-            Decision::Continue | Decision::Respawn { .. } | Decision::Wait { .. } => {}
+            Decision::Continue
+            | Decision::Respawn { .. }
+            | Decision::Wait { .. }
+            | Decision::Unattended { .. } => {}
             Decision::Forward(signal) => {
                 if let Err(errno) = events.forward(signal) {
                     launcher.log.say(log::line().text("cannot forward a signal to the child: ").errno(errno));

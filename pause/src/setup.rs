@@ -1,12 +1,14 @@
 //! Set-up: all that can fail. Each step has an exit status of its own, and a line that says why.
 #![forbid(unsafe_code)]
 
+use core::cell::Cell;
 use core::ffi::CStr;
 
 use pause::args::Command;
 use pause::bare::Bare;
+use pause::env;
 use pause::errno::Errno;
-use pause::health::Health;
+use pause::health::{HOLDING, Health};
 use pause::signals::SignalSet;
 use pause::status::{self, Step};
 use pause::step::State;
@@ -22,7 +24,7 @@ use crate::sys::{self, Fd, Kind, Pid};
 
 /// Whom a bare pause becomes when it is started as root: "nonroot" as distroless images have it; it owns
 /// nothing.
-const NOBODY: usize = 65532;
+const NOBODY: usize = 65529;
 
 /// `linux/capability.h`.
 const CAP_DAC_OVERRIDE: u32 = 1 << 1;
@@ -97,7 +99,11 @@ pub(crate) fn set_up<'b>(
     }
     sys::close_inherited();
     let signals = sys::signal_fd(SignalSet::WATCHED).map_err(at(Step::Signals))?;
-    sys::set_name(Health::Starting.comm());
+    // What a manager has started has no health of a pod to show.
+    let mut environment = process.env;
+    let held = matches!(command, Command::Hold { lifeline: Some(_) })
+        || environment.any(|entry| entry.to_bytes() == env::HELD_ENTRY);
+    sys::set_name(if held { HOLDING } else { Health::Starting.comm() });
     let outputs =
         Outputs { out: without_waiting(1, c"/proc/self/fd/1"), err: without_waiting(2, c"/proc/self/fd/2") };
     let log = Log::to(outputs.err);
@@ -122,11 +128,13 @@ pub(crate) fn set_up<'b>(
     Ok(Ready {
         state: if supervise {
             State::Supervised(Supervised::new(sys::now_ms()))
-        } else {
+        } else if held {
             State::Bare(Bare::new(line))
+        } else {
+            State::Bare(Bare::new(line).expecting(sys::now_ms()))
         },
         events: Events::new(signals, channel, lifeline),
-        launcher: Launcher { process, mask, lifeline: entry, log },
+        launcher: Launcher { process, mask, lifeline: entry, log, again: Cell::new(false) },
     })
 }
 
@@ -154,7 +162,7 @@ fn give_up_privileges(supervise: bool, log: Log) -> sys::Result<()> {
         // A user namespace may forbid it, and then gives nothing that would matter.
         let _ = sys::drop_groups();
         if let Err(errno) = sys::become_user(NOBODY) {
-            log.cannot("leave root for user ", b"65532", errno);
+            log.cannot("leave root for user ", b"65529", errno);
         }
     }
     sys::drop_ambient();

@@ -23,7 +23,7 @@ pub enum Event {
     Health(Health),
     /// A frame: the pod's exit status.
     Exit(u8),
-    /// A frame: from now on a stop waits so many seconds for the exit status.
+    /// A frame: a stop waits so many seconds at most, for the exit status or for the child's end.
     Hold(u32),
     /// A frame: no sandbox will come.
     CloseListener,
@@ -61,6 +61,11 @@ pub enum Decision {
         /// How long at most, in seconds.
         secs: u32,
     },
+    /// Nothing: nobody runs the pod. To be said.
+    Unattended {
+        /// Whether somebody could speak to this pause, and has not.
+        line: bool,
+    },
     /// Stop listening for a sandbox.
     CloseListener,
     /// End with this status. Nothing else ends pause once it is set up.
@@ -83,7 +88,7 @@ pub enum Why {
     Ended(End),
     /// The child crashed once more than it may.
     GaveUp(End),
-    /// No exit status came within so many seconds.
+    /// No exit status came within so many seconds; or the child, which ends with pause, did not end.
     HoldOver(u32),
     /// The task container is gone.
     LifelineGone,
@@ -114,6 +119,12 @@ impl Decision {
             }
             Self::Exit { why: Why::HoldOver(secs), .. } => {
                 line.text("no exit status within ").number(secs).text(" s: ending");
+            }
+            Self::Unattended { line: true } => {
+                line.text("no manager has spoken for 10 s: does one run here for the label `pod.manager`?");
+            }
+            Self::Unattended { line: false } => {
+                line.text("no standard input for a manager: set `stdin_open: true` (`-i`)");
             }
             Self::Exit { why: Why::LifelineGone, .. } => {
                 line.text("the task container has hung up: ending");
@@ -180,6 +191,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_silence_in_words_is_the_silence() {
+        let mut line = Line::new();
+        Decision::Unattended { line: true }.describe(&mut line);
+        let secs = format!("for {} s:", crate::bare::SILENCE_MS / 1000);
+        assert!(String::from_utf8_lossy(line.end()).contains(&secs));
+    }
+
+    #[test]
     fn the_bound_in_words_is_the_bound() {
         let secs = crate::supervise::WINDOW_MS / 1000;
         assert_eq!(BOUND, format!("{} restarts within {secs} s", Supervised::MOST_RESTARTS));
@@ -206,6 +225,14 @@ mod tests {
             (Decision::Wait { secs: 8 }, "asked to stop: waiting for the exit status, up to 8 s\n"),
             (exit(Why::HoldOver(8)), "no exit status within 8 s: ending\n"),
             (exit(Why::LifelineGone), "the task container has hung up: ending\n"),
+            (
+                Decision::Unattended { line: true },
+                "no manager has spoken for 10 s: does one run here for the label `pod.manager`?\n",
+            ),
+            (
+                Decision::Unattended { line: false },
+                "no standard input for a manager: set `stdin_open: true` (`-i`)\n",
+            ),
         ];
         for (decision, want) in cases {
             let mut line = Line::new();

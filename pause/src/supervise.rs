@@ -17,6 +17,8 @@
 //! | up | killed by any other signal (a crash), or no process could be made | not ending: launched again after [`BACKOFF_MS`]; ending: at once; beyond [`Supervised::MOST_RESTARTS`] in any [`WINDOW_MS`]: the end, as above |
 //! | any | health frame | published, unless ending: then the health is "stopping" |
 //! | any | exit frame N | remembered as the verdict, unless there is one: a life that only cleans up knows less |
+//! | any | hold frame N | the child has N seconds from the stop or the verdict, whichever came first; [`HOLD_SECS`] until then |
+//! | any | this time is over | pause kills the child and ends with the verdict, else with 137 |
 //!
 //! A crash also takes the health back to "starting", until the next life speaks.
 #![forbid(unsafe_code)]
@@ -26,12 +28,22 @@ use crate::signals::{Signal, SignalSet};
 use crate::status::End;
 use crate::step::{Decision, Event, Why};
 
+/// A time that does not come, in milliseconds.
+const NEVER: u64 = u64::MAX;
+
+/// The status of a child that ends with pause: the kernel kills what is left when PID 1 ends.
+const KILLED: u8 = 128 + 9;
+
 /// How long the child stays down after each crash within [`WINDOW_MS`], in milliseconds.
 pub const BACKOFF_MS: [u32; 5] = [100, 500, 1500, 3000, 5000];
 
 /// How long TERM and INT wait for a young child to speak, in milliseconds: one that comes before its handlers
 /// stand would kill it, and a stop that was asked for would look like a crash.
 pub const YOUNG_MS: u64 = 500;
+
+/// How long the child may take to end after a stop or a verdict, until it says how long, in seconds: the manager's default
+/// `--stop-timeout` of 6 s, and 3 s to clean up. Swarm kills after 10 s by default.
+pub const HOLD_SECS: u32 = 9;
 
 /// How long a restart counts, in milliseconds.
 pub const WINDOW_MS: u64 = 60_000;
@@ -47,6 +59,10 @@ pub struct Supervised {
     verdict: Option<u8>,
     /// Whether an earlier life spoke.
     spoke_earlier: bool,
+    /// How long the child may take to end after a stop or a verdict, in seconds.
+    hold_secs: u32,
+    /// When a stop was requested or a verdict given, in milliseconds; [`NEVER`] before.
+    ending_since_ms: u64,
     /// When the last restarts were, in milliseconds.
     restarts_ms: [Option<u64>; BACKOFF_MS.len()],
 }
@@ -85,6 +101,8 @@ impl Supervised {
             stop: false,
             verdict: None,
             spoke_earlier: false,
+            hold_secs: HOLD_SECS,
+            ending_since_ms: NEVER,
             restarts_ms: [None; BACKOFF_MS.len()],
         }
     }
@@ -97,26 +115,41 @@ impl Supervised {
             // What was held is due now.
             *young_until_ms = 0;
         }
+        if now_ms >= self.hold_over_ms() {
+            let status = self.verdict.unwrap_or(KILLED);
+            return Decision::Exit { status, why: Why::HoldOver(self.hold_secs) };
+        }
         match event {
             Event::Signal(signal) => return self.signal(signal, now_ms),
             Event::Ended(end) => return self.ended(end, now_ms),
             Event::Due => return self.due(now_ms),
             Event::CloseListener => return Decision::CloseListener,
             Event::Health(health) => self.health = health,
-            Event::Exit(status) => self.verdict = self.verdict.or(Some(status)),
-            Event::Hold(_) | Event::ChannelClosed | Event::LifelineGone => {}
+            Event::Exit(status) => {
+                self.verdict = self.verdict.or(Some(status));
+                self.ending_since_ms = self.ending_since_ms.min(now_ms);
+            }
+            Event::Hold(secs) => self.hold_secs = secs,
+            Event::ChannelClosed | Event::LifelineGone => {}
         }
         Decision::Continue
     }
 
-    /// When the child is to be launched.
+    /// When the child is to be launched, a stop that was held back is to be forwarded, or the time to end is over.
     #[must_use]
-    pub const fn deadline_ms(&self) -> Option<u64> {
-        match self.child {
-            Child::Unborn { launch_at_ms } | Child::Down { launch_at_ms } => Some(launch_at_ms),
-            Child::Up { held: Some(_), young_until_ms, .. } => Some(young_until_ms),
-            Child::Up { .. } => None,
-        }
+    pub fn deadline_ms(&self) -> Option<u64> {
+        let child = match self.child {
+            Child::Unborn { launch_at_ms } | Child::Down { launch_at_ms } => launch_at_ms,
+            Child::Up { held: Some(_), young_until_ms, .. } => young_until_ms,
+            Child::Up { .. } => NEVER,
+        };
+        let first = child.min(self.hold_over_ms());
+        (first < NEVER).then_some(first)
+    }
+
+    /// When the time to end is over.
+    fn hold_over_ms(&self) -> u64 {
+        self.ending_since_ms.saturating_add(u64::from(self.hold_secs) * 1000)
     }
 
     /// The health to publish.
@@ -126,11 +159,14 @@ impl Supervised {
     }
 
     const fn ending(&self) -> bool {
-        self.stop || self.verdict.is_some()
+        self.ending_since_ms < NEVER
     }
 
     fn signal(&mut self, signal: Signal, now_ms: u64) -> Decision {
-        self.stop |= signal.is_stop();
+        if signal.is_stop() {
+            self.stop = true;
+            self.ending_since_ms = self.ending_since_ms.min(now_ms);
+        }
         match &mut self.child {
             Child::Up { held, young_until_ms, .. } if signal.is_stop() && now_ms < *young_until_ms => {
                 *held = Some(signal);
@@ -262,11 +298,11 @@ mod tests {
         for &(now, event, want) in story {
             // Told from the moment when the first life is no longer young.
             assert_eq!(pause.step(event, YOUNG_MS + now), want, "{case}: {event:?} at {now}");
-            let idle = matches!(pause.child, Child::Up { held: None, .. });
+            let idle = matches!(pause.child, Child::Up { held: None, .. }) && !pause.ending();
             assert_eq!(
                 pause.deadline_ms().is_none(),
                 idle,
-                "{case}: a deadline exactly while the child is down, or a stop is held back"
+                "{case}: a deadline exactly while the child is down, a stop is held back, or it ends"
             );
         }
         pause
@@ -311,7 +347,7 @@ mod tests {
         assert_eq!(held.deadline_ms(), Some(YOUNG_MS));
         assert_eq!(held.health(), Health::Stopping);
         let grown = born(&[(1, INT, Continue), (YOUNG_MS, Event::Due, forward(Signal::Int))]);
-        assert_eq!(grown.deadline_ms(), None);
+        assert_eq!(grown.deadline_ms(), Some(1 + u64::from(HOLD_SECS) * 1000));
         let spoke = born(&[(1, TERM, Continue), (2, SPEAK, Continue)]);
         assert_eq!(spoke.deadline_ms(), Some(0), "due at once");
         born(&[(1, TERM, Continue), (2, SPEAK, Continue), (2, Event::Due, forward(Signal::Term))]);
@@ -609,8 +645,43 @@ mod tests {
     }
 
     #[test]
+    fn a_child_that_does_not_end_in_time_is_killed_and_the_verdict_stands() {
+        use Decision::Continue;
+        let over = |status, secs| Decision::Exit { status, why: Why::HoldOver(secs) };
+        let start = |story: &[(u64, Event, Decision)]| {
+            let mut pause = Supervised::new(0);
+            assert_eq!(pause.step(Event::Due, 0), launch(false));
+            for &(now, event, want) in story {
+                assert_eq!(pause.step(event, now), want, "{event:?} at {now}");
+            }
+            pause
+        };
+        let term = (1000, TERM, forward(Signal::Term));
+        let default = start(&[term, (9999, Event::Due, Continue)]);
+        assert_eq!(default.deadline_ms(), Some(10_000));
+        start(&[term, (10_000, Event::Due, over(137, 9))]);
+        start(&[term, (2000, Event::Exit(3), Continue), (10_000, Event::Due, over(3, 9))]);
+        // The verdict comes first: its time counts.
+        start(&[
+            (0, Event::Hold(20), Continue),
+            (500, Event::Exit(3), Continue),
+            (9000, TERM, forward(Signal::Term)),
+            (20_499, Event::Due, Continue),
+            (20_500, Event::Due, over(3, 20)),
+        ]);
+        // A child that speaks all the time, or crashes all the time, has no more time.
+        start(&[term, (10_000, SPEAK, over(137, 9))]);
+        start(&[
+            term,
+            (2000, SEGV, respawn(11, 0, 1)),
+            (2000, Event::Due, launch(true)),
+            (10_000, SEGV, over(137, 9)),
+        ]);
+    }
+
+    #[test]
     fn what_belongs_to_a_bare_pause_means_nothing() {
-        for event in [Event::Hold(9), Event::ChannelClosed, Event::LifelineGone] {
+        for event in [Event::ChannelClosed, Event::LifelineGone] {
             play("up", &[(1, event, Decision::Continue)]);
         }
     }

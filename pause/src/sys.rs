@@ -37,6 +37,7 @@ mod number {
     pub(super) const WAIT4: usize = 61;
     pub(super) const KILL: usize = 62;
     pub(super) const FCNTL: usize = 72;
+    pub(super) const FCHMOD: usize = 91;
     pub(super) const GETUID: usize = 102;
     pub(super) const SETSID: usize = 112;
     pub(super) const SETGROUPS: usize = 116;
@@ -48,6 +49,7 @@ mod number {
     pub(super) const CLOCK_GETTIME: usize = 228;
     pub(super) const EXIT_GROUP: usize = 231;
     pub(super) const OPENAT: usize = 257;
+    pub(super) const UNLINKAT: usize = 263;
     pub(super) const PPOLL: usize = 271;
     pub(super) const ACCEPT4: usize = 288;
     pub(super) const SIGNALFD4: usize = 289;
@@ -62,6 +64,8 @@ mod number {
 mod number {
     pub(super) const DUP3: usize = 24;
     pub(super) const FCNTL: usize = 25;
+    pub(super) const UNLINKAT: usize = 35;
+    pub(super) const FCHMOD: usize = 52;
     pub(super) const OPENAT: usize = 56;
     pub(super) const CLOSE: usize = 57;
     pub(super) const PIPE2: usize = 59;
@@ -99,6 +103,8 @@ mod number {
 
 // `asm-generic/fcntl.h`; the same on both architectures.
 const O_WRONLY: usize = 1;
+const O_CREAT: usize = 0o100;
+const O_EXCL: usize = 0o200;
 const O_NOCTTY: usize = 0o400;
 const O_NONBLOCK: usize = 0o4000;
 const O_CLOEXEC: usize = 0o2_000_000;
@@ -304,6 +310,22 @@ pub(crate) fn open_write_nonblocking(path: &CStr) -> Result<Fd> {
 /// over `execve`.
 pub(crate) fn occupy_lowest_fd() -> Result<()> {
     open(c"/", O_PATH).map(|fd| _ = fd.keep())
+}
+
+/// Creates a file that only its owner can open, in the place of a file or link of that name, and opens it for writing.
+/// Its path ends with a zero byte.
+pub(crate) fn replace_private(path: &[u8]) -> Result<Fd> {
+    if path.last() != Some(&0) {
+        return Err(Errno::NAMETOOLONG);
+    }
+    let path = path.as_ptr() as usize;
+    let _ = call3(AT_FDCWD, path, 0, number::UNLINKAT);
+    call(AT_FDCWD, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600, 0, number::OPENAT).fd()
+}
+
+/// Sets the permissions of an open file.
+pub(crate) fn set_mode(fd: &Fd, mode: u32) -> Result<()> {
+    call3(fd.0 as usize, mode as usize, 0, number::FCHMOD).done()
 }
 
 fn open(path: &CStr, flags: usize) -> Result<Fd> {
@@ -607,7 +629,7 @@ impl Outcome {
 }
 
 /// One of the system calls with at most three arguments, which most have. The number comes last, so that the
-/// arguments are in their registers already: `pause` is held to 16 KiB.
+/// arguments are in their registers already: `pause` is held to 18 KiB.
 #[inline(never)]
 fn call3(a: usize, b: usize, c: usize, number: usize) -> Outcome {
     call(a, b, c, 0, 0, number)

@@ -35,6 +35,44 @@ fn until_idle(pod: &Pod) {
 }
 
 #[test]
+fn a_pod_that_nobody_runs_says_so_once() {
+    let line = "pause: no manager has spoken for 10 s: does one run here for the label `pod.manager`?\n";
+    let deaf = "pause: no standard input for a manager: set `stdin_open: true` (`-i`)\n";
+    let without = Stage::new(&[]).start();
+    without.err.until_contains(deaf);
+    let began = Instant::now();
+    let alone = bare();
+    let mut attended = bare();
+    attended.send(Frame::Hold(600));
+    let held = Stage::new(&[]).env("TANDEM_HELD", "1").start();
+    let held_with_line = Stage::new(&[]).env("TANDEM_HELD", "1").stdin(Stdio::piped()).start();
+    until("it is set up", || alone.health() == "pause starting");
+    assert_eq!(alone.err.text(), "", "not at once");
+    alone.err.until_contains(line);
+    assert!(began.elapsed() >= Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(!within(Duration::from_secs(1), || alone.err.text() != line), "once");
+    for (case, mut pod, want) in [
+        ("without a line", without, deaf),
+        ("alone", alone, line),
+        ("held", held, ""),
+        ("held, with a line", held_with_line, ""),
+    ] {
+        pod.signal(Signal::SIGTERM);
+        pod.wait();
+        assert_eq!(pod.err.at_end(), want, "{case}");
+    }
+    attended.send(Frame::Exit(0));
+    assert_eq!(attended.wait(), 0);
+    assert_eq!(attended.err.at_end(), "");
+}
+
+#[test]
+fn one_that_a_manager_started_shows_no_health() {
+    let held = Stage::new(&[]).env("TANDEM_HELD", "1").start();
+    assert_eq!(held.health(), "pause holding");
+}
+
+#[test]
 fn every_health_is_shown() {
     let mut pod = bare();
     assert_eq!(pod.health(), "pause starting");
@@ -147,7 +185,7 @@ fn a_run_of_bad_frames_is_one_complaint() {
     pod.send(Frame::CloseListener);
     pod.send(Frame::Exit(0));
     assert_eq!(pod.wait(), 0);
-    let complaint = "pause: control channel: dropped a frame: ";
+    let complaint = "pause: dropped a control frame: ";
     assert_eq!(
         pod.err.at_end(),
         format!("{complaint}it was cut off\n{complaint}its kind or its length is unknown\n")

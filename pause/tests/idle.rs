@@ -17,8 +17,9 @@ fn resident(pid: Pid) -> u64 {
 }
 
 /// Every kind of pause, in the state in which it spends its life.
-fn kinds() -> [(&'static str, Pod); 4] {
+fn kinds() -> [(&'static str, Pod); 5] {
     let plain = Stage::new(&[]).start();
+    let held = Stage::new(&[]).env("TANDEM_HELD", "1").start();
     let mut attached = Stage::new(&[]).stdin(Stdio::piped()).start();
     attached.send(Frame::Hold(10));
     attached.send(Frame::Out(&[b'x'; 4096]));
@@ -29,7 +30,13 @@ fn kinds() -> [(&'static str, Pod); 4] {
     task.until_health("pause healthy");
     task.out.until("the lifeline's name", |bytes| bytes.ends_with(b"\n"));
     let sandbox = Stage::new(&["--lifeline", task.out.text().trim()]).start();
-    [("bare", plain), ("bare, attached", attached), ("supervising", task), ("sandbox", sandbox)]
+    [
+        ("bare", plain),
+        ("held", held),
+        ("bare, attached", attached),
+        ("supervising", task),
+        ("sandbox", sandbox),
+    ]
 }
 
 #[test]

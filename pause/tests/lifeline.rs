@@ -66,7 +66,7 @@ fn the_door_is_closed_behind_the_first() {
     until("it is accepted", || !listens(&name));
     let mut second = sandbox(&name);
     assert_eq!(second.wait(), 115);
-    assert_eq!(first.health(), "pause starting");
+    assert_eq!(first.health(), "pause holding", "a sandbox has no health to show");
     assert_eq!(task.health(), "pause starting");
 }
 
@@ -110,5 +110,5 @@ fn the_door_stays_open_over_a_crash_of_the_child() {
     assert_eq!(names[0], names[1]);
     let sandbox = sandbox(names[0]);
     until("it is accepted", || !listens(names[0]));
-    assert_eq!(sandbox.health(), "pause starting");
+    assert_eq!(sandbox.health(), "pause holding");
 }

@@ -12,3 +12,4 @@ mod reaping;
 mod respawn;
 mod signals;
 mod stage;
+mod store;

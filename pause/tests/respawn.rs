@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{self, Signal};
 
-use crate::stage::{SAY_EXIT_7, SAY_HEALTHY, Stage, is_zombie, until};
+use crate::stage::{SAY_EXIT_7, SAY_HEALTHY, SAY_HOLD_1, Stage, is_zombie, until};
 
 /// A life says which one it is, and what it was told.
 const BORN: &str = "echo born stop=$TANDEM_STOP";
@@ -149,6 +149,16 @@ fn health_falls_back_to_starting_when_the_child_crashes() {
 }
 
 #[test]
+fn every_child_but_the_first_is_told_that_there_was_one_before() {
+    let mut pod =
+        Stage::supervising("echo ${TANDEM_AGAIN-first}; [ -z $TANDEM_AGAIN ] || exit 3; kill -9 $$")
+            .env("TANDEM_AGAIN", "forged")
+            .start();
+    assert_eq!(pod.wait(), 3);
+    assert_eq!(pod.out.at_end(), "first\n1\n");
+}
+
+#[test]
 fn what_pause_was_started_with_under_its_own_names_is_not_passed_on() {
     let mut pod =
         Stage::supervising("env | grep -E '^TANDEM_(CONTROL|LIFELINE|STOP|OTHER)=' | sort; echo $OTHER")
@@ -166,4 +176,20 @@ fn what_pause_was_started_with_under_its_own_names_is_not_passed_on() {
     assert!(name.bytes().all(|digit| digit.is_ascii_hexdigit()), "{name}");
     assert_eq!([lines[0], lines[2], lines[3]], ["TANDEM_CONTROL=3", "TANDEM_OTHER=kept", "kept"]);
     assert_eq!(lines.len(), 4, "{text}");
+}
+
+#[test]
+fn a_child_that_does_not_end_after_a_stop_or_its_verdict_is_killed_with_all_that_it_launched() {
+    let deaf = "trap '' TERM; sleep 1000 & while :; do sleep 1000; done";
+    let mut stopped = Stage::supervising(&format!("{SAY_HOLD_1}; {SAY_HEALTHY}; {deaf}")).start();
+    stopped.until_health("pause healthy");
+    let asked = Instant::now();
+    stopped.signal(Signal::SIGTERM);
+    let mut concluded = Stage::supervising(&format!("{SAY_HOLD_1}; {SAY_EXIT_7}; {deaf}")).start();
+    for (pod, status) in [(&mut stopped, 128 + 9), (&mut concluded, 7)] {
+        assert_eq!(pod.wait(), status);
+        assert!(pod.err.at_end().ends_with("pause: no exit status within 1 s: ending\n"));
+    }
+    let took = asked.elapsed();
+    assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(8), "{took:?}");
 }

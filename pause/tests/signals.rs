@@ -141,8 +141,8 @@ fn a_bare_pause_started_as_root_becomes_nobody_without_any_capability() {
     let pod = Stage::new(&[]).start();
     let pid = pod.init();
     until("it gave up its user", || status_of(pid, "CapPrm") == "0000000000000000");
-    assert_eq!(status_of(pid, "Uid"), "65532 65532 65532 65532");
-    assert_eq!(status_of(pid, "Gid"), "65532 65532 65532 65532");
+    assert_eq!(status_of(pid, "Uid"), "65529 65529 65529 65529");
+    assert_eq!(status_of(pid, "Gid"), "65529 65529 65529 65529");
     assert_eq!(status_of(pid, "Groups"), "");
     assert_eq!(status_of(pid, "NoNewPrivs"), "1");
     for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
@@ -156,7 +156,7 @@ fn a_bare_pause_that_cannot_leave_root_still_gives_up_every_capability() {
     let mut pod = Stage::new(&[]).before(&map).start();
     let pid = pod.init();
     until("it gave them up", || status_of(pid, "CapPrm") == "0000000000000000");
-    pod.err.until_contains("pause: cannot leave root for user `65532`: invalid argument\n");
+    pod.err.until_contains("pause: cannot leave root for user `65529`: invalid argument\n");
     assert_eq!(set_of(pid, "CapEff"), 0);
     pod.signal(Signal::SIGTERM);
     assert_eq!(pod.wait(), 0);
@@ -218,6 +218,6 @@ fn nobody_looks_into_pause_whoever_it_runs_as() {
         }
     }
     let pod = Stage::new(&[]).start();
-    until("it became nobody", || status_of(pod.init(), "Uid").starts_with("65532"));
+    until("it became nobody", || status_of(pod.init(), "Uid").starts_with("65529"));
     until("nobody looks into it", || owner(pod.init()) == 0);
 }

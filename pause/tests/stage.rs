@@ -28,6 +28,7 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 pub(crate) const SAY_HEALTHY: &str = r"printf '\000\003h\001\000' >&3";
 pub(crate) const SAY_UNHEALTHY: &str = r"printf '\000\003h\002\000' >&3";
 pub(crate) const SAY_EXIT_7: &str = r"printf '\000\003x\007\000' >&3";
+pub(crate) const SAY_HOLD_1: &str = r"printf '\000\003H\001\001\001\001\000' >&3";
 pub(crate) const SAY_CLOSE_LISTENER: &str = r"printf '\000\002l\000' >&3";
 
 /// The release program: from `$TANDEM_DIST` (where `cargo xtask images` leaves it), else built here, once.

@@ -23,7 +23,7 @@ pub(crate) const BUSYBOX: &str = "tandem-test/busybox:latest";
 /// What an attacker brings along, and a filter for the socket.
 pub(crate) const TOOLS: &str = "tandem-test/tools:latest";
 /// The label of every image that is made for tests only.
-pub(crate) const TEST_LABEL: &str = "io.tandem.test-image";
+pub(crate) const TEST_LABEL: &str = "tandem.test-image";
 /// How long a registry may take until it answers.
 const ANSWER: Duration = Duration::from_secs(20);
 /// This machine's certificate authorities.

@@ -1,4 +1,4 @@
-//! The only build tool: `cargo xtask demo | test | attack | chaos | soak | filtered | images | bench | fuzz | lab | ci`.
+//! The only build tool: `cargo xtask demo | test | attack | chaos | soak | filtered | images | bench | fuzz | schema | lab | ci`.
 //!
 //! It drives Docker as its users do, by the `docker` command, and needs nothing but Cargo: on Debian as root it
 //! installs what is missing and says so, anywhere else it says the one thing to do.
@@ -9,6 +9,7 @@
 //! | `demo`, `suite`, `ci`, `bench`, `fuzz`, `images` | one command each |
 //! | `dist` | the static release binaries, in `target/dist/` |
 //! | `bases` | base images: pulled where a registry answers, made here where none does |
+//! | `schema` | a newer schema of Compose against what the code knows |
 //! | `examples` | the images of `examples/` |
 //! | `context` | what is sent to `docker build`, as an archive |
 //! | `engine` | finds an engine, or starts a private one |
@@ -55,6 +56,7 @@ mod packages;
 mod process;
 mod report;
 mod rootless;
+mod schema;
 mod suite;
 mod swarm;
 mod vm;
@@ -89,7 +91,8 @@ enum Command {
         #[arg(last = true)]
         args: Vec<String>,
     },
-    /// Let attackers loose in every kind of pod, and write what they reached to `target/attack.md`.
+    /// Let attackers loose in every kind of pod, from within and by its definition, and write what they reached to
+    /// `target/attack.md` and `target/definition.md`.
     Attack,
     /// Give pods every fault of their connection to the engine, once and again and again, and play histories from
     /// seeds.
@@ -141,6 +144,12 @@ enum Command {
         /// Time for each target, in seconds.
         #[arg(long, default_value_t = 60)]
         seconds: u64,
+    },
+    /// Compare a newer schema of Compose with the keys that the code knows, and say for each new key what to do. Fails where
+    /// any differ.
+    Schema {
+        /// `compose-spec.json`, as the repositories compose-spec and compose-go have it.
+        file: std::path::PathBuf,
     },
     /// Engines to try things on, beside the one at hand, which end with their input; and the tests on today's hosts, in a
     /// virtual machine.
@@ -238,9 +247,7 @@ fn run(command: Command) -> Result<()> {
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             suite::filtered(&workspace, &Engine::find(&workspace)?, &names)
         }
-        Command::Attack => {
-            suite::run(&workspace, &["--test", "hostile_docker", "--", "attack::"].map(str::to_owned))
-        }
+        Command::Attack => suite::attack(&workspace),
         Command::Chaos { seeds } => suite::chaos(&workspace, seeds),
         Command::Soak { minutes } => suite::soak(&workspace, minutes),
         Command::Images { in_docker } => {
@@ -257,6 +264,7 @@ fn run(command: Command) -> Result<()> {
         Command::Fuzz { target, seconds } => {
             fuzz::run(&workspace, target.as_deref(), Duration::from_secs(seconds))
         }
+        Command::Schema { file } => schema::run(&workspace, &file),
         Command::Lab {
             what: LabWhat::Engine { live_restore, own_socket, userns_remap, rootless, images },
         } => {

@@ -17,13 +17,21 @@ use crate::{bases, compose, dist, examples, images, packages};
 
 /// How long what the last test removed may take to be gone.
 const GONE: Duration = Duration::from_secs(15);
-/// Labels of what pods and tests make.
-const LABELS: [&str; 2] = ["io.tandem.pod", "io.tandem.test"];
+/// Labels of what pods and tests make; volumes that are a pod's own outlive it.
+const LABELS: [&str; 3] = ["io.tandem.pod", "io.tandem.owner", "io.tandem.test"];
 
 /// Find an engine, then test.
 pub(crate) fn run(workspace: &Workspace, args: &[String]) -> Result<()> {
     let engine = Engine::find(workspace)?;
     test(workspace, &engine, args)
+}
+
+/// Attackers in every kind of pod, and every hostile definition in each, where the tests try it in one.
+pub(crate) fn attack(workspace: &Workspace) -> Result<()> {
+    let engine = Engine::find(workspace)?;
+    let settings = [("TANDEM_ATTACK", "all".to_owned())];
+    let args = ["--test", "hostile_docker", "--", "attack::"].map(str::to_owned);
+    test_through(workspace, &engine, &args, &Way { settings: &settings, ..Way::default() })
 }
 
 /// Faults of every kind, for longer than the tests have them.

@@ -21,7 +21,7 @@ const SIZES: [usize; 3] = [1, 10, 100];
 /// Components of each pod.
 const COMPONENTS: usize = 2;
 /// Calls of the engine at once.
-const AT_ONCE: usize = 8;
+pub(crate) const AT_ONCE: usize = 8;
 /// How often one more pod is started beside so many.
 const MORE: usize = 5;
 /// How long idle programs are watched.
@@ -159,7 +159,7 @@ async fn agent(engine: &Engine, socket: &Path) -> Result<String> {
 }
 
 /// What a container is made of whose pod this agent runs.
-fn bare(agent: &str) -> Value {
+pub(crate) fn bare(agent: &str) -> Value {
     let mut labels = labels(components(Shape { components: COMPONENTS, sandbox: true, chain: false }));
     labels["pod.manager"] = json!(agent);
     json!({
@@ -259,7 +259,7 @@ async fn with_managers(bench: &Bench, pods: usize, seen: &mut Seen) -> Result<()
 }
 
 /// Begin all of these pods: milliseconds for each until the last component has started.
-async fn all_begun(
+pub(crate) async fn all_begun(
     names: &[String],
     begin: impl AsyncFn(&String) -> Result<()>,
     events: &mut UnboundedReceiver<Event>,
@@ -287,7 +287,7 @@ async fn pauses(engine: &Engine, pods: &[String]) -> Result<f64> {
     Ok(sum)
 }
 
-async fn end(engine: &Engine, pods: &[String]) -> Result<()> {
+pub(crate) async fn end(engine: &Engine, pods: &[String]) -> Result<()> {
     let gone = async |name: &String| engine.end(name).await;
     stream::iter(pods).map(gone).buffer_unordered(AT_ONCE).try_collect().await
 }

@@ -190,7 +190,7 @@ pub(crate) fn last(events: &[Event]) -> Result<Instant> {
 }
 
 /// Components are called `c0`, `c1`, ..., whatever stands before and behind that.
-fn is_component(name: &str) -> bool {
+pub(crate) fn is_component(name: &str) -> bool {
     let mut words = name.split(|letter: char| !letter.is_alphanumeric());
     words.any(|word| word.strip_prefix('c').is_some_and(|rest| rest.parse::<u32>().is_ok()))
 }

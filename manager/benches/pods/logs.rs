@@ -172,7 +172,8 @@ async fn waiting(
     let engine = &bench.engine;
     let name = engine.unique("logs");
     let writers = components_that_write(components, line, bytes, go);
-    let command = ["--logs", "--pids=false", "--ipc=false", "--allow=host-paths"];
+    let typed = format!("--allow=host-paths={}:ro", go.display());
+    let command = ["--logs", "--pids=false", "--ipc=false", &typed];
     let mut body = manager(&bench.socket, labels(writers), &command);
     body["HostConfig"]["LogConfig"] = match kept {
         true => json!({"Type": "json-file", "Config": log_options()}),

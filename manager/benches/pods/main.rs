@@ -10,6 +10,8 @@ mod chain;
 mod engine;
 mod logs;
 mod memory;
+mod mounts;
+mod neighbours;
 mod process;
 mod proxy;
 mod start;
@@ -80,7 +82,10 @@ async fn run(bench: &Bench, parts: &[String]) -> Result<()> {
             "chain" => chain::measure(bench).await?,
             "memory" => memory::measure(bench).await?,
             "logs" => logs::measure(bench).await?,
-            "agent" => agent::measure(bench).await?,
+            "agent" => {
+                agent::measure(bench).await?;
+                neighbours::measure(bench).await?;
+            }
             other => return Err(format!("there is no part `{other}`").into()),
         }
     }

@@ -18,6 +18,11 @@ pub(crate) fn resident(pid: u32) -> Result<f64> {
     number(pid, "status", "VmRSS:")
 }
 
+/// The most that its resident memory has been, in kB.
+pub(crate) fn peak(pid: u32) -> Result<f64> {
+    number(pid, "status", "VmHWM:")
+}
+
 /// Memory in kB, what is shared with others divided among them.
 pub(crate) fn share(pid: u32) -> Result<f64> {
     number(pid, "smaps_rollup", "Pss:")

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use crate::Bench;
 use crate::engine::{Result, heard, last};
+use crate::mounts;
 use crate::proxy::Proxy;
 use crate::stats::{Figure, Goal, median};
 use crate::ways::{Order, Pace, Raw, Shape, Way};
@@ -54,7 +55,12 @@ pub(crate) async fn measure(bench: &Bench) -> Result<()> {
         sides(bench, shape, &command).await?;
         calls(bench, "start", "pod", shape).await?;
     }
-    Ok(())
+    mounts::measure(bench).await
+}
+
+/// How often each way is gone.
+pub(crate) fn runs(bench: &Bench) -> usize {
+    if bench.whole() { bench.runs.max(AT_LEAST) } else { 1 }
 }
 
 /// What is measured side by side.
@@ -83,8 +89,7 @@ pub(crate) async fn sides(bench: &Bench, shape: Shape, sides: &Sides<'_>) -> Res
         .grows(format!("start of a {what}, ms by components"), count);
     let mut down = figure(format!("{what} of {count}: stop"), how(HOW_DOWN, HOW_STOP, true))
         .grows(format!("stop of a {what}, ms by components"), count);
-    let runs = if bench.whole() { bench.runs.max(AT_LEAST) } else { 1 };
-    for run in 0..runs {
+    for run in 0..runs(bench) {
         for turn in 0..ways.len() {
             let way = ways[(run + turn) % ways.len()];
             let (began, ended) = once(bench, shape, way).await?;
@@ -100,18 +105,27 @@ pub(crate) async fn sides(bench: &Bench, shape: Shape, sides: &Sides<'_>) -> Res
 /// Milliseconds for up, and for down.
 async fn once(bench: &Bench, shape: Shape, way: Way) -> Result<(f64, f64)> {
     let name = bench.engine.unique("pod");
-    let mut events = bench.engine.events(&name).await?;
+    let (up, down) = (way.up(bench, &bench.socket, &name, shape), way.down(bench, &name, shape));
+    timed(bench, &name, shape.components, up, down).await
+}
+
+/// Milliseconds until so many components of this name have started, and until nothing of it is left.
+pub(crate) async fn timed(
+    bench: &Bench,
+    name: &str,
+    components: usize,
+    up: impl Future<Output = Result<()>>,
+    down: impl Future<Output = Result<()>>,
+) -> Result<(f64, f64)> {
+    let mut events = bench.engine.events(name).await?;
     let began = Instant::now();
-    let (up, all) = tokio::join!(
-        way.up(bench, &bench.socket, &name, shape),
-        heard(&mut events, "start", shape.components)
-    );
+    let (up, all) = tokio::join!(up, heard(&mut events, "start", components));
     up?;
     let up = last(&all?)?.duration_since(began);
     let began = Instant::now();
-    way.down(bench, &name, shape).await?;
+    down.await?;
     let removed = Instant::now();
-    let gone = last(&heard(&mut events, "destroy", shape.components).await?)?;
+    let gone = last(&heard(&mut events, "destroy", components).await?)?;
     let down = removed.max(gone).duration_since(began);
     Ok((up.as_secs_f64() * 1e3, down.as_secs_f64() * 1e3))
 }

@@ -141,7 +141,7 @@ where
 const STOP_SIGNAL: &str = "SIGKILL";
 const COMMAND: [&str; 2] = ["sleep", "1000000"];
 /// What a manager is told where PIDs and IPC are not shared.
-const OWN: [&str; 2] = ["--pids=false", "--ipc=false"];
+pub(crate) const OWN: [&str; 2] = ["--pids=false", "--ipc=false"];
 
 impl Way {
     pub(crate) fn name(self) -> String {

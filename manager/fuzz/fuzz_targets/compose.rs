@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use manager::pod::policy::Policy;
+use manager::pod::policy::{Host, Policy};
 use manager::pod::task::TaskContainer;
 use manager::source::labels::{COMPOSE_FILE, Surroundings, read};
 use manager::source::load::{FileFault, FileKind, Files};
@@ -34,7 +34,7 @@ fuzz_target!(|input: &str| {
         task: &TaskContainer { name: "task".into(), labels, ..TaskContainer::default() },
         files: &World { file, variables },
         environment: &|name| (name == "COMPOSE_PROFILES").then(|| "one".to_owned()),
-        host_socket: Some("/var/run/docker.sock"),
+        host: &Host::default(),
         share_volumes: false,
         policy: &Policy::default(),
     };

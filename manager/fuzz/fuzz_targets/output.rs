@@ -4,13 +4,13 @@
 
 use libfuzzer_sys::fuzz_target;
 use manager::run::logs::{Frames, Lines};
-use manager::run::output::Stream;
+use manager::run::output::{Form, Stream};
 
 /// The payload of both streams, and the lines made of it, with the input in pieces of this size.
 fn read(bytes: &[u8], piece: usize) -> ([Vec<u8>; 2], [Vec<u8>; 2], bool) {
     let mut frames = Frames::default();
     let mut payload = [Vec::new(), Vec::new()];
-    let mut lines = [Lines::new("out", "app"), Lines::new("err", "app")];
+    let mut lines = [Lines::new("out", "app", Form::Text), Lines::new("err", "app", Form::Text)];
     let mut sound = true;
     for chunk in bytes.chunks(piece) {
         let sink = |stream: Stream, bytes: &[u8]| {

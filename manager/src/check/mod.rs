@@ -4,32 +4,50 @@
 )]
 //! `manager check`: every fault of a definition, or what would run, before anything does.
 
+mod answer;
+mod files;
+mod json;
+mod stack_file;
 mod text;
 
-use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use crate::cli::{CheckArgs, EngineArgs, Placement, Which, run_args};
+use answer::{Answer, Checked, Plan, Trouble};
+use files::Absent;
+
+use crate::cli::{CheckArgs, EngineArgs, LogFormat, Placement, Which, run_args};
 use crate::engine::docker::DockerEngine;
 use crate::engine::{Engine, EngineAddress, EngineError};
+use crate::pod::limits::duration;
 use crate::pod::placement::Programs;
-use crate::pod::plan::{STATUS_UNAVAILABLE, STATUS_USAGE};
+use crate::pod::plan::STATUS_UNAVAILABLE;
+use crate::pod::policy::Host;
+use crate::pod::policy::manager_files::ManagerFiles;
 use crate::pod::task::TaskContainer;
-use crate::run::site::{Refusal, address, patiently};
+use crate::run::manager_files;
+use crate::run::mount_guard::MountGuard;
+use crate::run::patience::patiently;
+use crate::run::site::{Refusal, address, host_of};
 use crate::run::specify::{self, Reading, ask_engine, host_path, read};
 use crate::source::labels::{COMPOSE_FILE, MANAGER, Surroundings};
-use crate::source::load::{Disk, FileFault, FileKind, Files, MOST_FILE_BYTES};
-use crate::source::stack::{self, Planned, SOCKET};
+use crate::source::load::{Disk, FileFault, Files, MOST_FILE_BYTES};
+use crate::source::stack::{self, Planned, Program, SOCKET};
+
+/// The grace period of a service that sets none, of the Swarm as of Compose.
+const DEFAULT_SERVICE_GRACE: Duration = Duration::from_secs(10);
+/// How much longer than the stop of the pod that grace period has to be, as `--help` of `--stop-timeout` says.
+const GRACE_MARGIN: Duration = Duration::from_secs(4);
 
 /// What came of a check.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// The exit status.
     pub status: u8,
-    /// The pod for people; empty where there is a fault. For standard output.
+    /// The sound pods for people, or everything for programs. For standard output.
     pub plan: String,
     /// Warnings and faults. For standard error.
     pub words: Vec<String>,
@@ -37,9 +55,11 @@ pub struct Verdict {
 
 /// Check the definition that these arguments name.
 pub async fn check(args: CheckArgs) -> Verdict {
-    match looked_up(args).await {
-        Ok(verdict) => verdict,
-        Err(Refusal { status, words }) => Verdict { status, plan: String::new(), words: vec![words] },
+    let format = args.format;
+    let answer = looked_up(args).await.unwrap_or_else(Answer::refused);
+    match format {
+        LogFormat::Text => answer.text(),
+        LogFormat::Json => Verdict { status: answer.status(), plan: json::of(&answer), words: Vec::new() },
     }
 }
 
@@ -53,23 +73,55 @@ struct Subject {
     files: Absent,
     /// The environment of this process stands for the manager's.
     here: bool,
+    /// Time after which Docker kills the task container, where that is known.
+    service_grace: Option<Duration>,
     engine: Option<(DockerEngine, EngineAddress)>,
 }
 
-async fn looked_up(args: CheckArgs) -> Result<Verdict, Refusal> {
-    let CheckArgs { definition, engine, flags } = args;
+/// The operator's part of a check: flags that are not in the definition.
+struct Operator {
+    flags: Vec<String>,
+    policy_file: Option<String>,
+}
+
+async fn looked_up(args: CheckArgs) -> Result<Answer, Trouble> {
+    let CheckArgs {
+        definition,
+        engine,
+        policy,
+        allow,
+        registries,
+        max_components,
+        policy_file,
+        mut flags,
+        format: _,
+    } = args;
+    flags.extend(policy.map(|level| format!("--policy={}", level.as_str())));
+    flags.extend(allow.iter().map(|item| format!("--allow={item}")));
+    flags.extend(registries.iter().map(|entry| format!("--registries={entry}")));
+    flags.extend(max_components.map(|count| format!("--max-components={count}")));
+    let policy_file = policy_file.map(|path| path.display().to_string());
+    if let Some(path) = policy_file.as_deref().filter(|path| Disk.kind(path) == Err(FileFault::Missing)) {
+        let words = format!("cannot read the policy file `{path}`: there is no such file");
+        return Err(Refusal::usage(words).into());
+    }
+    let operator = Operator { flags, policy_file };
     let subject = if let Some(path) = &definition.labels {
         let (name, text) = read_file(path)?;
-        let task = stack::labels(&name, &text).map_err(Refusal::usage)?.task;
+        let task = stack::labels(&name, &text)?.task;
         Subject { title: format!("the labels in {name}"), task, ..Subject::default() }
     } else if let Some(path) = &definition.compose {
         of_compose_file(path)?
     } else if let Some(name) = &definition.container {
         of_container(name, &engine).await?
     } else {
-        of_stack(&definition.stack)?
+        match &*definition.stack {
+            [path] => return stack_file::every_pod(path, &operator).await,
+            [path, service] => of_service(&StackText::read(path)?, service)?,
+            _ => return Err(Refusal::usage("`--stack` takes a file, and the name of a service").into()),
+        }
     };
-    judge(subject, &flags).await
+    Ok(Answer::one(judge(subject, &operator).await))
 }
 
 fn of_compose_file(path: &Path) -> Result<Subject, Refusal> {
@@ -84,21 +136,33 @@ fn of_compose_file(path: &Path) -> Result<Subject, Refusal> {
     Ok(Subject { title: format!("the Compose file {name}"), task, files, here: true, ..Subject::default() })
 }
 
-fn of_stack(stack: &[String]) -> Result<Subject, Refusal> {
-    let [path, service] = stack else {
-        return Err(Refusal::usage("`--stack` takes a file and the name of a service"));
-    };
-    let (name, text) = read_file(Path::new(path))?;
+/// A stack file.
+struct StackText {
+    /// Its name for people.
+    name: String,
+    text: String,
+    folder: PathBuf,
+}
+
+impl StackText {
+    fn read(path: &str) -> Result<Self, Refusal> {
+        let path = Path::new(path);
+        let (name, text) = read_file(path)?;
+        Ok(StackText { name, text, folder: path.parent().unwrap_or(Path::new("")).to_owned() })
+    }
+}
+
+fn of_service(file: &StackText, service: &str) -> Result<Subject, Trouble> {
     let lookup = |name: &str| std::env::var(name).ok();
-    let (Planned { task, files }, warnings) =
-        stack::service(&name, &text, service, &lookup).map_err(Refusal::usage)?;
-    let folder = Path::new(path).parent().unwrap_or(Path::new(""));
-    let local = |(path, file): (String, Option<String>)| (path, file.map(|file| folder.join(file)));
+    let (Planned { task, files, stop_grace }, warnings) =
+        stack::service(&file.name, &file.text, service, &lookup)?;
+    let local = |(path, made): (String, Option<String>)| (path, made.map(|made| file.folder.join(made)));
     Ok(Subject {
-        title: format!("the service `{service}` in {name}"),
+        title: format!("the service `{service}` in {}", file.name),
         task,
         warnings: warnings.iter().map(ToString::to_string).collect(),
         files: Absent { given: Some(files.into_iter().map(local).collect()), ..Absent::default() },
+        service_grace: Some(stop_grace.unwrap_or(DEFAULT_SERVICE_GRACE)),
         ..Subject::default()
     })
 }
@@ -124,9 +188,15 @@ async fn of_container(name: &str, engine: &EngineArgs) -> Result<Subject, Refusa
     Ok(Subject { title, task, engine: Some((engine, address)), ..Subject::default() })
 }
 
+/// The check of one pod, whatever comes of it.
+async fn judge(subject: Subject, operator: &Operator) -> Checked {
+    let title = subject.title.clone();
+    judged(subject, operator).await.unwrap_or_else(|refusal| Checked::troubled(title, refusal.into()))
+}
+
 /// As its own manager would see it; but nobody looks into the files of a container from outside.
-async fn judge(subject: Subject, flags: &[String]) -> Result<Verdict, Refusal> {
-    let Subject { title, task, mut warnings, files, here, engine } = subject;
+async fn judged(subject: Subject, operator: &Operator) -> Result<Checked, Refusal> {
+    let Subject { title, task, mut warnings, files, here, service_grace, engine } = subject;
     let elsewhere = run_args(&task.command, &task.environment).map(|args| args.pod.placement);
     if let Ok(Placement::Outside(which)) = elsewhere {
         return Err(Refusal::usage(format!(
@@ -134,92 +204,88 @@ async fn judge(subject: Subject, flags: &[String]) -> Result<Verdict, Refusal> {
              the flags behind `--`"
         )));
     }
-    let command: Vec<String> = task.command.iter().chain(flags).cloned().collect();
+    let command: Vec<String> = task.command.iter().chain(&operator.flags).cloned().collect();
     let mut args = run_args(&command, &task.environment)
         .map_err(|words| Refusal::usage(format!("the manager's flags for {title}: {words}")))?;
     // A bare `pause`: its manager is elsewhere, and joins it.
-    if args.pod.placement == Placement::Auto && (task.stdin_open || task.labels.contains_key(MANAGER)) {
+    let bare = task.stdin_open
+        || task.labels.contains_key(MANAGER)
+        || Program::of(&task.image) == Some(Program::Pause);
+    if args.pod.placement == Placement::Auto && bare {
         args.pod.placement = Placement::Outside(Which::Container(task.name.clone()));
     }
     let host_socket = host_path(&task, Path::new(SOCKET));
-    let policy = specify::policy(&args.pod, &files, &mut warnings).map_err(Refusal::usage)?;
+    let local = !matches!(args.pod.placement, Placement::Outside(_));
+    // Files of the manager's image are not seen from here: what Swarm, or the operator, puts there is.
+    let there = |path: &str| {
+        files.given.as_ref().is_some_and(|given: &BTreeMap<_, _>| given.contains_key(path))
+            || task.mounts.iter().any(|mount| mount.target == path)
+    };
+    let manager = if local { manager_files::of(&task, &args, there) } else { ManagerFiles::default() };
+    let info = match &engine {
+        Some((engine, address)) => Some(patiently(address, || engine.info()).await?),
+        None => None,
+    };
+    let host = match &info {
+        Some(info) => host_of(info, Some(&host_socket), &task, &task, manager),
+        None => Host { manager, ..Host::with_socket(&task, Some(&host_socket)) },
+    };
+    let policy_files: &dyn Files = if operator.policy_file.is_some() { &Disk } else { &files };
+    args.pod.policy_file = operator.policy_file.clone().or(args.pod.policy_file);
+    let policy = specify::policy(&args.pod, policy_files, &mut warnings).map_err(Refusal::usage)?;
     let around = Surroundings {
         task: &task,
         files: &files,
         environment: &|name| task.variable(name).or_else(|| std::env::var(name).ok().filter(|_| here)),
-        host_socket: Some(&host_socket),
+        host: &host,
         share_volumes: args.pod.volumes,
         policy: &policy,
     };
     let mut reading = read(&args.pod, &around, Programs { unreadable: true });
-    if let Some((engine, address)) = &engine {
-        let info = patiently(address, || engine.info()).await?;
-        ask_engine(&mut reading, &around, engine, address, &info).await?;
+    if let (Some((engine, address)), Some(info)) = (&engine, &info) {
+        let guard = MountGuard::of(&reading.spec, &task, (&task.id, !local), &policy, host.clone());
+        ask_engine(&mut reading, &around, engine, address, info, &guard).await?;
     }
-    let Reading { spec, warnings: found, faults } = reading;
+    let Reading { spec, warnings: found, new_volumes, report, mut faults, allowances } = reading;
     warnings.extend(found);
-    let words = warnings.into_iter().map(|warning| format!("warning: {warning}"));
-    if faults.is_empty() {
-        let plan = text::of(&title, &spec, &files.asked.into_inner());
-        return Ok(Verdict { status: 0, plan, words: words.collect() });
-    }
-    Ok(Verdict { status: STATUS_USAGE, plan: String::new(), words: words.chain(faults).collect() })
-}
-
-/// The files of a task container that is not at hand.
-#[derive(Default)]
-struct Absent {
-    /// Secrets and configs that it will have, where that is known, and what they are made of.
-    given: Option<BTreeMap<String, Option<PathBuf>>>,
-    /// The folder of a Compose file: what is in it is taken for what the task container will have.
-    beside: Option<PathBuf>,
-    /// What was asked for in vain.
-    asked: RefCell<BTreeSet<String>>,
-}
-
-impl Absent {
-    /// Where a file of the task container is here.
-    fn here(&self, path: &str) -> Option<String> {
-        let given = self.given.as_ref().and_then(|given| given.get(path)?.clone());
-        let beside = self.beside.as_ref().filter(|folder| Path::new(path).starts_with(folder));
-        given.or_else(|| beside.map(|_| path.into())).and_then(|path| path.to_str().map(str::to_owned))
-    }
-
-    fn unknown<T>(&self, path: &str) -> Result<T, FileFault> {
-        self.asked.borrow_mut().insert(path.to_owned());
-        Err(FileFault::Elsewhere)
-    }
-}
-
-impl Files for Absent {
-    fn kind(&self, path: &str) -> Result<FileKind, FileFault> {
-        if let Some(given) = &self.given {
-            if given.contains_key(path) {
-                return Ok(FileKind::File);
-            }
-            // Swarm alone puts something there.
-            if path.starts_with("/run/secrets/") {
-                return Err(FileFault::Missing);
-            }
-        }
-        match self.here(path).map(|here| Disk.kind(&here)) {
-            Some(Ok(kind)) => Ok(kind),
-            // It may be there in the end; `.env` beside a Compose file only may be.
-            _ if path.ends_with("/.env") => Err(FileFault::Missing),
-            _ => self.unknown(path),
+    // The engine, where it is asked, has taken those that it has.
+    warnings.extend(new_volumes.into_iter().map(|(_, words)| words));
+    // Of a definition that is wrong it is not known how long its stop takes.
+    if let Some(grace) = service_grace.filter(|_| report.is_none()) {
+        match grace_of_service(spec.stop_timeout, grace) {
+            Some(Err(fault)) => faults.push(fault),
+            Some(Ok(warning)) => warnings.push(warning),
+            None => {}
         }
     }
+    let plan = faults.is_empty().then(|| Plan {
+        spec,
+        limits: task.limits,
+        service_grace,
+        host_network: task.network_mode == "host",
+        files: files.asked.into_inner(),
+        asked_engine: engine.is_some(),
+    });
+    let allow = Some(allowances.flag()).filter(|flag| !flag.is_empty());
+    Ok(Checked { allow, report, plan, warnings, ..Checked::of(title, faults) })
+}
 
-    fn read(&self, path: &str) -> Result<Vec<u8>, FileFault> {
-        match self.here(path).map(|here| Disk.read(&here)) {
-            Some(Err(FileFault::Missing)) | None => self.unknown(path),
-            Some(read) => read,
-        }
-    }
-
-    fn names(&self, folder: &str) -> Vec<String> {
-        let below = |path: &String| path.strip_prefix(folder)?.strip_prefix('/').map(str::to_owned);
-        self.given.iter().flat_map(BTreeMap::keys).filter_map(below).collect()
+/// A fault where the stop of the pod is longer than the grace period of its service, a warning where the rest is short.
+fn grace_of_service(stop: Duration, grace: Duration) -> Option<Result<String, String>> {
+    let times = format!(
+        "the stop of the pod takes up to {} (`pod.stop_grace_period`, or `--stop-timeout` of the manager), and Docker kills \
+         the service after {} (its `stop_grace_period`, {} by default)",
+        duration(stop),
+        duration(grace),
+        duration(DEFAULT_SERVICE_GRACE)
+    );
+    let longer = duration(stop + GRACE_MARGIN);
+    match grace {
+        _ if grace < stop => Some(Err(format!("{times}: set the latter to {longer}, or the former to less"))),
+        _ if grace < stop + GRACE_MARGIN => Some(Ok(format!(
+            "{times}: set the latter to {longer}, so that the manager can remove what it killed"
+        ))),
+        _ => None,
     }
 }
 

@@ -1,16 +1,25 @@
 //! A pod as a person would want to read it. Pure; values that may be secrets do not appear.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::pod::limits::{cpus, processes, size};
+use super::answer::Plan;
+use crate::pod::identity::Role;
+use crate::pod::limits::{Limits, cpus, duration as time, processes, size};
 use crate::pod::placement::Holder;
-use crate::pod::spec::{ComponentSpec, Condition, FileSource, HealthCheck, MountSource, PodSpec, Restart};
+use crate::pod::spec::{ComponentSpec, Condition, FileSource, HealthCheck, MountSource, Restart};
 use crate::pod::tuning::PullPolicy;
+use crate::source::fault::one_line;
 
-/// The pod; `asked` are files of the task container that nobody could look at.
-pub(super) fn of(title: &str, spec: &PodSpec, asked: &BTreeSet<String>) -> String {
-    let mut text = format!("The pod of {title}\n\nNamespaces\n  network  the task container's\n");
+/// Characters of a program's name that are shown.
+const MOST_OF_A_PROGRAM: usize = 60;
+
+/// What would run.
+pub(super) fn of(title: &str, plan: &Plan) -> String {
+    let Plan { spec, limits: task, .. } = plan;
+    let network =
+        if plan.host_network { "the host's, as the task container's" } else { "the task container's" };
+    let mut text = format!("The pod of {title}\n\nNamespaces\n  network  {network}\n");
     for (name, holder) in [("PIDs", spec.namespaces.pid), ("IPC", spec.namespaces.ipc)] {
         let whose = match holder {
             None => "each component its own",
@@ -21,6 +30,10 @@ pub(super) fn of(title: &str, spec: &PodSpec, asked: &BTreeSet<String>) -> Strin
     }
     if let Some(bytes) = spec.namespaces.shm_size_bytes {
         text += &format!("  /dev/shm {}\n", size(bytes));
+    }
+
+    if !task.to_string().is_empty() {
+        text += &format!("\nLimits of the pod\n  {task}\n");
     }
 
     text += "\nStart\n";
@@ -40,19 +53,21 @@ pub(super) fn of(title: &str, spec: &PodSpec, asked: &BTreeSet<String>) -> Strin
         for (place, member) in members.iter().enumerate() {
             let number = if place == 0 { format!("{}.", number + 1) } else { String::new() };
             let mut head = format!("  {number:<3} {:<width$}  ", member.name);
-            for line in about(member, spec.init.contains(member)) {
+            for line in about(member, spec.role(member), task) {
                 text += &format!("{head}{line}\n");
                 head = " ".repeat(head.chars().count());
             }
         }
     }
 
-    text += &format!("\nStop, within {}\n  ", time(spec.stop_timeout));
+    let service = plan.service_grace.map(|grace| format!(" of the service's {}", time(grace)));
+    text += &format!("\nStop, within {}{}\n  ", time(spec.stop_timeout), service.unwrap_or_default());
     let stop = sidecars.iter().chain(&mains).rev().map(|members| {
-        let names: Vec<String> = members.iter().copied().map(stopped).collect();
+        let members = members.iter().copied().filter(|member| member.pre_start_of.is_none());
+        let names: Vec<String> = members.map(stopped).collect();
         names.join(", ")
     });
-    text += &stop.collect::<Vec<_>>().join("; then ");
+    text += &stop.filter(|names| !names.is_empty()).collect::<Vec<_>>().join("; then ");
     text += "\n";
 
     if !spec.scratch.is_empty() {
@@ -65,9 +80,21 @@ pub(super) fn of(title: &str, spec: &PodSpec, asked: &BTreeSet<String>) -> Strin
         }
     }
 
-    if !asked.is_empty() {
+    if !plan.files.is_empty() {
         text += "\nNot checked: files of the task container\n";
-        asked.iter().for_each(|path| text += &format!("  {path}\n"));
+        plan.files.iter().for_each(|path| text += &format!("  {path}\n"));
+    }
+    let unseen = plan.unseen_checks();
+    if !unseen.is_empty() {
+        text += "\nNot checked: health checks of images\n";
+    }
+    for (image, waiting) in unseen {
+        let waiting = if waiting.is_empty() {
+            String::new()
+        } else {
+            format!(", for which {} waits", waiting.join(", "))
+        };
+        text += &format!("  {image}{waiting}\n");
     }
     text
 }
@@ -75,24 +102,46 @@ pub(super) fn of(title: &str, spec: &PodSpec, asked: &BTreeSet<String>) -> Strin
 /// How many components in a row each one waits for.
 fn stages(components: &[ComponentSpec]) -> BTreeMap<&str, usize> {
     let mut stages: BTreeMap<&str, usize> = components.iter().map(|one| (one.name.as_str(), 0)).collect();
-    // There is no cycle: after as many rounds as there are components nothing changes any more.
-    for _ in components {
-        for one in components {
-            let behind = one.depends_on.iter().filter_map(|on| Some(stages.get(on.on.as_str())? + 1)).max();
-            stages.insert(&one.name, behind.unwrap_or(0));
+    let mut waited_for_by: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    let mut missing: BTreeMap<&str, usize> = BTreeMap::new();
+    for one in components {
+        let known = one.depends_on.iter().map(|on| on.on.as_str()).filter(|on| stages.contains_key(on));
+        let known: Vec<&str> = known.collect();
+        missing.insert(&one.name, known.len());
+        for on in known {
+            waited_for_by.entry(on).or_default().push(&one.name);
+        }
+    }
+    // There is no cycle: each component's turn comes once all that it waits for have had theirs.
+    let mut ready: Vec<&str> =
+        missing.iter().filter(|(_, left)| **left == 0).map(|(name, _)| *name).collect();
+    while let Some(on) = ready.pop() {
+        let stage = stages[on] + 1;
+        for name in waited_for_by.get(on).into_iter().flatten() {
+            stages.entry(name).and_modify(|known| *known = stage.max(*known));
+            let left = missing.entry(name).or_default();
+            *left -= 1;
+            if *left == 0 {
+                ready.push(name);
+            }
         }
     }
     stages
 }
 
 /// What is worth to know of a component, a line each; the image first.
-fn about(member: &ComponentSpec, init: bool) -> Vec<String> {
+fn about(member: &ComponentSpec, role: Role, task: &Limits) -> Vec<String> {
     let container = &member.container;
     let mut lines = vec![format!("image {}{}", container.image, pulled(member))];
-    if init {
+    for (key, words) in [("entrypoint", &container.entrypoint), ("command", &container.command)] {
+        lines.extend(words.as_ref().map(|words| format!("{key}: {}", program(words))));
+    }
+    if role == Role::Init {
         lines.push("runs to its end before what follows".into());
     }
-    if member.sidecar {
+    if let Some(component) = &member.pre_start_of {
+        lines.push(format!("pre_start: runs to its end before {component} starts"));
+    } else if member.sidecar {
         lines.push("sidecar: before and after all others".into());
     }
     if !member.essential {
@@ -101,6 +150,7 @@ fn about(member: &ComponentSpec, init: bool) -> Vec<String> {
     match member.restart {
         Restart::Never => {}
         Restart::Always => lines.push("restart: always".into()),
+        Restart::UnlessStopped => lines.push("restart: unless stopped".into()),
         Restart::OnFailure(None) => lines.push("restart: on failure".into()),
         Restart::OnFailure(Some(most)) => lines.push(format!("restart: on failure, {most} times at most")),
     }
@@ -116,7 +166,8 @@ fn about(member: &ComponentSpec, init: bool) -> Vec<String> {
         let unless = if on.required { "" } else { ", or cannot be" };
         lines.push(format!("once {} {state}{unless}", on.on));
     }
-    if let Some(check) = &container.healthcheck {
+    // That of a step is always off.
+    if let Some(check) = container.healthcheck.as_ref().filter(|_| role != Role::PreStart) {
         lines.push(health(check));
     }
     let hooks = [("post_start", &member.post_start), ("pre_stop", &member.pre_stop)];
@@ -149,7 +200,7 @@ fn about(member: &ComponentSpec, init: bool) -> Vec<String> {
     }
     lines.extend(container.tmpfs.keys().map(|path| format!("memory at {path}")));
     let variables: Vec<&str> = container.environment.iter().map(|(name, _)| name.as_str()).collect();
-    let limits = limits(member);
+    let limits = limits(member, task);
     for (key, values) in [
         ("variables", variables.join(" ")),
         ("user", container.user.clone().unwrap_or_default()),
@@ -185,11 +236,30 @@ fn health(check: &HealthCheck) -> String {
     }
 }
 
-fn limits(member: &ComponentSpec) -> Vec<String> {
+/// The program that a command begins with. Arguments may be secrets, and so may what follows a `=`.
+pub(super) fn program(words: &[String]) -> String {
+    let Some((first, arguments)) = words.split_first() else { return "none".to_owned() };
+    let bare = first.split(|char: char| char == '=' || char.is_whitespace()).next().unwrap_or_default();
+    let short: String = one_line(bare).chars().take(MOST_OF_A_PROGRAM).collect();
+    let cut = if short == *first { "" } else { "…" };
+    match arguments.len() {
+        0 => format!("{short}{cut}"),
+        1 => format!("{short}{cut} (and 1 argument)"),
+        more => format!("{short}{cut} (and {more} arguments)"),
+    }
+}
+
+/// Limits of a component, each beside the task's.
+fn limits(member: &ComponentSpec, task: &Limits) -> Vec<String> {
     let container = &member.container;
-    let memory = container.memory_bytes.map(|bytes| format!("memory {}", size(bytes)));
-    let (cpus, pids) = (container.nano_cpus.map(cpus), container.pids_limit.map(processes));
-    [memory, cpus, pids].into_iter().flatten().collect()
+    let beside = |own: Option<i64>, task: Option<i64>, words: fn(i64) -> String| {
+        let task = task.map(|task| format!(" of {}", words(task))).unwrap_or_default();
+        own.map(|own| format!("{}{task}", words(own)))
+    };
+    let memory = beside(container.memory_bytes, task.memory_bytes, size);
+    let cpus = beside(container.nano_cpus, task.nano_cpus, cpus);
+    let pids = beside(container.pids_limit, task.pids, processes);
+    [memory.map(|memory| format!("memory {memory}")), cpus, pids].into_iter().flatten().collect()
 }
 
 fn stopped(member: &ComponentSpec) -> String {
@@ -197,23 +267,22 @@ fn stopped(member: &ComponentSpec) -> String {
     format!("{}{grace}", member.name)
 }
 
-/// As Compose writes durations.
-fn time(time: Duration) -> String {
-    let (secs, millis) = (time.as_secs(), time.subsec_millis());
-    match (secs / 60, secs % 60, millis) {
-        (0, 0, millis) if millis > 0 => format!("{millis}ms"),
-        (0, secs, 0) => format!("{secs}s"),
-        (0, secs, millis) => format!("{}s", format!("{secs}.{millis:03}").trim_end_matches('0')),
-        (minutes, 0, 0) => format!("{minutes}m"),
-        (minutes, secs, _) => format!("{minutes}m{secs}s"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::pod::sample::{pod, sandboxed};
-    use crate::pod::spec::Scratch;
+    use crate::pod::spec::{PodSpec, Scratch};
+
+    fn plan(spec: PodSpec) -> Plan {
+        Plan {
+            spec,
+            limits: Limits::default(),
+            service_grace: None,
+            host_network: false,
+            files: [].into(),
+            asked_engine: true,
+        }
+    }
 
     #[test]
     fn a_pod_reads_in_the_order_in_which_it_starts_and_stops() {
@@ -253,8 +322,8 @@ Not checked: files of the task container
 ",
             source = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")
         );
-        let asked = BTreeSet::from(["/app.env".to_owned()]);
-        assert_eq!(of("a test", &spec, &asked), want);
+        let plan = Plan { files: ["/app.env".to_owned()].into(), ..plan(spec) };
+        assert_eq!(of("a test", &plan), want);
     }
 
     #[test]
@@ -263,7 +332,7 @@ Not checked: files of the task container
         spec.components[0].shutdown_delay = Duration::from_secs(5);
         spec.components[2].restart = Restart::OnFailure(Some(3));
         spec.scratch = vec![Scratch { name: "tmp".into(), memory: true, size_bytes: Some(64 << 20) }];
-        let text = of("a test", &spec, &BTreeSet::new());
+        let text = of("a test", &plan(spec));
         let want = "Start
   1.  vpn     image vpn
               sidecar: before and after all others
@@ -287,8 +356,32 @@ Scratch volumes
     }
 
     #[test]
+    fn the_steps_of_a_pre_start_are_said_before_their_component() {
+        let text = of("a test", &plan(pod("app+step+step<db db web<app")));
+        let want = "Start
+  1.  db         image db
+  2.  app.pre-1  image app.pre-1
+                 pre_start: runs to its end before app starts
+                 once db runs
+  3.  app.pre-2  image app.pre-2
+                 pre_start: runs to its end before app starts
+                 once db runs
+                 once app.pre-1 has ended with 0
+  4.  app        image app
+                 once db runs
+                 once app.pre-2 has ended with 0
+  5.  web        image web
+                 once app runs
+
+Stop, within 8s
+  web; then app; then db
+";
+        assert!(text.ends_with(want), "{text}");
+    }
+
+    #[test]
     fn namespaces_of_their_own_are_said() {
-        let text = of("a test", &pod("app"), &BTreeSet::new());
+        let text = of("a test", &plan(pod("app")));
         assert!(
             text.contains("  PIDs     each component its own\n  IPC      each component its own\n"),
             "{text}"
@@ -296,11 +389,41 @@ Scratch volumes
     }
 
     #[test]
-    fn times_are_short() {
-        for (millis, want) in
-            [(500, "500ms"), (6000, "6s"), (1500, "1.5s"), (60_000, "1m"), (90_000, "1m30s"), (0, "0s")]
-        {
-            assert_eq!(time(Duration::from_millis(millis)), want);
+    fn a_program_is_named_and_its_arguments_are_counted() {
+        let words = |text: &str| text.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect();
+        for (text, want) in [
+            ("", "none"),
+            ("serve", "serve"),
+            ("serve --token", "serve (and 1 argument)"),
+            ("serve --token hunter2", "serve (and 2 arguments)"),
+            ("--token=hunter2 x", "--token… (and 1 argument)"),
+        ] {
+            let words: Vec<String> = words(text);
+            assert_eq!(program(&words), want, "{text}");
+        }
+        assert_eq!(program(&["echo hunter2\nexit".to_owned()]), "echo…");
+    }
+
+    #[test]
+    fn limits_and_times_stand_beside_those_of_the_pod() {
+        let mut spec = pod("app web<app:healthy db");
+        spec.components[0].container.memory_bytes = Some(64 << 20);
+        spec.components[0].container.nano_cpus = Some(500_000_000);
+        spec.components[0].container.pids_limit = Some(10);
+        spec.components[0].stop_grace = Some(Duration::from_secs(3));
+        let limits =
+            Limits { memory_bytes: Some(256 << 20), nano_cpus: Some(2_000_000_000), ..Limits::default() };
+        let service_grace = Some(Duration::from_secs(12));
+        let whole = Plan { limits, service_grace, host_network: true, asked_engine: false, ..plan(spec) };
+        let text = of("a test", &whole);
+        for want in [
+            "  network  the host's, as the task container's\n",
+            "\nLimits of the pod\n  memory 256 MiB, 2 CPUs\n",
+            "limits: memory 64 MiB of 256 MiB, 0.5 CPUs of 2 CPUs, 10 processes\n",
+            "\nStop, within 8s of the service's 12s\n  web; then app (3s), db\n",
+            "\nNot checked: health checks of images\n  app, for which web waits\n  db\n  web\n",
+        ] {
+            assert!(text.contains(want), "{want} in {text}");
         }
     }
 }

@@ -15,16 +15,20 @@ pub struct Call {
 pub const CALLS: &[Call] = &[
     call("GET", "/_ping", "the version of the API"),
     call("GET", "/containers/*/json", "what a container does; the labels of the task container"),
-    call("HEAD", "/containers/*/archive", "where a component's mounts end"),
+    call(
+        "HEAD",
+        "/containers/*/archive",
+        "links on the way of files that a definition names; whether a vault is filled",
+    ),
     call("GET", "/containers/*/archive", "`pod.copy`, for a pod whose pause container is elsewhere"),
-    call("PUT", "/containers/*/archive", "`pod.copy`, secrets and configs"),
+    call("PUT", "/containers/*/archive", "`pod.copy`, scratch volumes"),
     call(
         "POST",
         "/containers/*/attach",
         "the output of components (`--logs`); the line to a pause elsewhere; `manager debug`",
     ),
     call("GET", "/containers/*/logs", "the last lines of a component that failed"),
-    call("POST", "/containers/*/exec", "hooks"),
+    call("POST", "/containers/*/exec", "hooks; secrets and configs"),
     call("POST", "/containers/*/resize", "the terminal of `manager debug`"),
     call("POST", "/containers/*/start", "start"),
     call("POST", "/containers/*/stop", "stop"),
@@ -35,14 +39,15 @@ pub const CALLS: &[Call] = &[
     ),
     call("DELETE", "/containers/*", "removal"),
     call("POST", "/containers/create", "components, sandbox and vault; the lock of an agent"),
-    call("GET", "/containers/json", "which containers the pod has"),
+    call("GET", "/containers/json", "which containers the pod has, and what others on the node mount"),
     call("GET", "/events", "what happens to them"),
-    call("GET", "/exec/*/json", "how a hook ended"),
-    call("POST", "/exec/*/start", "hooks"),
+    call("GET", "/exec/*/json", "how a command ended"),
+    call("POST", "/exec/*/start", "hooks; secrets and configs"),
     call("POST", "/images/create", "pulls"),
-    call("GET", "/images/*/json", "the health check and entrypoint of an image"),
+    call("GET", "/images/*/json", "health check, entrypoint and user of an image"),
     call("GET", "/info", "cgroups, the clock, where the engine keeps what it has"),
-    call("GET", "/volumes/*", "labels of volumes, and what they stand for"),
+    call("GET", "/volumes", "what the volumes of the node stand for"),
+    call("GET", "/volumes/*", "labels of a volume, and what it stands for"),
 ];
 
 const fn call(method: &'static str, path: &'static str, purpose: &'static str) -> Call {
@@ -101,7 +106,7 @@ mod tests {
             ("DELETE", "/containers/"),
             ("DELETE", "/volumes/abc"),
             ("POST", "/containers/abc/update"),
-            ("GET", "/volumes"),
+            ("GET", "/images"),
             ("GET", "/v1.41/../containers/json"),
             ("get", "/info"),
         ] {

@@ -6,29 +6,38 @@ use std::time::Duration;
 use base64::Engine as _;
 use bollard::models::{
     ContainerConfig, ContainerCreateBody, ContainerInspectResponse, ContainerState, ContainerStateStatusEnum,
-    DeviceMapping, DeviceRequest, HealthConfig, HealthStatusEnum, HostConfig, HostConfigLogConfig,
-    MountBindOptions, MountBindOptionsPropagationEnum, MountPoint, MountTmpfsOptions, MountType,
-    MountVolumeOptions, MountVolumeOptionsDriverConfig, ResourcesBlkioWeightDevice, ResourcesUlimits,
-    ThrottleDevice,
+    DeviceMapping, DeviceRequest, Health as EngineHealth, HealthConfig, HealthStatusEnum, HostConfig,
+    HostConfigLogConfig, MountBindOptions, MountBindOptionsPropagationEnum, MountPoint, MountTmpfsOptions,
+    MountType, MountVolumeOptions, MountVolumeOptionsDriverConfig, ResourcesBlkioWeightDevice,
+    ResourcesUlimits, ThrottleDevice,
 };
 use serde::Deserialize;
 
-use super::outside::Change;
+use super::outside::{Change, Joins, of_meaning};
 use super::{CreateRequest, EngineError, EngineInfo, FileStat, SCRATCH_FOLDER, SCRATCH_ROOT, VAULT_FOLDER};
-use crate::pod::identity::{LABEL_ROLE, Role, genuine};
+use crate::pod::failed_check::FailedCheck;
+use crate::pod::identity::{LABEL_ROLE, Labelled, Role};
+use crate::pod::in_place::signal_number;
 use crate::pod::limits::{self, Limits};
 use crate::pod::observed::{ContainerInfo, Event, EventKind, Exit, Health, Status};
+use crate::pod::owner::LABEL_OWNER;
+use crate::pod::path::tidy_path;
 use crate::pod::placement::Holder;
+use crate::pod::policy::VolumeInfo;
+use crate::pod::policy::mount_conflicts::{NodeContainer, NodeMount, whose};
 use crate::pod::registry::Credential;
 use crate::pod::spec::{
-    ComponentSpec, ContainerSpec, HealthCheck, Hook, LARGEST_SECRET_BYTES, Mount, MountSource, PodSpec,
-    Recursion, Scratch,
+    ComponentSpec, ContainerSpec, HealthCheck, Hook, Mount, MountSource, PodSpec, Recursion, Scratch,
 };
 use crate::pod::task::{TaskContainer, TaskMount};
 use crate::pod::tuning::Tuning;
+use crate::pod::vault::{MAX_VAULT_BYTES, VaultLayout};
+use crate::pod::words::foreign;
 
-/// Whom the sandbox runs as; nobody else on the host should have this number.
-const SANDBOX_USER: &str = "65532:65532";
+/// User and group of the sandbox. Neither a user of the host nor a common image has this ID (65532 is
+/// distroless' `nonroot`). The kernel counts a user's limits over all containers, so the sandbox must not
+/// share its user.
+const SANDBOX_USER: &str = "65529:65529";
 /// Processes in the sandbox's own cgroup. `pause` is one; the container runtime needs a few threads for a
 /// moment before it becomes `pause`.
 const SANDBOX_PIDS: i64 = 64;
@@ -40,7 +49,7 @@ const SANDBOX_LOG_BYTES: &str = "64k";
 /// A container named in `container:<name>` must exist when the engine is asked (20.10 refuses
 /// otherwise; it need not run before the start), and the engine puts its id in the place of the name. So
 /// the sandbox's name will do, and a later container of that name is never joined by mistake.
-pub fn create_request(pod: &PodSpec, member: &ComponentSpec, role: Role) -> CreateRequest {
+pub fn create_request(pod: &PodSpec, member: &ComponentSpec) -> CreateRequest {
     let join = |holder: Holder| match holder {
         Holder::Task => format!("container:{}", pod.identity.pod),
         Holder::Sandbox => format!("container:{}", pod.identity.sandbox_container()),
@@ -51,8 +60,11 @@ pub fn create_request(pod: &PodSpec, member: &ComponentSpec, role: Role) -> Crea
         // There is one /dev/shm, the holder's; the engine would ignore this one.
         container.shm_size_bytes = None;
     }
+    if pod.components.iter().any(|one| one.pre_start_of.as_ref() == Some(&member.name)) {
+        container.tmpfs.extend(container.mounts.extract_if(.., is_tmpfs).filter_map(tmpfs_option));
+    }
     let mut labels = container.labels.clone();
-    labels.extend(pod.identity.labels(role, Some(&member.name)));
+    labels.extend(pod.identity.labels(pod.role(member), Some(&member.name)));
     CreateRequest {
         name: pod.identity.member_container(&member.name),
         container,
@@ -66,8 +78,25 @@ pub fn create_request(pod: &PodSpec, member: &ComponentSpec, role: Role) -> Crea
         stop_grace: member.stop_grace,
         vault_bytes: None,
         scratch: Vec::new(),
+        volumes_from: member.pre_start_of.as_ref().map(|lender| pod.identity.member_container(lender)),
         log: None,
     }
+}
+
+fn is_tmpfs(mount: &mut Mount) -> bool {
+    matches!(mount.source, MountSource::Tmpfs { .. })
+}
+
+/// A tmpfs of the long form in the short one, which is the same to the runtime (moby: `TmpfsMounts`). A container that is to
+/// share the volumes of another one cannot be created where that has one of the long form (moby#35194).
+fn tmpfs_option(mount: Mount) -> Option<(String, String)> {
+    let MountSource::Tmpfs { size_bytes, mode } = mount.source else { return None };
+    let parts = [
+        mount.read_only.then(|| "ro".to_owned()),
+        mode.map(|mode| format!("mode={mode:o}")),
+        size_bytes.map(|bytes| format!("size={bytes}")),
+    ];
+    Some((mount.target, parts.into_iter().flatten().collect::<Vec<_>>().join(",")))
 }
 
 /// What the engine is asked for the sandbox: `pause` alone, with nothing that it could do.
@@ -80,6 +109,7 @@ pub fn sandbox_request(pod: &PodSpec, image_id: &str, lifeline: &str) -> CreateR
             entrypoint: Some(vec!["/pause".into()]),
             // A manager elsewhere is told of the pod's end by the engine, and has nothing to tie it to.
             command: (!lifeline.is_empty()).then(|| vec!["--lifeline".into(), lifeline.into()]),
+            environment: vec![(pause::env::HELD.0.into(), Some(pause::env::HELD.1.into()))],
             user: Some(SANDBOX_USER.into()),
             read_only: true,
             // The image's check asks for the health of a pod; this container has none to tell.
@@ -98,6 +128,7 @@ pub fn sandbox_request(pod: &PodSpec, image_id: &str, lifeline: &str) -> CreateR
         stop_grace: None,
         vault_bytes: None,
         scratch: Vec::new(),
+        volumes_from: None,
         // Not the engine's default: that may be a log service whose absence would keep pods from starting.
         log: Some((
             "json-file".into(),
@@ -116,18 +147,21 @@ pub fn vault_request(pod: &PodSpec, image_id: &str) -> CreateRequest {
     request.container.shm_size_bytes = None;
     request.network_mode = "none".into();
     request.ipc_mode = "private".into();
-    let files = pod.members().map(|member| member.files.len() as u64).sum::<u64>();
-    // Only what is written takes memory. One more, because a file that is written anew is there twice.
-    request.vault_bytes = (files > 0).then_some((files + 1) * LARGEST_SECRET_BYTES);
+    // A tmpfs takes memory only for content that is written. A file that is written again is removed first.
+    request.vault_bytes = pod.members().any(|member| !member.files.is_empty()).then_some(MAX_VAULT_BYTES);
     request.scratch.clone_from(&pod.scratch);
     request
 }
 
 /// What a component mounts of the vault's, whose volumes lie at these paths of the host: its secrets and configs, and
 /// scratch volumes. `None` where the vault does not hold one of them.
-pub fn vault_mounts(held: &BTreeMap<String, String>, member: &ComponentSpec) -> Option<Vec<Mount>> {
-    let files = member.files.iter().enumerate().map(|(number, file)| {
-        let path = format!("{}/{}/{number}", held.get(VAULT_FOLDER)?, member.name);
+pub fn vault_mounts(
+    held: &BTreeMap<String, String>,
+    layout: &VaultLayout<'_>,
+    member: &ComponentSpec,
+) -> Option<Vec<Mount>> {
+    let files = member.files.iter().map(|file| {
+        let path = format!("{}/{}", held.get(VAULT_FOLDER)?, layout.name(file)?);
         Some(Mount { target: file.target.clone(), read_only: true, source: MountSource::bind(path) })
     });
     let scratch = member.container.mounts.iter().filter_map(|mount| match &mount.source {
@@ -141,7 +175,8 @@ pub fn vault_mounts(held: &BTreeMap<String, String>, member: &ComponentSpec) -> 
 }
 
 fn vault_volume(bytes: u64) -> bollard::models::Mount {
-    let size = format!("size={bytes},mode=0700");
+    // Files are written by a process of each owner, which needs no capability for that. Nobody can list the names.
+    let size = format!("size={bytes},mode=1733");
     new_volume(VAULT_FOLDER.into(), &[("type", "tmpfs"), ("device", "tmpfs"), ("o", &size)])
 }
 
@@ -180,17 +215,58 @@ fn new_volume(target: String, options: &[(&str, &str)]) -> bollard::models::Moun
     }
 }
 
-/// The path of the host that a volume of the local driver binds (`-o o=bind -o device=/path`). The engine
-/// resolves one that is not absolute from its own working directory, which is `/` wherever it is a service.
-pub fn device(volume: &Volume) -> Option<String> {
-    let options = volume.options.as_ref()?;
-    let device = options.get("device")?;
-    if device.starts_with('/') {
-        return Some(device.clone());
+/// Converts the answer of `GET /volumes/NAME`.
+pub fn volume_info(volume: Volume) -> VolumeInfo {
+    VolumeInfo {
+        driver: volume.driver,
+        options: volume.options.unwrap_or_default(),
+        labels: volume.labels.unwrap_or_default(),
+        mountpoint: volume.mountpoint,
     }
-    let options = options.get("o").map(String::as_str).unwrap_or_default();
-    let binds = options.split(',').any(|option| matches!(option.trim(), "bind" | "rbind"));
-    binds.then(|| format!("/{device}"))
+}
+
+/// One container in the answer of `GET /containers/json`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ListedContainer {
+    id: String,
+    names: Vec<String>,
+    command: String,
+    state: String,
+    #[serde(deserialize_with = "of_meaning")]
+    labels: BTreeMap<String, String>,
+    mounts: Vec<ListedMount>,
+    host_config: Joins,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct ListedMount {
+    #[serde(rename = "Type")]
+    kind: String,
+    name: String,
+    source: String,
+    #[serde(rename = "RW")]
+    writable: bool,
+}
+
+/// Converts a listed container. Tandem's labels are kept only if the container is genuine
+/// ([`Labelled::is_genuine`]).
+pub fn node_container(listed: ListedContainer) -> NodeContainer {
+    let ListedContainer { id, names, command, state, labels, mounts, host_config } = listed;
+    // A name with more than one slash is a legacy link from another container (`/other/alias`).
+    let bare = |name: &String| name.strip_prefix('/').filter(|name| !name.contains('/')).map(str::to_owned);
+    let name = names.iter().find_map(bare).unwrap_or_default();
+    let network = &host_config.network_mode;
+    let genuine = Labelled { labels: &labels, name: &name, network, command: &command }.is_genuine(None);
+    let (pod, role) = if genuine { whose(&labels) } else { (None, None) };
+    let mount = |mount: ListedMount| NodeMount {
+        volume: Some(mount.name).filter(|name| mount.kind == "volume" && !name.is_empty()),
+        source: mount.source,
+        writable: mount.writable,
+    };
+    let mounts = mounts.into_iter().map(mount).collect();
+    NodeContainer { id, name, pod, role, created: state == "created", command, mounts }
 }
 
 /// What counts of `GET /info`; bollard's type has all hundred fields of it, and the code to read each.
@@ -212,6 +288,18 @@ pub struct Info {
     pub docker_root_dir: String,
     /// `name=userns`, `name=seccomp,profile=default`, ...
     pub security_options: Vec<String>,
+    /// The node's name.
+    pub name: String,
+    /// The node's Swarm.
+    pub swarm: InfoSwarm,
+}
+
+/// The fields of `Swarm` in `GET /info` that are used.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct InfoSwarm {
+    /// The node's address in the Swarm.
+    pub node_addr: String,
 }
 
 /// What counts of `GET /images/NAME/json`.
@@ -228,6 +316,8 @@ pub struct Image {
 pub struct ImageConfig {
     /// Program.
     pub entrypoint: Option<Vec<String>>,
+    /// The user that its containers run as.
+    pub user: String,
     /// Its own health check.
     pub healthcheck: Option<ImageCheck>,
 }
@@ -244,6 +334,12 @@ pub struct ImageCheck {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Volume {
+    /// Its name.
+    pub name: String,
+    /// Its driver.
+    pub driver: String,
+    /// The path at which the engine mounts it.
+    pub mountpoint: String,
     /// Options of its driver.
     pub options: Option<BTreeMap<String, String>>,
     /// Its labels.
@@ -253,7 +349,9 @@ pub struct Volume {
 /// The body of `POST /containers/create`.
 pub fn create_body(request: &CreateRequest) -> ContainerCreateBody {
     let container = &request.container;
-    let (binds, mut mounts) = binds_and_mounts(&container.mounts);
+    // `HostConfig.Binds` is never used: with `Binds` the engine creates a host path that is missing.
+    let mounts: Vec<_> = container.mounts.iter().map(engine_mount).collect();
+    let mut mounts = (!mounts.is_empty()).then_some(mounts);
     if let Some(bytes) = request.vault_bytes {
         mounts.get_or_insert_default().push(vault_volume(bytes));
     }
@@ -289,8 +387,8 @@ pub fn create_body(request: &CreateRequest) -> ContainerCreateBody {
                     config: Some(options.clone().into_iter().collect()),
                 },
             ),
-            binds,
             mounts,
+            volumes_from: request.volumes_from.as_ref().map(|lender| vec![lender.clone()]),
             tmpfs: (!container.tmpfs.is_empty())
                 .then(|| container.tmpfs.clone().into_iter().collect::<HashMap<_, _>>()),
             readonly_rootfs: container.read_only.then_some(true),
@@ -453,25 +551,6 @@ fn environment(variables: &[(String, Option<String>)]) -> Vec<String> {
         .collect()
 }
 
-/// Binds that make their folder on the host go the old way, `path:target:options`: the `Mounts` form has
-/// no such wish before API 1.43. Where a path has a colon, or mounts below it count, only the new form can say it.
-fn binds_and_mounts(mounts: &[Mount]) -> (Option<Vec<String>>, Option<Vec<bollard::models::Mount>>) {
-    let (mut binds, mut others) = (Vec::new(), Vec::new());
-    for mount in mounts {
-        match &mount.source {
-            MountSource::Bind { path, create: true, propagation, recursive: Recursion::Enabled }
-                if !path.contains(':') && !mount.target.contains(':') =>
-            {
-                let mut options = vec![if mount.read_only { "ro" } else { "rw" }];
-                options.extend(propagation.as_deref());
-                binds.push(format!("{path}:{}:{}", mount.target, options.join(",")));
-            }
-            _ => others.push(engine_mount(mount)),
-        }
-    }
-    ((!binds.is_empty()).then_some(binds), (!others.is_empty()).then_some(others))
-}
-
 fn engine_mount(mount: &Mount) -> bollard::models::Mount {
     let mut out = bollard::models::Mount {
         target: Some(mount.target.clone()),
@@ -479,24 +558,26 @@ fn engine_mount(mount: &Mount) -> bollard::models::Mount {
         ..Default::default()
     };
     match &mount.source {
-        MountSource::Bind { path, create, propagation, recursive } => {
+        MountSource::Bind { path, propagation, recursive } => {
             out.typ = Some(MountType::BIND);
             out.source = Some(path.clone());
             let options = MountBindOptions {
                 propagation: propagation.as_deref().and_then(propagation_mode),
-                create_mountpoint: create.then_some(true),
+                create_mountpoint: None,
                 non_recursive: (*recursive == Recursion::Disabled).then_some(true),
                 read_only_non_recursive: (*recursive == Recursion::Writable).then_some(true),
                 read_only_force_recursive: (*recursive == Recursion::ReadOnly).then_some(true),
             };
             out.bind_options = (options != MountBindOptions::default()).then_some(options);
         }
-        MountSource::Volume { name, no_copy, subpath } => {
+        MountSource::Volume { name, no_copy, subpath, owner } => {
             out.typ = Some(MountType::VOLUME);
             out.source.clone_from(name);
             let options = MountVolumeOptions {
                 no_copy: no_copy.then_some(true),
                 subpath: subpath.clone(),
+                // If a volume with this name exists, the engine ignores these labels.
+                labels: owner.clone().map(|owner| [(LABEL_OWNER.to_owned(), owner)].into()),
                 ..Default::default()
             };
             out.volume_options = (options != MountVolumeOptions::default()).then_some(options);
@@ -546,6 +627,27 @@ fn health_config(check: &HealthCheck) -> HealthConfig {
     }
 }
 
+/// The health check that a container has, by its definition and its image.
+fn health_check(config: HealthConfig) -> Option<HealthCheck> {
+    let test = config.test.unwrap_or_default();
+    if test.first().is_none_or(|first| first.is_empty() || first == "NONE") {
+        return None;
+    }
+    // Zero is Docker's default.
+    let time = |nanos: Option<i64>| {
+        let nanos = nanos.and_then(|nanos| u64::try_from(nanos).ok()).filter(|nanos| *nanos > 0);
+        nanos.map(Duration::from_nanos)
+    };
+    Some(HealthCheck::Check {
+        test,
+        interval: time(config.interval),
+        timeout: time(config.timeout),
+        start_period: time(config.start_period),
+        start_interval: time(config.start_interval),
+        retries: config.retries.and_then(|retries| u32::try_from(retries).ok()),
+    })
+}
+
 fn nanos_of(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
@@ -560,6 +662,11 @@ pub fn whole_seconds(duration: Duration) -> i64 {
 pub fn engine_info(info: Info) -> EngineInfo {
     let option = |name: &str| info.security_options.iter().any(|option| option == name);
     let (remaps_users, rootless) = (option("name=userns"), option("name=rootless"));
+    let confines = |option: &String| {
+        let mut words = option.split(',');
+        words.next() == Some("name=seccomp") && !words.any(|word| word == "profile=unconfined")
+    };
+    let filters_calls = info.security_options.iter().any(confines);
     EngineInfo {
         version: info.server_version,
         id: info.id,
@@ -569,6 +676,8 @@ pub fn engine_info(info: Info) -> EngineInfo {
         cgroup_version: info.cgroup_version.parse().unwrap_or(1),
         remaps_users,
         rootless,
+        filters_calls,
+        names: vec![info.name, info.swarm.node_addr],
     }
 }
 
@@ -583,13 +692,28 @@ pub fn container_info(inspect: ContainerInspectResponse) -> ContainerInfo {
     let config = inspect.config.unwrap_or_default();
     let role = config.labels.as_ref().and_then(|labels| labels.get(LABEL_ROLE));
     let is_vault = role.is_some_and(|role| role == Role::Vault.as_str());
+    let host = inspect.host_config.unwrap_or_default();
     let state = inspect.state.unwrap_or_default();
     ContainerInfo {
         id: inspect.id.unwrap_or_default(),
         name: bare_name(inspect.name),
         labels: labels(&config),
+        network: host.network_mode.unwrap_or_default(),
+        pid_mode: host.pid_mode.unwrap_or_default(),
+        command: inspect
+            .path
+            .into_iter()
+            .chain(inspect.args.unwrap_or_default())
+            .collect::<Vec<_>>()
+            .join(" "),
+        user: config.user.clone().unwrap_or_default(),
+        healthcheck: config.healthcheck.and_then(health_check),
+        stop_signal: config.stop_signal.as_deref().and_then(signal_number),
+        failed_check: state.health.as_ref().and_then(failed_check),
+        targets: inspect.mounts.iter().flatten().filter_map(|mount| mount.destination.clone()).collect(),
         status: status(&state),
         started_at: state.started_at.as_deref().and_then(nanos).unwrap_or_default(),
+        created_at: inspect.created.as_deref().and_then(nanos).unwrap_or_default(),
         tty: config.tty.unwrap_or_default(),
         held: inspect
             .mounts
@@ -612,7 +736,9 @@ pub fn task_container(inspect: ContainerInspectResponse) -> TaskContainer {
         name: bare_name(inspect.name),
         started_at: state.started_at.unwrap_or_default(),
         image_id: inspect.image.unwrap_or_default(),
+        image: config.image.clone().unwrap_or_default(),
         labels: labels(&config),
+        stack_volumes: Vec::new(),
         command: config.cmd.unwrap_or_default(),
         program: inspect.path.into_iter().chain(inspect.args.unwrap_or_default()).collect(),
         stdin_open: config.open_stdin.unwrap_or_default(),
@@ -622,7 +748,36 @@ pub fn task_container(inspect: ContainerInspectResponse) -> TaskContainer {
         running: state.running.unwrap_or_default(),
         exit_status: state.exit_code.unwrap_or_default(),
         environment: config.env.unwrap_or_default(),
-        mounts: inspect.mounts.unwrap_or_default().into_iter().map(task_mount).collect(),
+        mounts: {
+            let typed = typed_sources(&host);
+            inspect.mounts.unwrap_or_default().into_iter().map(|mount| task_mount(mount, &typed)).collect()
+        },
+        security_opt: host.security_opt.unwrap_or_default(),
+        devices: host
+            .devices
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|device| device.path_on_host)
+            .collect(),
+        device_rules: host.device_cgroup_rules.unwrap_or_default(),
+        runtime: host.runtime.unwrap_or_default(),
+        log: host
+            .log_config
+            .map(|log| (log.typ.unwrap_or_default(), log.config.unwrap_or_default().into_iter().collect())),
+        gateways: {
+            let networks =
+                inspect.network_settings.and_then(|settings| settings.networks).unwrap_or_default();
+            let addresses = networks.into_values().flat_map(|one| [one.gateway, one.ipv6_gateway]);
+            addresses.flatten().filter(|address| !address.is_empty()).collect()
+        },
+        layers: inspect
+            .graph_driver
+            .map(|driver| driver.data)
+            .unwrap_or_default()
+            .into_values()
+            .flat_map(|paths| paths.split(':').map(str::to_owned).collect::<Vec<_>>())
+            .filter(|path| path.starts_with('/'))
+            .collect(),
         ipc_mode: host.ipc_mode.unwrap_or_default(),
         pid_mode: host.pid_mode.unwrap_or_default(),
         network_mode: host.network_mode.unwrap_or_default(),
@@ -632,6 +787,11 @@ pub fn task_container(inspect: ContainerInspectResponse) -> TaskContainer {
         cap_drop: capabilities(host.cap_drop),
         cap_add: capabilities(host.cap_add),
         privileged: host.privileged.unwrap_or_default(),
+        oom_score_adj: host.oom_score_adj.unwrap_or_default(),
+        ulimits: {
+            let named = host.ulimits.unwrap_or_default().into_iter();
+            named.filter_map(|one| Some((one.name?, (one.soft?, one.hard?)))).collect()
+        },
         limits,
     }
 }
@@ -649,17 +809,69 @@ fn limits(host: &HostConfig) -> Limits {
     }
 }
 
-fn task_mount(mount: MountPoint) -> TaskMount {
+/// A mount of the task container as its author wrote it.
+#[derive(Default)]
+struct TypedMount {
+    source: String,
+    recursive: Recursion,
+    subpath: Option<String>,
+}
+
+/// The written mounts by their target.
+type Typed = BTreeMap<String, TypedMount>;
+
+/// Reads the written mounts (`HostConfig.Binds` and `Mounts`) by their target.
+fn typed_sources(host: &HostConfig) -> Typed {
+    let mut typed = Typed::new();
+    for bind in host.binds.iter().flatten() {
+        let mut parts = bind.split(':');
+        if let (Some(source), Some(target)) = (parts.next(), parts.next().and_then(tidy_path)) {
+            typed.insert(target, TypedMount { source: source.to_owned(), ..TypedMount::default() });
+        }
+    }
+    for mount in host.mounts.iter().flatten() {
+        let Some(target) = mount.target.as_deref().and_then(tidy_path) else { continue };
+        let options = mount.bind_options.clone().unwrap_or_default();
+        let set = |option: Option<bool>| option == Some(true);
+        let recursive = match () {
+            () if set(options.non_recursive) => Recursion::Disabled,
+            () if set(options.read_only_force_recursive) => Recursion::ReadOnly,
+            () if set(options.read_only_non_recursive) => Recursion::Writable,
+            () => Recursion::Enabled,
+        };
+        let source = mount.source.clone().unwrap_or_default();
+        let subpath = mount.volume_options.as_ref().and_then(|options| options.subpath.clone());
+        let subpath = subpath.filter(|subpath| !subpath.is_empty());
+        typed.insert(target, TypedMount { source, recursive, subpath });
+    }
+    typed
+}
+
+fn task_mount(mount: MountPoint, typed: &Typed) -> TaskMount {
     let kind = mount.typ.map(|kind| kind.to_string()).unwrap_or_default();
+    let source = mount.source.unwrap_or_default();
+    let target = mount.destination.unwrap_or_default();
+    let typed = tidy_path(&target).and_then(|target| typed.get(&target));
+    let bind = typed.filter(|_| kind == "bind");
     TaskMount {
         volume: mount.name.filter(|name| kind == "volume" && !name.is_empty()),
+        typed_source: bind.map(|typed| typed.source.clone()).filter(|typed| *typed != source),
+        recursive: bind.map(|typed| typed.recursive).unwrap_or_default(),
+        subpath: typed.filter(|_| kind == "volume").and_then(|typed| typed.subpath.clone()),
         kind,
-        source: mount.source.unwrap_or_default(),
-        target: mount.destination.unwrap_or_default(),
+        propagation: mount.propagation.unwrap_or_default(),
+        source,
+        target,
         writable: mount.rw.unwrap_or_default(),
-        device: None,
-        labels: BTreeMap::new(),
+        ..TaskMount::default()
     }
+}
+
+/// Copies the engine's facts about a volume into the mount.
+pub fn describe_volume(mount: &mut TaskMount, volume: Volume) {
+    let info = volume_info(volume);
+    mount.device = info.device().map(|device| device.path);
+    (mount.driver, mount.options, mount.labels) = (info.driver, info.options, info.labels);
 }
 
 /// Without `CAP_`: engines keep what they were sent, and clients send both spellings.
@@ -701,6 +913,14 @@ fn status(state: &ContainerState) -> Status {
         Engine::EXITED => Status::Exited(exit()),
         Engine::REMOVING | Engine::DEAD => Status::Removing,
     }
+}
+
+/// Why it is unhealthy: the last of the runs that the engine keeps, of which it keeps five.
+fn failed_check(health: &EngineHealth) -> Option<FailedCheck> {
+    health.status.filter(|status| *status == HealthStatusEnum::UNHEALTHY)?;
+    let mut runs = health.log.iter().flatten().rev();
+    let failed = runs.find(|run| run.exit_code != Some(0))?;
+    Some(FailedCheck::new(failed.exit_code.unwrap_or(-1), failed.output.as_deref().unwrap_or_default()))
 }
 
 fn health_of(status: HealthStatusEnum) -> Health {
@@ -777,6 +997,8 @@ pub fn event(message: EventMessage) -> Option<Event> {
             oom: false,
             at_nanos: message.time_nano,
         }),
+        "kill" => EventKind::Killed(message.actor.attributes.signal?.parse().ok()?),
+        "start" => EventKind::Started,
         "oom" => EventKind::Oom,
         "destroy" => EventKind::Destroyed,
         "create" if visits(&message.actor.attributes) => EventKind::Visited,
@@ -790,12 +1012,11 @@ pub fn event(message: EventMessage) -> Option<Event> {
     Some(Event { id: message.actor.id, kind, at_nanos: message.time_nano })
 }
 
-/// It is a container that looks around.
+/// Reports whether a new container is a debug container.
 fn visits(attributes: &EventAttributes) -> bool {
-    let role = attributes.role.as_deref().filter(|role| *role == Role::Debug.as_str());
-    role.is_some_and(|role| {
-        genuine(&BTreeMap::from([(LABEL_ROLE.to_owned(), role.to_owned())]), &attributes.name)
-    })
+    // The event shows neither the network nor the command. The next listing checks both, and so does the
+    // removal ([`Labelled::is_genuine`]).
+    attributes.role.as_deref() == Some(Role::Debug.as_str()) && attributes.name.contains(".debug-")
 }
 
 /// Nanoseconds since 1970 as `/events` takes a time.
@@ -872,12 +1093,12 @@ impl PullProgress {
     /// in the stream.
     pub fn take(&mut self, message: PullMessage, now: Duration) -> Result<Option<String>, EngineError> {
         if let Some(words) = message.error_detail.map(|detail| detail.message).or(message.error) {
-            return Err(EngineError::Refused(words));
+            return Err(EngineError::Refused(foreign(&words)));
         }
         let layer = match message.id {
             // `Pulling from library/nginx` has the tag as its id.
             Some(id) if !message.status.starts_with("Pulling from ") => self.layers.entry(id).or_default(),
-            _ => return Ok((!message.status.is_empty()).then_some(message.status)),
+            _ => return Ok((!message.status.is_empty()).then(|| foreign(&message.status))),
         };
         match message.status.as_str() {
             "Downloading" => layer.downloaded = message.progress,
@@ -1046,6 +1267,7 @@ mod tests {
                 pod: "id".into(),
                 name: "web.1".into(),
                 run: "now".into(),
+                manager: "manager".into(),
                 origin: BTreeMap::from([("io.tandem.service".into(), "web".into())]),
             },
             namespaces: Namespaces {
@@ -1059,6 +1281,7 @@ mod tests {
             pull_always: false,
             stop_timeout: Duration::from_secs(8),
             scratch: Vec::new(),
+            checks_mounts: false,
         }
     }
 
@@ -1069,7 +1292,7 @@ mod tests {
     /// What is sent for a component in a pod of its own namespaces; the parts that are always the same are
     /// taken out.
     fn sent(container: ContainerSpec) -> Value {
-        let request = create_request(&pod(None, None), &component(container), Role::Component);
+        let request = create_request(&pod(None, None), &component(container));
         let mut body = serde_json::to_value(create_body(&request)).expect("JSON");
         let map = body.as_object_mut().expect("an object");
         map.remove("Labels");
@@ -1092,7 +1315,9 @@ mod tests {
             shm_size_bytes: Some(1),
             ..ContainerSpec::default()
         });
-        let request = create_request(&pod(Some(Holder::Sandbox), Some(Holder::Sandbox)), &member, Role::Init);
+        let mut pod = pod(Some(Holder::Sandbox), Some(Holder::Sandbox));
+        pod.init = vec![member.clone()];
+        let request = create_request(&pod, &member);
         assert_eq!(request.name, "web.1.podlike.app");
         let want = json!({
             "Image": "nginx",
@@ -1101,6 +1326,7 @@ mod tests {
                 "io.tandem.pod": "id",
                 "io.tandem.role": "init",
                 "io.tandem.component": "app",
+                "io.tandem.manager": "manager",
                 "io.tandem.run": "now",
                 "io.tandem.service": "web",
             },
@@ -1115,6 +1341,46 @@ mod tests {
     }
 
     #[test]
+    fn a_step_of_a_pre_start_shares_the_volumes_of_its_component_which_has_no_tmpfs_of_the_long_form() {
+        let tmpfs = |target: &str, read_only, size_bytes, mode| Mount {
+            target: target.into(),
+            read_only,
+            source: MountSource::Tmpfs { size_bytes, mode },
+        };
+        let volume = Mount {
+            target: "/data".into(),
+            read_only: false,
+            source: MountSource::volume(Some("data".into())),
+        };
+        let mounts =
+            vec![tmpfs("/a", true, Some(1 << 20), Some(0o1777)), volume, tmpfs("/b", false, None, None)];
+        let mut app = component(ContainerSpec { mounts, ..ContainerSpec::default() });
+        let mut pod = pod(None, None);
+        let alone = create_request(&pod, &app);
+        assert_eq!((alone.container.mounts.len(), alone.volumes_from), (3, None));
+
+        let steps = crate::pod::pre_start::steps(&mut app, &[Default::default()], |_| {
+            crate::pod::pre_start::CopyPlace::Container
+        });
+        pod.components = [vec![app], steps].concat();
+        let body = |number: usize| {
+            let body = create_body(&create_request(&pod, &pod.components[number]));
+            serde_json::to_value(body).expect("JSON")
+        };
+        let (lender, step) = (body(0), body(1));
+        assert_eq!(lender["HostConfig"]["Tmpfs"], json!({"/a": "ro,mode=1777,size=1048576", "/b": ""}));
+        let mounts = lender["HostConfig"]["Mounts"].as_array().expect("a list");
+        let targets: Vec<&Value> = mounts.iter().map(|mount| &mount["Target"]).collect();
+        assert_eq!(targets, ["/data"]);
+        assert_eq!(lender["HostConfig"].get("VolumesFrom"), None);
+        assert_eq!(step["HostConfig"]["VolumesFrom"], json!(["web.1.podlike.app"]));
+        assert_eq!(step["Labels"]["io.tandem.role"], "pre-start");
+        assert_eq!(step["Labels"]["io.tandem.component"], "app.pre-1");
+        assert_eq!(step["HostConfig"]["NetworkMode"], "container:id");
+        assert_eq!(step["Healthcheck"], json!({"Test": ["NONE"]}));
+    }
+
+    #[test]
     fn namespaces_are_the_tasks_the_sandboxs_or_its_own() {
         use Holder::{Sandbox, Task};
         for (pid, ipc, want) in [
@@ -1124,7 +1390,7 @@ mod tests {
             (Some(Sandbox), Some(Sandbox), ("container:web.1.pause", "container:web.1.pause", None)),
         ] {
             let member = component(ContainerSpec { shm_size_bytes: Some(1), ..ContainerSpec::default() });
-            let got = create_request(&pod(pid, ipc), &member, Role::Component);
+            let got = create_request(&pod(pid, ipc), &member);
             let shm = got.container.shm_size_bytes;
             assert_eq!((got.pid_mode.as_str(), got.ipc_mode.as_str(), shm), want, "{pid:?} {ipc:?}");
             assert_eq!(got.network_mode, "container:id");
@@ -1138,11 +1404,13 @@ mod tests {
             "Image": "sha256:1",
             "Entrypoint": ["/pause"],
             "Cmd": ["--lifeline", "life"],
-            "User": "65532:65532",
+            "Env": ["TANDEM_HELD=1"],
+            "User": "65529:65529",
             "Healthcheck": { "Test": ["NONE"] },
             "Labels": {
                 "io.tandem.pod": "id",
                 "io.tandem.role": "sandbox",
+                "io.tandem.manager": "manager",
                 "io.tandem.run": "now",
                 "io.tandem.service": "web",
             },
@@ -1173,11 +1441,13 @@ mod tests {
         let want = json!({
             "Image": "sha256:1",
             "Entrypoint": ["/pause"],
-            "User": "65532:65532",
+            "Env": ["TANDEM_HELD=1"],
+            "User": "65529:65529",
             "Healthcheck": { "Test": ["NONE"] },
             "Labels": {
                 "io.tandem.pod": "id",
                 "io.tandem.role": "vault",
+                "io.tandem.manager": "manager",
                 "io.tandem.run": "now",
                 "io.tandem.service": "web",
             },
@@ -1197,7 +1467,7 @@ mod tests {
                         "NoCopy": true,
                         "DriverConfig": {
                             "Name": "local",
-                            "Options": { "type": "tmpfs", "device": "tmpfs", "o": "size=2097152,mode=0700" },
+                            "Options": { "type": "tmpfs", "device": "tmpfs", "o": "size=16777216,mode=1733" },
                         },
                     },
                 }],
@@ -1345,45 +1615,53 @@ mod tests {
 
     #[test]
     fn every_kind_of_mount_is_sent() {
-        let bind = |path: &str, create, propagation: Option<&str>| MountSource::Bind {
+        let bind = |path: &str, propagation: Option<&str>| MountSource::Bind {
             path: path.into(),
-            create,
             propagation: propagation.map(str::to_owned),
             recursive: Recursion::Enabled,
         };
-        let below =
-            |create, recursive| MountSource::Bind { path: "/h".into(), create, propagation: None, recursive };
+        let below = |recursive| MountSource::Bind { path: "/h".into(), propagation: None, recursive };
+        let own = MountSource::Volume {
+            name: Some("web.podlike.v".into()),
+            no_copy: false,
+            subpath: None,
+            owner: Some("service:web".into()),
+        };
         let options = |options| {
             let mount = json!({ "Type": "bind", "Source": "/h", "Target": "/t", "ReadOnly": true,
                                 "BindOptions": options });
             json!({ "Mounts": [mount] })
         };
         let cases = [
-            (false, bind("/h", true, None), json!({ "Binds": ["/h:/t:rw"] })),
-            (true, bind("/h", true, Some("rslave")), json!({ "Binds": ["/h:/t:ro,rslave"] })),
+            // `Binds` must not appear: with it the engine creates a host path that is missing.
+            (
+                false,
+                bind("/h", None),
+                json!({ "Mounts": [{ "Type": "bind", "Source": "/h", "Target": "/t" }] }),
+            ),
             (
                 true,
-                bind("/h", false, Some("rslave")),
+                bind("/h", Some("rslave")),
                 json!({ "Mounts": [{ "Type": "bind", "Source": "/h", "Target": "/t", "ReadOnly": true,
                                      "BindOptions": { "Propagation": "rslave" } }] }),
             ),
             (
                 false,
-                bind("/a:b", true, None),
-                json!({ "Mounts": [{ "Type": "bind", "Source": "/a:b", "Target": "/t",
-                                     "BindOptions": { "CreateMountpoint": true } }] }),
+                own,
+                json!({ "Mounts": [{ "Type": "volume", "Source": "web.podlike.v", "Target": "/t",
+                                     "VolumeOptions": { "Labels": { "io.tandem.owner": "service:web" } } }] }),
             ),
-            (true, below(false, Recursion::Disabled), options(json!({ "NonRecursive": true }))),
-            (
-                true,
-                below(true, Recursion::Disabled),
-                options(json!({ "NonRecursive": true, "CreateMountpoint": true })),
-            ),
-            (true, below(false, Recursion::Writable), options(json!({ "ReadOnlyNonRecursive": true }))),
-            (true, below(false, Recursion::ReadOnly), options(json!({ "ReadOnlyForceRecursive": true }))),
+            (true, below(Recursion::Disabled), options(json!({ "NonRecursive": true }))),
+            (true, below(Recursion::Writable), options(json!({ "ReadOnlyNonRecursive": true }))),
+            (true, below(Recursion::ReadOnly), options(json!({ "ReadOnlyForceRecursive": true }))),
             (
                 false,
-                MountSource::Volume { name: Some("v".into()), no_copy: true, subpath: Some("a/b".into()) },
+                MountSource::Volume {
+                    name: Some("v".into()),
+                    no_copy: true,
+                    subpath: Some("a/b".into()),
+                    owner: None,
+                },
                 json!({ "Mounts": [{ "Type": "volume", "Source": "v", "Target": "/t",
                                      "VolumeOptions": { "NoCopy": true, "Subpath": "a/b" } }] }),
             ),
@@ -1413,7 +1691,7 @@ mod tests {
         }
         let mut member = component(ContainerSpec::default());
         member.stop_grace = Some(Duration::from_millis(1500));
-        let body = create_body(&create_request(&pod(None, None), &member, Role::Component));
+        let body = create_body(&create_request(&pod(None, None), &member));
         assert_eq!(body.stop_timeout, Some(2));
     }
 
@@ -1450,16 +1728,35 @@ mod tests {
     }
 
     #[test]
+    fn why_a_container_is_unhealthy_is_the_last_of_its_checks_that_failed() {
+        let log = json!([
+            { "ExitCode": 1, "Output": "first" }, { "ExitCode": 7, "Output": "refused\n" }, { "ExitCode": 0, "Output": "" },
+        ]);
+        let of = |status: &str, log: serde_json::Value| {
+            let state = json!({ "Status": "running", "Health": { "Status": status, "Log": log } });
+            let inspect = json!({ "Id": "id", "Config": { "StopSignal": "SIGQUIT" }, "State": state });
+            let info = container_info(from_value(inspect).expect("an inspection"));
+            assert_eq!(info.stop_signal, Some(3));
+            info.failed_check
+        };
+        assert_eq!(of("unhealthy", log.clone()), Some(FailedCheck::new(7, "refused")));
+        assert_eq!(of("unhealthy", json!([{ "ExitCode": -1 }])), Some(FailedCheck::new(-1, "")));
+        assert_eq!(of("healthy", log), None, "it has come right since");
+        assert_eq!(of("unhealthy", json!(null)), None);
+    }
+
+    #[test]
     fn the_task_container_is_read_whole_and_with_nulls() {
         let task = task_container(
             from_value(json!({
                 "Id": "id", "Name": "/web.1.x", "Image": "sha256:1",
                 "State": { "StartedAt": "2026-01-01T00:00:00.123456789Z" },
-                "Config": { "User": "65532", "Labels": { "a": "b" } },
+                "Config": { "User": "65529", "Labels": { "a": "b" } },
                 "HostConfig": {
                     "IpcMode": "private", "NetworkMode": "default", "CgroupParent": "/p", "Privileged": true,
                     "CapAdd": ["CAP_KILL", "net_admin"], "CapDrop": ["ALL"], "Memory": 5,
                     "MemorySwap": -1, "NanoCpus": 0, "CpuQuota": 25000, "CpuPeriod": 50000, "PidsLimit": 0,
+                    "OomScoreAdj": 300, "Ulimits": [{ "Name": "nofile", "Soft": 5, "Hard": -1 }],
                 },
                 "Mounts": [
                     { "Type": "volume", "Name": "v", "Source": "/host/v", "Destination": "/data", "RW": true },
@@ -1472,6 +1769,8 @@ mod tests {
         assert_eq!(task.started_at, "2026-01-01T00:00:00.123456789Z");
         assert_eq!(task.cap_add, ["KILL", "NET_ADMIN"]);
         assert_eq!((task.cgroup_parent.as_str(), task.privileged), ("/p", true));
+        assert_eq!(task.oom_score_adj, 300);
+        assert_eq!(task.ulimits, BTreeMap::from([("nofile".to_owned(), (5, -1))]));
         let limits = Limits { memory_bytes: Some(5), nano_cpus: Some(500_000_000), ..Limits::default() };
         assert_eq!(task.limits, limits, "what is -1 or 0 is not limited");
         assert_eq!((task.mounts[0].volume.as_deref(), task.mounts[0].writable), (Some("v"), true));
@@ -1503,6 +1802,12 @@ mod tests {
             ("die", json!({ "exitCode": "255" }), died(255)),
             ("die", json!({}), died(255)),
             ("oom", json!({}), Some(EventKind::Oom)),
+            ("kill", json!({ "signal": "15" }), Some(EventKind::Killed(15))),
+            ("kill", json!({ "signal": "TERM" }), None),
+            ("kill", json!({}), None),
+            ("start", json!({}), Some(EventKind::Started)),
+            ("stop", json!({}), None),
+            ("restart", json!({}), None),
             ("destroy", json!({}), Some(EventKind::Destroyed)),
             ("create", json!({ "io.tandem.role": "component" }), None),
             ("create", json!({ "io.tandem.role": "debug", "name": "web.debug-1" }), Some(EventKind::Visited)),
@@ -1559,6 +1864,10 @@ mod tests {
         ] {
             assert_eq!(take(62, message), Err(EngineError::Refused("denied".into())));
         }
+        let hostile = "x\u{1b}]0;y\u{7}\nforged";
+        let plain = "x\\u{1b}]0;y\\u{7}\n  forged";
+        assert_eq!(take(63, json!({ "error": hostile })), Err(EngineError::Refused(plain.into())));
+        assert_eq!(take(64, json!({ "status": hostile })), Ok(Some(plain.into())));
     }
 
     #[test]

@@ -39,16 +39,22 @@ use tokio::time::{Instant, timeout};
 
 use super::calls::{listed, without_version};
 use super::convert::{self, EventMessage, ImageReference, PullMessage, PullProgress};
+use super::outside::converse;
 use super::relay::{Relay, Whose};
 use super::tls::TlsError;
 use super::transport::{Transport, TransportError};
-use super::{CreateRequest, Created, Engine, EngineAddress, EngineError, EngineInfo, Exec, FileStat};
+use super::{
+    CreateRequest, Created, Engine, EngineAddress, EngineError, EngineInfo, Exec, FileStat, Finished, ended,
+};
 use crate::pod::identity::{LABEL_POD, short};
 use crate::pod::needs::ApiVersion;
 use crate::pod::observed::{ContainerInfo, Event};
+use crate::pod::policy::VolumeInfo;
+use crate::pod::policy::mount_conflicts::{NodeContainer, Volumes};
 use crate::pod::registry::Credentials;
 use crate::pod::spec::Hook;
 use crate::pod::task::TaskContainer;
+use crate::pod::words::foreign;
 
 /// The newest API that Tandem was tried with: what bollard's types describe.
 const NEWEST_API: ClientVersion = ClientVersion { major_version: 1, minor_version: 53 };
@@ -82,7 +88,7 @@ const TOLD_OF_A_PATH: usize = 60;
 /// Longest error message that is read.
 const ERROR_LIMIT: usize = 64 * 1024;
 /// What is heard of the containers of a pod.
-const POD_EVENTS: [&str; 5] = ["create", "die", "oom", "health_status", "destroy"];
+const POD_EVENTS: [&str; 7] = ["create", "start", "kill", "die", "oom", "health_status", "destroy"];
 /// What is heard of a pod's own container, where that is another one than the manager's.
 pub(super) const OWN_EVENTS: [&str; 3] = ["kill", "die", "destroy"];
 /// How far a first subscription may look back.
@@ -99,6 +105,8 @@ pub struct DockerEngine {
     api: Arc<Mutex<Option<Docker>>>,
     /// The engine's clock as it told it with what it is, and when that was.
     clock: Arc<Mutex<Option<(String, Instant)>>>,
+    /// The engine's clock, nanoseconds since 1970, as it told it last, and when that was.
+    told_clock: Arc<Mutex<Option<(i64, Instant)>>>,
     /// Who images are asked for as.
     credentials: Arc<Credentials>,
     /// Through which events come, where many pods are run.
@@ -116,6 +124,7 @@ impl DockerEngine {
             transport,
             api: Arc::default(),
             clock: Arc::default(),
+            told_clock: Arc::default(),
             credentials: Arc::default(),
             relay: None,
         })
@@ -246,6 +255,18 @@ impl DockerEngine {
         result
     }
 
+    /// Creates a command in a container; returns its id.
+    async fn create_exec(&self, id: &str, body: &serde_json::Value) -> Result<String, EngineError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Made {
+            id: String,
+        }
+        let path = format!("/containers/{}/exec", encoded(id));
+        let Made { id } = self.ask(json_request(&path, body)?).await?;
+        Ok(id)
+    }
+
     pub(super) async fn inspect_raw(&self, id: &str) -> Result<ContainerInspectResponse, EngineError> {
         self.call(SHORT, |docker| async move { docker.inspect_container(id, None).await }).await
     }
@@ -267,7 +288,11 @@ impl DockerEngine {
     }
 
     async fn system(&self) -> Result<convert::Info, EngineError> {
-        self.ask(empty_request(Method::GET, "/info")?).await
+        let info: convert::Info = self.ask(empty_request(Method::GET, "/info")?).await?;
+        if let Some(nanos) = convert::nanos(&info.system_time) {
+            *self.told_clock.lock().unwrap_or_else(PoisonError::into_inner) = Some((nanos, Instant::now()));
+        }
+        Ok(info)
     }
 
     /// The engine's own time, as `/events` takes it. The engine sends the head of that answer and subscribes to the events
@@ -340,6 +365,18 @@ impl DockerEngine {
         })
     }
 
+    /// The user that an image names, empty for root; `None` if the engine does not have the image.
+    ///
+    /// # Errors
+    /// If the engine cannot inspect the image.
+    pub async fn image_user(&self, image: &str) -> Result<Option<String>, EngineError> {
+        match self.inspect_image(image).await {
+            Ok(image) => Ok(Some(image.config.map(|config| config.user).unwrap_or_default())),
+            Err(EngineError::NotFound(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// What the image would run, for a container that clears the command only.
     async fn image_entrypoint(&self, image: &str) -> Result<Vec<String>, EngineError> {
         let image = self.inspect_image(image).await?;
@@ -361,15 +398,17 @@ impl Engine for DockerEngine {
         Ok(convert::engine_info(info))
     }
 
+    fn clock(&self) -> Option<i64> {
+        let (nanos, at) = (*self.told_clock.lock().unwrap_or_else(PoisonError::into_inner))?;
+        Some(nanos.saturating_add(i64::try_from(at.elapsed().as_nanos()).ok()?))
+    }
+
     async fn inspect_task(&self, id: &str) -> Result<TaskContainer, EngineError> {
         let mut task = convert::task_container(self.inspect_raw(id).await?);
         for mount in &mut task.mounts {
             let Some(name) = mount.volume.as_deref() else { continue };
             match self.inspect_volume(name).await {
-                Ok(volume) => {
-                    mount.device = convert::device(&volume);
-                    mount.labels = volume.labels.unwrap_or_default();
-                }
+                Ok(volume) => convert::describe_volume(mount, volume),
                 // Removed by force while it is mounted, or its plug-in has lost it: mounted it is still.
                 Err(EngineError::NotFound(_)) => {}
                 Err(error) => return Err(error),
@@ -439,12 +478,32 @@ impl Engine for DockerEngine {
         }
     }
 
-    async fn volume_device(&self, name: &str) -> Result<Option<String>, EngineError> {
+    async fn volume(&self, name: &str) -> Result<Option<VolumeInfo>, EngineError> {
         match self.inspect_volume(name).await {
-            Ok(volume) => Ok(convert::device(&volume)),
+            Ok(volume) => Ok(Some(convert::volume_info(volume))),
             Err(EngineError::NotFound(_)) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    async fn local_volumes(&self) -> Result<Volumes, EngineError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Told {
+            volumes: Option<Vec<convert::Volume>>,
+        }
+        // Without this filter the engine asks every volume driver, and a driver may hang.
+        let filters = serde_json::json!({ "driver": ["local"] }).to_string();
+        let path = format!("/volumes?filters={}", encoded(&filters));
+        let told: Told = self.ask_up_to(LISTING_LIMIT, empty_request(Method::GET, &path)?).await?;
+        let volumes = told.volumes.unwrap_or_default().into_iter();
+        Ok(volumes.map(|volume| (volume.name.clone(), convert::volume_info(volume))).collect())
+    }
+
+    async fn node_containers(&self) -> Result<Vec<NodeContainer>, EngineError> {
+        let request = empty_request(Method::GET, "/containers/json?all=1")?;
+        let all: Vec<convert::ListedContainer> = self.ask_up_to(LISTING_LIMIT, request).await?;
+        Ok(all.into_iter().map(convert::node_container).collect())
     }
 
     fn pull(&self, image: &str, platform: Option<&str>) -> BoxStream<'static, Result<String, EngineError>> {
@@ -579,17 +638,30 @@ impl Engine for DockerEngine {
     }
 
     async fn exec(&self, id: &str, hook: &Hook) -> Result<Exec, EngineError> {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "PascalCase")]
-        struct Made {
-            id: String,
-        }
-        let path = format!("/containers/{}/exec", encoded(id));
-        let Made { id } = self.ask(json_request(&path, &convert::exec_body(hook))?).await?;
+        let id = self.create_exec(id, &convert::exec_body(hook)).await?;
         // As with `attach`, the answer's body is the raw stream.
         let path = format!("/exec/{}/start", encoded(&id));
         let body = self.open(SHORT, json_request(&path, &serde_json::json!({}))?).await?;
         Ok(Exec { id, output: chunks(body).boxed() })
+    }
+
+    async fn run(
+        &self,
+        id: &str,
+        command: &Hook,
+        input: BoxStream<'static, io::Result<Bytes>>,
+    ) -> Result<Option<Finished>, EngineError> {
+        let mut body = convert::exec_body(command);
+        body["AttachStdin"] = true.into();
+        let exec = self.create_exec(id, &body).await?;
+        let path = format!("/exec/{}/start", encoded(&exec));
+        let request = json_request(&path, &serde_json::json!({}))?;
+        let Some(line) = self.upgraded(request).await? else { return Ok(None) };
+        let work = async {
+            let stderr = converse(line, input).await?;
+            Ok(Some(Finished { status: ended(self, &exec).await?, stderr }))
+        };
+        self.within(LONG, work).await
     }
 
     async fn stat(&self, id: &str, path: &str) -> Result<Option<FileStat>, EngineError> {
@@ -738,9 +810,10 @@ async fn accepted(response: Response<Incoming>) -> Result<Response<Incoming>, En
 
 /// What a status other than success means. The one place that knows.
 fn refusal(status: u16, words: String) -> EngineError {
-    let words = match words.trim() {
-        "" => format!("the engine answers with status {status}"),
-        words => words.to_owned(),
+    // A registry's words and a plugin's are among them.
+    let words = match foreign(&words) {
+        words if words.is_empty() => format!("the engine answers with status {status}"),
+        words => words,
     };
     match status {
         404 => EngineError::NotFound(words),
@@ -921,17 +994,53 @@ pub(crate) mod tests {
     }
 
     #[tokio::test]
+    async fn command_with_input_takes_over_its_connection_and_reports_status_and_words() {
+        let taken_over = "HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
+        let (engine, server) = canned(vec![
+            ping("1.41"),
+            answer("201 Created", r#"{"Id":"exec"}"#),
+            format!("{taken_over}\x02\0\0\0\0\0\0\x03no\n"),
+            answer("200 OK", r#"{"Running":false,"ExitCode":3}"#),
+        ]);
+        let command = Hook { command: vec!["/pause".into(), "store".into()], ..Hook::default() };
+        let input = stream::iter([Ok(Bytes::from_static(b"x"))]).boxed();
+        let finished = engine.run("app", &command, input).await;
+        assert_eq!(finished, Ok(Some(Finished { status: 3, stderr: "no".into() })));
+        let requests = server.await.expect("it ends");
+        assert_eq!(
+            requests[1..],
+            [
+                "POST /v1.41/containers/app/exec HTTP/1.1",
+                "POST /v1.41/exec/exec/start HTTP/1.1",
+                "GET /v1.41/exec/exec/json HTTP/1.1",
+            ]
+        );
+    }
+
+    #[tokio::test]
     async fn calls_are_made_in_the_older_of_both_versions() {
         for (engines, spoken) in [("1.41", "1.41"), ("1.53", "1.53"), ("1.99", "1.53"), ("2.0", "1.53")] {
             let info = r#"{"ServerVersion":"9","ID":"A:B","CgroupDriver":"systemd","CgroupVersion":"2","DockerRootDir":"/srv",
-                "SecurityOptions":["name=seccomp,profile=default","name=userns","name=rootless"]}"#;
+                "SecurityOptions":["name=seccomp,profile=default","name=userns","name=rootless"],
+                "Name":"node1","Swarm":{"NodeAddr":"10.0.0.1"}}"#;
             let (engine, server) = canned(vec![ping(engines), answer("200 OK", info), endless("raw")]);
             let info = engine.info().await.expect("an answer");
             let (version, id, cgroup_driver) = ("9".into(), "A:B".into(), "systemd".into());
             let root = "/srv".into();
             let (remaps_users, rootless) = (true, true);
-            let want =
-                EngineInfo { version, id, root, cgroup_driver, cgroup_version: 2, remaps_users, rootless };
+            let names = vec!["node1".into(), "10.0.0.1".into()];
+            let (cgroup_version, filters_calls) = (2, true);
+            let want = EngineInfo {
+                version,
+                id,
+                root,
+                cgroup_driver,
+                cgroup_version,
+                remaps_users,
+                rootless,
+                filters_calls,
+                names,
+            };
             let minor = spoken.trim_start_matches("1.").parse().expect("a number");
             assert_eq!(engine.api_version().await, Ok((1, minor)));
             assert_eq!(info, want);
@@ -977,6 +1086,10 @@ pub(crate) mod tests {
         assert_eq!(
             refusal(418, String::new()),
             EngineError::Refused("the engine answers with status 418".into())
+        );
+        assert_eq!(
+            refusal(500, "denied\x1b[2J\n2026-11-30T00:00:00Z  INFO forged".into()),
+            EngineError::Refused("denied\\u{1b}[2J\n  2026-11-30T00:00:00Z  INFO forged".into())
         );
     }
 
@@ -1099,7 +1212,10 @@ pub(crate) mod tests {
     async fn the_clock_that_came_with_what_the_engine_is_serves_one_subscription() {
         let at = |second| answer("200 OK", &format!(r#"{{"SystemTime":"1970-01-01T00:00:0{second}Z"}}"#));
         let (engine, server) = canned(vec![ping("1.41"), at(5), endless(""), at(6), endless("")]);
+        assert_eq!(engine.clock(), None);
         engine.info().await.expect("an answer");
+        let clock = engine.clock().expect("it has told") / 1_000_000_000;
+        assert!((5..60).contains(&clock), "{clock}");
         for _ in 0..2 {
             drop(engine.events("pod").await.expect("a stream"));
         }
@@ -1218,13 +1334,13 @@ pub(crate) mod tests {
     async fn a_listing_may_be_long_and_other_peoples_labels_are_not_kept() {
         let long = "x".repeat(5 << 20);
         let listed = format!(
-            r#"[{{"Id": "a", "Labels": {{"theirs": "{long}", "pod.manager": "agent"}}}}, {{"Id": "b", "Names": ["/b"]}}]"#
+            r#"[{{"Id": "a", "Labels": {{"theirs": "{long}", "pod.manager": "agent"}}}}, {{"Id": "b", "Names": ["/b"], "Labels": null}}]"#
         );
         let (engine, _server) = canned(vec![ping("1.41"), answer("200 OK", &listed)]);
         let labels = BTreeMap::from([("pod.manager".into(), "agent".into())]);
         let want = [
-            Summary { id: "a".into(), labels, names: Vec::new() },
-            Summary { id: "b".into(), labels: BTreeMap::new(), names: vec!["/b".into()] },
+            Summary { id: "a".into(), labels, ..Summary::default() },
+            Summary { id: "b".into(), names: vec!["/b".into()], ..Summary::default() },
         ];
         assert_eq!(engine.running().await.expect("a listing"), want);
         // What has no such reason is not read without end.

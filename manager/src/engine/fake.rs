@@ -8,16 +8,22 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
+use pause::store::Entry;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
-    CreateRequest, Created, Engine, EngineError, EngineInfo, Exec, FileStat, SCRATCH_FOLDER, VAULT_FOLDER,
+    CreateRequest, Created, Engine, EngineError, EngineInfo, Exec, FileStat, Finished, SCRATCH_FOLDER,
+    VAULT_FOLDER,
 };
+use crate::pod::failed_check::FailedCheck;
 use crate::pod::identity::LABEL_POD;
+use crate::pod::in_place::signal_number;
 use crate::pod::observed::{ContainerInfo, Event, EventKind, Exit, Health, Status};
-use crate::pod::spec::Hook;
+use crate::pod::policy::VolumeInfo;
+use crate::pod::policy::mount_conflicts::{NodeContainer, NodeMount, Volumes, whose};
+use crate::pod::spec::{Hook, MountSource};
 use crate::pod::task::TaskContainer;
 
 /// How containers of one image behave.
@@ -37,6 +43,13 @@ pub(crate) struct Script {
     pub(crate) start_fails: Option<i64>,
     /// How long each of its hooks runs, and the hook's status.
     pub(crate) hook: (Duration, i64),
+}
+
+impl Script {
+    /// Runs until it is stopped, and then ends at once.
+    pub(crate) fn obeying() -> Self {
+        Script { stops_in: Some(Duration::ZERO), ..Script::default() }
+    }
 }
 
 /// What goes wrong with a call.
@@ -74,6 +87,10 @@ pub(crate) enum What {
     Copied(String),
     /// A container's process was started.
     Started(String),
+    /// Somebody else than the manager is about to start a container.
+    Outside(String),
+    /// Somebody asks the manager to restart this container.
+    Asked(String),
     /// A hook has run to its end: the container's name, and the hook's command.
     Hooked(String),
     /// A container's process ended with this status.
@@ -119,10 +136,14 @@ struct Inner {
     warnings: Vec<String>,
     /// Hooks that have ended, and how.
     hooks: BTreeMap<String, i64>,
-    /// What is at the paths of every container.
-    files: BTreeMap<String, FileStat>,
-    /// What volumes stand for.
-    devices: BTreeMap<String, String>,
+    /// Files that were copied into containers: the container's id, and the path.
+    files: BTreeSet<(String, String)>,
+    /// Volumes by name.
+    volumes: Volumes,
+    /// Containers of other pods on the node.
+    others: Vec<NodeContainer>,
+    /// Task containers with all their facts; any other task container is only an id.
+    tasks: Vec<TaskContainer>,
     /// The task container's `/dev/shm`.
     shm: Option<tempfile::TempDir>,
 }
@@ -172,17 +193,22 @@ impl Fake {
         self.lock().warnings.push(words.to_owned());
     }
 
-    /// This is at a path of every container.
-    pub(crate) fn put(&self, path: &str, file: FileStat) {
-        self.lock().files.insert(path.to_owned(), file);
+    /// Adds a container of another pod to the node.
+    pub(crate) fn neighbour(&self, other: NodeContainer) {
+        self.lock().others.push(other);
     }
 
-    /// This volume stands for a path of the host.
-    pub(crate) fn stand_for(&self, volume: &str, device: &str) {
-        self.lock().devices.insert(volume.to_owned(), device.to_owned());
+    /// Adds a volume with this name.
+    pub(crate) fn has_volume(&self, name: &str, volume: VolumeInfo) {
+        self.lock().volumes.insert(name.to_owned(), volume);
     }
 
-    /// This call never comes back.
+    /// Adds a task container that `inspect_task` returns.
+    pub(crate) fn has_task(&self, task: TaskContainer) {
+        self.lock().tasks.push(task);
+    }
+
+    /// This call never comes back; a verb alone is every call of it.
     pub(crate) fn hang(&self, call: &str) {
         self.lock().hang.insert(call.to_owned());
     }
@@ -266,13 +292,37 @@ impl Fake {
 
     /// Kill a container, as a person would.
     pub(crate) fn kill_by_name(&self, name: &str) {
-        let id = {
-            let inner = self.lock();
-            inner.containers.iter().find(|(_, one)| one.request.name == name).map(|(id, _)| id.clone())
-        };
-        if let Some(id) = id {
+        if let Some(id) = self.id_of(name) {
             self.end(&id, 137);
         }
+    }
+
+    /// Send a container a signal and let it end with this status, as a person would; false where it does not run.
+    pub(crate) fn signal_by_name(&self, name: &str, signal: u8, status: i64) -> bool {
+        let Some(id) = self.id_of(name) else { return false };
+        {
+            let mut inner = self.lock();
+            let running = |one: &Container| matches!(one.status, Status::Running { .. });
+            if !inner.containers.get(&id).is_some_and(running) {
+                return false;
+            }
+            Self::emit(&mut inner, &id, EventKind::Killed(signal));
+        }
+        self.end(&id, status);
+        true
+    }
+
+    /// Start a container, as a person would.
+    pub(crate) fn start_by_name(&self, name: &str) {
+        let Some(id) = self.id_of(name) else { return };
+        self.note(What::Outside(name.to_owned()));
+        // One that cannot be started stays as it is.
+        let _ = self.begin(&id);
+    }
+
+    fn id_of(&self, name: &str) -> Option<String> {
+        let inner = self.lock();
+        inner.containers.iter().find(|(_, one)| one.request.name == name).map(|(id, _)| id.clone())
     }
 
     /// Remove a container, as a person would: `docker rm -f`, or `docker container prune`.
@@ -318,7 +368,8 @@ impl Fake {
             inner.note(What::Called(call.clone()));
             // Every call gives the others a turn, as the real thing does.
             let takes = inner.slow.get(&call).copied().unwrap_or(Duration::from_millis(1));
-            (inner.hang.contains(&call), takes)
+            let verb = call.split(' ').next().unwrap_or_default();
+            (inner.hang.contains(&call) || inner.hang.contains(verb), takes)
         };
         if self.line.calls.fetch_add(1, Relaxed) + 1 == self.line.dies_at.load(Relaxed) {
             self.line.dead.store(true, Relaxed);
@@ -340,13 +391,13 @@ impl Fake {
     }
 
     fn emit(inner: &mut Inner, id: &str, kind: EventKind) {
-        let at_nanos = Self::clock(inner) + 2;
+        let at_nanos = Self::now(inner) + 2;
         inner
             .watchers
             .retain(|watcher| watcher.send(Ok(Event { id: id.to_owned(), kind, at_nanos })).is_ok());
     }
 
-    fn clock(inner: &Inner) -> i64 {
+    fn now(inner: &Inner) -> i64 {
         inner.began.map_or(0, |began| i64::try_from(began.elapsed().as_nanos()).unwrap_or(i64::MAX))
     }
 
@@ -359,7 +410,7 @@ impl Fake {
         }
         let name = container.request.name.clone();
         container.running.send_replace(false);
-        let exit = Exit { status, oom: false, at_nanos: Self::clock(&inner) + 2 };
+        let exit = Exit { status, oom: false, at_nanos: Self::now(&inner) + 2 };
         if let Some(container) = inner.containers.get_mut(id) {
             container.status = Status::Exited(exit);
         }
@@ -399,7 +450,7 @@ impl Fake {
                 }
             }
             // No two moments of a real clock are the same.
-            let now = Self::clock(inner) + 1;
+            let now = Self::now(inner) + 1;
             let container = inner.containers.get_mut(id).expect("invariant: looked up above");
             let script = inner
                 .scripts
@@ -418,6 +469,7 @@ impl Fake {
             let life = container.lives;
             let name = container.request.name.clone();
             inner.note(What::Started(name));
+            Self::emit(inner, id, EventKind::Started);
             (script, life)
         };
         if let Some((after, healthy)) = script.health {
@@ -454,9 +506,23 @@ impl Fake {
             id: id.to_owned(),
             name: one.request.name.clone(),
             labels: one.request.labels.clone(),
+            network: one.request.network_mode.clone(),
+            pid_mode: one.request.pid_mode.clone(),
+            command: {
+                let program = &one.request.container;
+                let words = program.entrypoint.iter().chain(&program.command).flatten();
+                words.cloned().collect::<Vec<_>>().join(" ")
+            },
+            user: one.request.container.user.clone().unwrap_or_default(),
+            healthcheck: one.request.container.healthcheck.clone(),
+            stop_signal: one.request.container.stop_signal.as_deref().and_then(signal_number),
+            failed_check: (one.status == Status::Running { health: Health::Unhealthy })
+                .then(|| FailedCheck::new(1, "refused")),
+            targets: one.request.container.mounts.iter().map(|mount| mount.target.clone()).collect(),
             status: one.status,
             tty: one.request.container.tty,
             started_at: one.started_at,
+            created_at: 0,
             held: one
                 .request
                 .vault_bytes
@@ -479,11 +545,18 @@ impl Engine for Fake {
             cgroup_version: 1,
             remaps_users: false,
             rootless: false,
+            filters_calls: true,
+            names: Vec::new(),
         })
     }
 
+    fn clock(&self) -> Option<i64> {
+        Some(Self::now(&self.lock()))
+    }
+
     async fn inspect_task(&self, id: &str) -> Result<TaskContainer, EngineError> {
-        Ok(TaskContainer { id: id.to_owned(), ..TaskContainer::default() })
+        let known = self.lock().tasks.iter().find(|task| task.id == id).cloned();
+        Ok(known.unwrap_or_else(|| TaskContainer { id: id.to_owned(), ..TaskContainer::default() }))
     }
 
     async fn inspect(&self, id: &str) -> Result<ContainerInfo, EngineError> {
@@ -532,8 +605,33 @@ impl Engine for Fake {
         Ok(inner.images.contains(image).then_some(has))
     }
 
-    async fn volume_device(&self, name: &str) -> Result<Option<String>, EngineError> {
-        Ok(self.lock().devices.get(name).cloned())
+    async fn volume(&self, name: &str) -> Result<Option<VolumeInfo>, EngineError> {
+        Ok(self.lock().volumes.get(name).cloned())
+    }
+
+    async fn local_volumes(&self) -> Result<Volumes, EngineError> {
+        Ok(self.lock().volumes.clone())
+    }
+
+    async fn node_containers(&self) -> Result<Vec<NodeContainer>, EngineError> {
+        if let Some(error) = self.call("list the node".into()).await? {
+            return Err(error);
+        }
+        let inner = self.lock();
+        let own = inner.containers.iter().map(|(id, one)| {
+            let info = Self::info_of(id, one);
+            let (pod, role) = whose(&info.labels);
+            let created = info.status == Status::Created;
+            let mounts = one.request.container.mounts.iter().filter_map(|mount| match &mount.source {
+                MountSource::Bind { path, .. } => {
+                    Some(NodeMount { volume: None, source: path.clone(), writable: !mount.read_only })
+                }
+                _ => None,
+            });
+            let mounts = mounts.collect();
+            NodeContainer { id: info.id, name: info.name, pod, role, created, command: info.command, mounts }
+        });
+        Ok(own.chain(inner.others.iter().cloned()).collect())
     }
 
     fn pull(&self, image: &str, _: Option<&str>) -> BoxStream<'static, Result<String, EngineError>> {
@@ -555,6 +653,11 @@ impl Engine for Fake {
             if inner.containers.values().any(|one| one.request.name == request.name) {
                 return Err(EngineError::Conflict(format!("the name {} is in use", request.name)));
             }
+            if let Some(lender) = &request.volumes_from
+                && !inner.containers.values().any(|one| one.request.name == *lender)
+            {
+                return Err(EngineError::Refused(format!("No such container: {lender}")));
+            }
             if !inner.images.contains(&request.container.image) {
                 return Err(EngineError::NotFound(format!("No such image: {}", request.container.image)));
             }
@@ -573,7 +676,13 @@ impl Engine for Fake {
     ) -> Result<(), EngineError> {
         let late = self.call(format!("copy {} {folder}", self.name(id))).await?;
         let whole: std::io::Result<Vec<Bytes>> = archive.try_collect().await;
-        whole.map_err(|error| EngineError::Refused(error.to_string()))?;
+        let refused = |error: std::io::Error| EngineError::Refused(error.to_string());
+        let bytes = whole.map_err(refused)?.concat();
+        for entry in tar::Archive::new(&bytes[..]).entries().map_err(refused)? {
+            let entry = entry.map_err(refused)?;
+            let path = format!("{folder}/{}", entry.path().map_err(refused)?.display());
+            self.lock().files.insert((id.to_owned(), path));
+        }
         self.note(What::Copied(self.name(id)));
         late.map_or(Ok(()), Err)
     }
@@ -620,8 +729,45 @@ impl Engine for Fake {
         late.map_or(Ok(Exec { id: exec, output: output.boxed() }), Err)
     }
 
-    async fn stat(&self, _: &str, path: &str) -> Result<Option<FileStat>, EngineError> {
-        Ok(self.lock().files.get(path).cloned())
+    async fn run(
+        &self,
+        id: &str,
+        command: &Hook,
+        input: BoxStream<'static, std::io::Result<Bytes>>,
+    ) -> Result<Option<Finished>, EngineError> {
+        let late = self.call(format!("run {} {}", self.name(id), command.command.join(" "))).await?;
+        let status = {
+            let inner = self.lock();
+            let Some(one) = inner.containers.get(id) else {
+                return Err(EngineError::NotFound("No such container".into()));
+            };
+            if !matches!(one.status, Status::Running { .. }) {
+                return Err(EngineError::Conflict(format!("Container {id} is not running")));
+            }
+            inner.scripts.get(&one.request.container.image).map_or(0, |script| script.hook.1)
+        };
+        let whole: std::io::Result<Vec<Bytes>> = input.try_collect().await;
+        let bytes = whole.map_err(|error| EngineError::Refused(error.to_string()))?.concat();
+        if status == 0 {
+            let mut rest = &bytes[..];
+            while let Some((header, content)) = rest.split_first_chunk() {
+                let entry = Entry::parse(header);
+                let path = String::from_utf8_lossy(entry.path).into_owned();
+                self.lock().files.insert((id.to_owned(), path));
+                rest = &content[entry.length as usize..];
+            }
+            self.note(What::Copied(self.name(id)));
+        }
+        let finished = Finished { status, stderr: if status == 0 { "" } else { "no" }.into() };
+        late.map_or(Ok(Some(finished)), Err)
+    }
+
+    async fn stat(&self, id: &str, path: &str) -> Result<Option<FileStat>, EngineError> {
+        if let Some(error) = self.call(format!("stat {} {path}", self.name(id))).await? {
+            return Err(error);
+        }
+        let known = self.lock().files.contains(&(id.to_owned(), path.to_owned()));
+        Ok(known.then(|| FileStat { regular: true, ..FileStat::default() }))
     }
 
     async fn exec_status(&self, exec: &str) -> Result<Option<i64>, EngineError> {

@@ -23,6 +23,8 @@ pub use address::{AddressError, DEFAULT_SOCKET, EngineAddress};
 pub use tls::TlsError;
 
 use crate::pod::observed::{ContainerInfo, Event};
+use crate::pod::policy::VolumeInfo;
+use crate::pod::policy::mount_conflicts::{NodeContainer, Volumes};
 use crate::pod::spec::{ContainerSpec, Hook, Scratch};
 use crate::pod::task::TaskContainer;
 
@@ -37,6 +39,9 @@ pub const SCRATCH_ROOT: &str = "data";
 pub trait Engine: Send + Sync + 'static {
     /// What kind of engine it is (`GET /info`).
     fn info(&self) -> impl Future<Output = Result<EngineInfo, EngineError>> + Send;
+    /// The engine's clock, nanoseconds since 1970, as it told it last and as much later as it is since; `None` before that.
+    /// Asks nothing.
+    fn clock(&self) -> Option<i64>;
     /// The task container with the labels of its volumes (`GET /containers/ID/json`, `GET /volumes/NAME`).
     fn inspect_task(&self, id: &str) -> impl Future<Output = Result<TaskContainer, EngineError>> + Send;
     /// One container by id or name (`GET /containers/ID/json`).
@@ -55,9 +60,12 @@ pub trait Engine: Send + Sync + 'static {
         &self,
         image: &str,
     ) -> impl Future<Output = Result<Option<bool>, EngineError>> + Send;
-    /// The path of the host that a volume stands for (`GET /volumes/NAME`), where its driver binds one; `None`
-    /// also where there is no such volume yet.
-    fn volume_device(&self, name: &str) -> impl Future<Output = Result<Option<String>, EngineError>> + Send;
+    /// Inspect a volume (`GET /volumes/NAME`); `None` if no volume has this name.
+    fn volume(&self, name: &str) -> impl Future<Output = Result<Option<VolumeInfo>, EngineError>> + Send;
+    /// List the volumes of the driver `local`, by name (`GET /volumes`).
+    fn local_volumes(&self) -> impl Future<Output = Result<Volumes, EngineError>> + Send;
+    /// List all containers of the node, including stopped ones (`GET /containers/json?all=1`).
+    fn node_containers(&self) -> impl Future<Output = Result<Vec<NodeContainer>, EngineError>> + Send;
     /// Pull an image (`POST /images/create`), of `platform` where one is asked for; each item is a line of progress
     /// worth a log line.
     fn pull(&self, image: &str, platform: Option<&str>) -> BoxStream<'static, Result<String, EngineError>>;
@@ -93,6 +101,15 @@ pub trait Engine: Send + Sync + 'static {
     /// Start a command in a running container (`POST /containers/ID/exec`, `POST /exec/ID/start`).
     /// [`EngineError::Conflict`]: the container does not run.
     fn exec(&self, id: &str, hook: &Hook) -> impl Future<Output = Result<Exec, EngineError>> + Send;
+    /// Run a command in a running container with this standard input, and wait for its end. The input must tell the
+    /// command where it ends: the connection stays open. An error in the input breaks the command off, and is returned.
+    /// `None`: what is in front of the engine passes no input on, and the command has none.
+    fn run(
+        &self,
+        id: &str,
+        command: &Hook,
+        input: BoxStream<'static, std::io::Result<Bytes>>,
+    ) -> impl Future<Output = Result<Option<Finished>, EngineError>> + Send;
     /// The exit status of a command, `None` while it runs (`GET /exec/ID/json`).
     fn exec_status(&self, exec: &str) -> impl Future<Output = Result<Option<i64>, EngineError>> + Send;
     /// Start a container; one that runs is left alone (`POST /containers/ID/start`).
@@ -122,6 +139,10 @@ pub struct EngineInfo {
     pub remaps_users: bool,
     /// It runs as an ordinary user of the host, who has a systemd of their own.
     pub rootless: bool,
+    /// The engine applies a seccomp profile to every container that does not turn seccomp off.
+    pub filters_calls: bool,
+    /// The node's host name, and its address in the Swarm.
+    pub names: Vec<String>,
 }
 
 /// A file of a container.
@@ -162,10 +183,12 @@ pub struct CreateRequest {
     pub security_opt: Vec<String>,
     /// `Config.StopTimeout`: what the engine itself grants on a stop that names no time.
     pub stop_grace: Option<Duration>,
-    /// Give it a volume of memory at [`VAULT_FOLDER`] that may hold so many bytes.
+    /// Give it a volume of memory at [`VAULT_FOLDER`] that may hold so many bytes, in which every user can create files.
     pub vault_bytes: Option<u64>,
     /// Give it these volumes below [`SCRATCH_FOLDER`], new ones.
     pub scratch: Vec<Scratch>,
+    /// `HostConfig.VolumesFrom`: the container whose volumes it shares; its own mounts come over them.
+    pub volumes_from: Option<String>,
     /// `HostConfig.LogConfig`: driver and options; `None` is the engine's default.
     pub log: Option<(String, BTreeMap<String, String>)>,
 }
@@ -185,6 +208,15 @@ pub struct Exec {
     pub id: String,
     /// What it writes, in Docker's frames; ends when nobody has its output open any more.
     pub output: BoxStream<'static, Result<Bytes, EngineError>>,
+}
+
+/// A command that has ended in a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finished {
+    /// Its exit status.
+    pub status: i64,
+    /// Its standard error, or the beginning of it.
+    pub stderr: String,
 }
 
 /// Why a call did not do what it should.

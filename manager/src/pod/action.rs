@@ -16,6 +16,8 @@ pub enum Action {
     Create(Target),
     /// Copy into a created container what `pod.copy` names; into the vault the secrets and configs.
     Copy(Target),
+    /// Compare the mounts of all containers of the pod with those of other pods, before any of them is started.
+    CheckMounts,
     /// Start a created container.
     Start(Target),
     /// Start a container again whose process has ended.
@@ -29,6 +31,8 @@ pub enum Action {
     Stop(Target, Duration),
     /// Tell people what a component that failed has written last.
     Examine(Target),
+    /// Ask the engine why a component's health check fails, and tell people.
+    ReadCheck(Target),
     /// Kill and remove a container.
     Remove(Target),
     /// List the pod's containers once more.
@@ -68,6 +72,8 @@ pub enum Verb {
     Create,
     /// [`Action::Copy`].
     Copy,
+    /// [`Action::CheckMounts`].
+    CheckMounts,
     /// [`Action::Start`].
     Start,
     /// [`Action::Restart`].
@@ -80,6 +86,8 @@ pub enum Verb {
     Stop,
     /// [`Action::Examine`].
     Examine,
+    /// [`Action::ReadCheck`].
+    ReadCheck,
     /// [`Action::Remove`].
     Remove,
     /// [`Action::Conclude`].
@@ -114,6 +122,8 @@ pub enum Reason {
     Wanted,
     /// `pod.copy` names it.
     HasCopies,
+    /// It is created whole, and mounts something that another pod may have too.
+    HasMounts,
     /// All that it waits for is so.
     Ready,
     /// It has ended, and its `restart` says so.
@@ -142,6 +152,12 @@ pub enum Reason {
     Spent,
     /// It failed.
     Failed,
+    /// It is unhealthy.
+    Unhealthy,
+    /// Somebody asked this manager to restart it.
+    RestartRequested,
+    /// Somebody else has started it again.
+    StartedOutside,
     /// What a manager before this one has asked for may have come about meanwhile.
     Inherited,
 }
@@ -162,12 +178,14 @@ impl Action {
             Action::Pull(image) => (Verb::Pull(image.clone()), None),
             Action::Create(target) => (Verb::Create, Some(target)),
             Action::Copy(target) => (Verb::Copy, Some(target)),
+            Action::CheckMounts => (Verb::CheckMounts, None),
             Action::Start(target) => (Verb::Start, Some(target)),
             Action::Restart(target) => (Verb::Restart, Some(target)),
             Action::PostStart(target) => (Verb::PostStart, Some(target)),
             Action::PreStop(target, ..) => (Verb::PreStop, Some(target)),
             Action::Stop(target, _) => (Verb::Stop, Some(target)),
             Action::Examine(target) => (Verb::Examine, Some(target)),
+            Action::ReadCheck(target) => (Verb::ReadCheck, Some(target)),
             Action::Remove(target) => (Verb::Remove, Some(target)),
             Action::Look => (Verb::List, None),
             Action::Conclude(_) => (Verb::Conclude, None),
@@ -194,6 +212,7 @@ impl fmt::Display for Key {
             Verb::Conclude => return f.write_str("end the pod"),
             Verb::List => return f.write_str("list the pod's containers"),
             Verb::Create => "create",
+            Verb::CheckMounts => return f.write_str("check the pod's mounts"),
             Verb::Copy => "copy files into",
             Verb::Start => "start",
             Verb::Restart => "start again",
@@ -201,6 +220,7 @@ impl fmt::Display for Key {
             Verb::PreStop => "prepare the stop of",
             Verb::Stop => "stop",
             Verb::Examine => "examine",
+            Verb::ReadCheck => "read the health check of",
             Verb::Remove => "remove",
         };
         match &self.target {
@@ -221,6 +241,7 @@ impl fmt::Display for Reason {
             Reason::InitsTurn => "its turn",
             Reason::Wanted => "wanted",
             Reason::HasCopies => "pod.copy",
+            Reason::HasMounts => "all containers are created",
             Reason::Ready => "ready",
             Reason::RestartAsked => "it has ended",
             Reason::Started => "started",
@@ -235,6 +256,9 @@ impl fmt::Display for Reason {
             Reason::OutOfTime => "out of time",
             Reason::Spent => "the pod ends, it has ended",
             Reason::Failed => "it failed",
+            Reason::Unhealthy => "it is unhealthy",
+            Reason::RestartRequested => "a restart was requested",
+            Reason::StartedOutside => "a component was started again from outside",
             Reason::Inherited => "an earlier manager was at work",
         })
     }

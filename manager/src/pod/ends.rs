@@ -2,15 +2,17 @@
 //! many takes no longer for each.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Duration;
 
 use super::observed::{Departed, Exit, Member, Observed, Status};
-use super::plan::restarts;
+use super::plan::{again_after, restarts};
 use super::spec::{ComponentSpec, Condition, PodSpec};
 
 /// The members of a pod by name, and how they may end.
 #[derive(Debug)]
 pub struct Ends<'a> {
     observed: &'a Observed,
+    now: Duration,
     members: HashMap<&'a str, (&'a ComponentSpec, Option<&'a Member>)>,
     /// Those for whose end somebody waits, and whether it has to be a success.
     awaited: HashMap<&'a str, bool>,
@@ -21,10 +23,11 @@ pub struct Ends<'a> {
 
 impl<'a> Ends<'a> {
     /// Look everything up.
-    pub fn of(spec: &'a PodSpec, observed: &'a Observed) -> Self {
+    pub fn of(spec: &'a PodSpec, observed: &'a Observed, now: Duration) -> Self {
         let seen = |one: &'a ComponentSpec| (one.name.as_str(), (one, observed.members.get(&one.name)));
         let mut ends = Ends {
             observed,
+            now,
             members: spec.members().map(seen).collect(),
             awaited: HashMap::new(),
             outlived: HashSet::new(),
@@ -33,10 +36,19 @@ impl<'a> Ends<'a> {
             for dependency in &component.depends_on {
                 if dependency.condition == Condition::Completed {
                     *ends.awaited.entry(&dependency.on).or_default() |= dependency.required;
-                    if ends.started(&component.name) {
+                    if ends.ran(&component.name) {
                         ends.outlived.insert(&dependency.on);
                     }
                 }
+            }
+        }
+        // They are steps towards the component's first start, of which its end, or that of somebody who waited for it,
+        // tells as well as the container itself.
+        for step in &spec.components {
+            let Some(component) = step.pre_start_of.as_deref() else { continue };
+            let gone = || observed.departed.contains_key(component) || ends.outlived.contains(component);
+            if ends.ran(component) || gone() {
+                ends.outlived.insert(&step.name);
             }
         }
         ends
@@ -57,6 +69,17 @@ impl<'a> Ends<'a> {
         self.seen(name).is_some_and(|member| member.status != Status::Created)
     }
 
+    /// The container of this name runs, or has run. One that is being removed may never have.
+    fn ran(&self, name: &str) -> bool {
+        let status = self.seen(name).map(|member| member.status);
+        matches!(status, Some(Status::Running { .. } | Status::Exited(_)))
+    }
+
+    /// The end of the member of this name does not count yet ([`Observed::is_undecided`]).
+    pub fn is_undecided(&self, name: &str) -> bool {
+        self.observed.is_undecided(name, self.now)
+    }
+
     /// A component may end with this status and the pod goes on: others wait for its end, or it is not essential; and it
     /// is a success, or none of them requires it to be one.
     pub fn may_end(&self, name: &str, status: i64) -> bool {
@@ -71,11 +94,15 @@ impl<'a> Ends<'a> {
     pub fn completed(&self, name: &str) -> bool {
         let may_end = |exit: &Exit| self.may_end(name, exit.status);
         if let Some(member) = self.seen(name) {
+            // Created when it was no longer wanted: a creation may come about late.
+            if member.status == Status::Created && self.outlived.contains(name) {
+                return true;
+            }
             let again = || self.spec(name).is_some_and(|component| restarts(component, self.observed));
-            return member.exit().is_some_and(|exit| may_end(&exit) && !again());
+            return member.exit().is_some_and(|exit| may_end(&exit) && !again()) && !self.is_undecided(name);
         }
         let for_good = |departed: &Departed| {
-            let again = |one: &ComponentSpec| one.restarts_after(departed.exit.status, departed.restarts);
+            let again = |one: &ComponentSpec| again_after(one, departed);
             may_end(&departed.exit) && !self.spec(name).is_some_and(again)
         };
         self.observed.departed.get(name).is_some_and(for_good) || self.outlived.contains(name)

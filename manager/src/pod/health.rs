@@ -51,6 +51,7 @@ pub fn pod_health(spec: &PodSpec, observed: &Observed, ends: &Ends<'_>) -> PodHe
         match status(&component.name) {
             Some(status) if !component.essential && status != Status::Created => {}
             Some(Status::Running { health: Health::Unhealthy }) => return PodHealth::Unhealthy,
+            _ if observed.is_to_restart(&component.name) => health = PodHealth::Starting,
             Some(Status::Running { health: Health::None | Health::Healthy }) if observed.up(component) => {}
             _ if ends.completed(&component.name) => {}
             _ => health = PodHealth::Starting,

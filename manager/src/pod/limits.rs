@@ -2,9 +2,10 @@
 //! a parent of the pod's own, else each component by itself.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::identity::short;
-use super::spec::ContainerSpec;
+use super::spec::{ComponentSpec, ContainerSpec, PodSpec};
 use super::task::TaskContainer;
 
 /// The kernel's accounting period where nobody says another, microseconds.
@@ -110,6 +111,18 @@ pub fn processes(pids: i64) -> String {
     if pids > 0 { format!("{pids} processes") } else { "any number of processes".to_owned() }
 }
 
+/// A duration for people, as Compose writes it: `1m30s`, `1.5s`, `500ms`.
+pub fn duration(time: Duration) -> String {
+    let (secs, millis) = (time.as_secs(), time.subsec_millis());
+    match (secs / 60, secs % 60, millis) {
+        (0, 0, millis) if millis > 0 => format!("{millis}ms"),
+        (0, secs, 0) => format!("{secs}s"),
+        (0, secs, millis) => format!("{}s", format!("{secs}.{millis:03}").trim_end_matches('0')),
+        (minutes, 0, 0) => format!("{minutes}m"),
+        (minutes, secs, _) => format!("{minutes}m{secs}s"),
+    }
+}
+
 /// A key by which a component asks for more than its task has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Excess {
@@ -208,6 +221,26 @@ pub struct Arrangement {
     pub capped: bool,
     /// What does not hold, and what would make it hold.
     pub warning: Option<String>,
+    /// Where nothing limits the sum: what the operator has to do so that something does, or why it cannot be done.
+    pub missing: Option<Missing>,
+}
+
+/// Why nothing limits the sum of a pod's components.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Missing {
+    /// The operator has not mounted this.
+    Mount(&'static str),
+    /// The means are there, or cannot be, and fail for this reason.
+    Failed(String),
+}
+
+impl fmt::Display for Missing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Missing::Mount(words) => f.write_str(words),
+            Missing::Failed(words) => f.write_str(words),
+        }
+    }
 }
 
 impl Arrangement {
@@ -216,6 +249,89 @@ impl Arrangement {
         if self.capped {
             containers.for_each(|container| limits.cap(container));
         }
+    }
+
+    /// Describes every limit that the components exceed together, where nothing else limits their sum.
+    pub fn sum_faults(&self, pod: &PodSpec, limits: &Limits) -> Vec<String> {
+        let Some(missing) = &self.missing else { return Vec::new() };
+        let remedy = match missing {
+            Missing::Mount(words) => format!("or {words}"),
+            Missing::Failed(words) => format!("the sum itself cannot be limited: {words}"),
+        };
+        sum_excess(pod, limits).iter().map(|excess| format!("{excess}, {remedy}")).collect()
+    }
+}
+
+/// A limit in which components are added up.
+struct Summed {
+    key: &'static str,
+    task: Option<i64>,
+    own: fn(&ContainerSpec) -> Option<i64>,
+    words: fn(i64) -> String,
+}
+
+/// Describes every limit of the task that the components exceed if each uses all that it may. A component without a
+/// limit of its own may use what the task has.
+///
+/// Init components run one at a time, beside the sidecars, and are gone before the other components start. So the most
+/// that can run at once are the sidecars with the largest init component, or all components.
+fn sum_excess(pod: &PodSpec, limits: &Limits) -> Vec<String> {
+    let swap = |container: &ContainerSpec| {
+        // The engine grants as much swap as memory to a container that does not set it.
+        container.tuning.memory_swap.or_else(|| container.memory_bytes.map(|own| own.saturating_mul(2)))
+    };
+    let quota = |container: &ContainerSpec| {
+        let tuning = &container.tuning;
+        container.nano_cpus.or_else(|| nano_cpus(tuning.cpu_quota?, tuning.cpu_period))
+    };
+    let all = [
+        Summed { key: "mem_limit", task: limits.memory_bytes, own: |one| one.memory_bytes, words: size },
+        Summed { key: "memswap_limit", task: limits.memory_swap, own: swap, words: size },
+        Summed { key: "cpus", task: limits.nano_cpus, own: quota, words: cpus },
+        Summed { key: "pids_limit", task: limits.pids, own: |one| one.pids_limit, words: processes },
+    ];
+    all.iter().filter_map(|summed| summed.excess(pod)).collect()
+}
+
+impl Summed {
+    fn excess(&self, pod: &PodSpec) -> Option<String> {
+        let task = self.task.filter(|task| *task > 0)?;
+        // More than the task's is a fault of that component alone ([`excess`]); the swap that the engine would grant
+        // beyond it is capped ([`Limits::cap`]).
+        let most = |member: &ComponentSpec| match (self.own)(&member.container) {
+            Some(own) if own > 0 => own.min(task),
+            _ => task,
+        };
+        let sum = |members: &[&ComponentSpec]| {
+            members.iter().fold(0_i64, |sum, member| sum.saturating_add(most(member)))
+        };
+        // A step of `pre_start` has the limits of its component, and runs before that does.
+        let all: Vec<&ComponentSpec> =
+            pod.components.iter().filter(|one| one.pre_start_of.is_none()).collect();
+        let largest = pod.init.iter().max_by_key(|init| most(init));
+        let sidecars = all.iter().copied().filter(|one| one.sidecar);
+        let early: Vec<&ComponentSpec> = sidecars.chain(largest).collect();
+        let members = if sum(&early) > sum(&all) { early } else { all };
+        let asked = sum(&members);
+        if asked <= task {
+            return None;
+        }
+        let each: Vec<String> = members
+            .iter()
+            .map(|member| match (self.own)(&member.container) {
+                Some(_) => format!("`{}` {}", member.name, (self.words)(most(member))),
+                None => format!("`{}` {} (the task's)", member.name, (self.words)(task)),
+            })
+            .collect();
+        Some(format!(
+            "`{}`: found {} in all components that run at once, and the task has {}: {}; nothing limits their sum: give each \
+             a `{}` so that together they have at most the task's",
+            self.key,
+            (self.words)(asked),
+            (self.words)(task),
+            each.join(", "),
+            self.key
+        ))
     }
 }
 
@@ -237,21 +353,19 @@ pub fn arrange(
             let words = format!("the task's limits ({limits}) have no effect: the engine has no cgroups");
             return Arrangement { warning: Some(words), ..Arrangement::default() };
         }
-        (_, Held::Failed(why)) => why,
-        (Cgroups::Slices, Held::NoMeans) => {
+        (_, Held::Failed(why)) => Missing::Failed(why),
+        (Cgroups::Slices, Held::NoMeans) => Missing::Mount(
             "mount the host's `/run/dbus/system_bus_socket` into the manager's \
-             container, through which systemd can be asked for a slice"
-                .to_owned()
-        }
-        (Cgroups::Groups, Held::NoMeans) => {
-            "mount the host's `/sys/fs/cgroup` for writing at `/host/cgroup` of the manager's container"
-                .to_owned()
-        }
+             container, through which systemd can be asked for a slice",
+        ),
+        (Cgroups::Groups, Held::NoMeans) => Missing::Mount(
+            "mount the host's `/sys/fs/cgroup` for writing at `/host/cgroup` of the manager's container",
+        ),
     };
     let warning = format!(
         "the task's limits ({limits}) hold for each component by itself, not for their sum: {missing}"
     );
-    Arrangement { parent: None, capped: true, warning: Some(warning) }
+    Arrangement { parent: None, capped: true, warning: Some(warning), missing: Some(missing) }
 }
 
 /// The parent below the task, where cgroups nest. `own_cgroups` is the manager's `/proc/self/cgroup`, with the task's id.
@@ -345,6 +459,15 @@ mod tests {
     }
 
     #[test]
+    fn durations_are_short() {
+        for (millis, want) in
+            [(500, "500ms"), (6000, "6s"), (1500, "1.5s"), (60_000, "1m"), (90_000, "1m30s"), (0, "0s")]
+        {
+            assert_eq!(duration(Duration::from_millis(millis)), want);
+        }
+    }
+
+    #[test]
     fn limits_read_as_people_write_them() {
         for (bytes, want) in [(1 << 30, "1 GiB"), (1536 << 20, "1536 MiB"), (1000, "1000 bytes")] {
             assert_eq!(size(bytes), want);
@@ -354,6 +477,109 @@ mod tests {
         assert_eq!(nano_cpus(50_000, Some(25_000)), Some(2 * NANOS));
         assert_eq!(nano_cpus(-1, None), None);
         assert_eq!(LIMITS.swap_bytes(), Some(64 << 20));
+    }
+
+    /// A pod of components like `app=64,50,100`: memory in MiB, hundredths of a CPU, processes; a `-` is no limit.
+    fn limited(text: &str) -> PodSpec {
+        let names: Vec<&str> = text.split(' ').map(|word| word.split('=').next().expect("a name")).collect();
+        let mut pod = crate::pod::sample::pod(&names.join(" "));
+        for word in text.split(' ').filter(|word| *word != "|") {
+            let (name, limits) = word.split_once('=').expect("limits");
+            let name = name.split('+').next().expect("a name");
+            let mut numbers = limits.split(',').map(|number| number.parse::<i64>().ok());
+            let mut next = |unit: i64| numbers.next().flatten().map(|number| number * unit);
+            let member = pod.init.iter_mut().chain(&mut pod.components).find(|member| member.name == name);
+            let container = &mut member.expect("a component").container;
+            container.memory_bytes = next(1 << 20);
+            container.nano_cpus = next(10_000_000);
+            container.pids_limit = next(1);
+        }
+        pod
+    }
+
+    #[test]
+    fn components_may_have_together_what_the_task_has() {
+        let keys = |text: &str, limits: &Limits| -> Vec<String> {
+            let faults = sum_excess(&limited(text), limits);
+            faults.iter().map(|fault| fault.split('`').nth(1).expect("a key").to_owned()).collect()
+        };
+        let memory = Limits { memory_bytes: Some(64 << 20), ..Limits::default() };
+        let every = ["mem_limit", "memswap_limit", "cpus", "pids_limit"];
+        let cases: [(&str, &Limits, &[&str]); 19] = [
+            ("a=-,-,-", &LIMITS, &[]),
+            ("a=-,-,- b=-,-,-", &LIMITS, &every),
+            ("a=-,-,- b=-,-,-", &memory, &["mem_limit"]),
+            ("a=-,-,- b=-,-,-", &Limits::default(), &[]),
+            ("a=32,25,50 b=32,25,50", &LIMITS, &[]),
+            ("a=32,25,50 b=33,25,50", &LIMITS, &["mem_limit", "memswap_limit"]),
+            ("a=32,25,50 b=32,26,50", &LIMITS, &["cpus"]),
+            ("a=32,25,50 b=32,25,51", &LIMITS, &["pids_limit"]),
+            ("a=32,25,50 b=32,25,-", &LIMITS, &["pids_limit"]),
+            ("i=-,-,- j=-,-,- | a=32,25,50 b=32,25,50", &LIMITS, &[]),
+            ("i=-,-,- | a=32,25,50 b+sidecar=32,25,50", &LIMITS, &every),
+            ("i=32,25,50 j=32,25,50 | a=32,25,50 b+sidecar=32,25,50", &LIMITS, &[]),
+            (
+                "i=8,25,50 j=48,25,50 | a=32,25,50 b+sidecar=32,25,50",
+                &LIMITS,
+                &["mem_limit", "memswap_limit"],
+            ),
+            // The largest init component is another one for each limit.
+            ("i=48,1,1 j=1,48,1 | b+sidecar=32,25,50", &LIMITS, &["mem_limit", "memswap_limit", "cpus"]),
+            ("i=64,50,100 | a=64,50,100", &LIMITS, &[]),
+            // A step runs before its component, with the same limits.
+            ("a+step+step=64,50,100", &LIMITS, &[]),
+            ("i=32,25,50 | b+sidecar+step=32,25,50", &LIMITS, &[]),
+            ("a=-1,-1,-1", &LIMITS, &[]),
+            ("a=999999,1,1 b=999999,1,1", &LIMITS, &["mem_limit", "memswap_limit"]),
+        ];
+        for (text, limits, want) in cases {
+            assert_eq!(keys(text, limits), want, "{text} {limits}");
+        }
+        let mut quota = limited("a=32,-,50 b=32,-,50");
+        let tuning = Tuning { cpu_quota: Some(12_500), cpu_period: Some(50_000), ..Tuning::default() };
+        for component in &mut quota.components {
+            component.container.tuning = tuning.clone();
+        }
+        assert_eq!(sum_excess(&quota, &LIMITS), Vec::<String>::new(), "a quota is CPU time as well");
+        let no_swap = Limits { memory_swap: Some(64 << 20), ..memory };
+        let mut swap = limited("a=32,-,- b=32,-,-");
+        assert_eq!(sum_excess(&swap, &no_swap).len(), 1, "the engine grants swap as well");
+        for component in &mut swap.components {
+            component.container.tuning.memory_swap = Some(32 << 20);
+        }
+        assert_eq!(sum_excess(&swap, &no_swap), Vec::<String>::new());
+    }
+
+    #[test]
+    fn fault_of_a_sum_names_each_component_and_both_ways_out() {
+        let faults = |cgroups, held, text: &str| {
+            let limits = Limits { memory_bytes: Some(64 << 20), ..Limits::default() };
+            arrange(cgroups, String::new, held, &limits).sum_faults(&limited(text), &limits)
+        };
+        let too_much = "a=48,-,- b=-,-,-";
+        assert_eq!(
+            faults(Cgroups::Slices, Held::NoMeans, too_much),
+            [
+                "`mem_limit`: found 112 MiB in all components that run at once, and the task has 64 MiB: `a` 48 MiB, `b` 64 MiB \
+              (the task's); nothing limits their sum: give each a `mem_limit` so that together they have at most the \
+              task's, or mount the host's `/run/dbus/system_bus_socket` into the manager's container, through which \
+              systemd can be asked for a slice"
+            ]
+        );
+        assert!(
+            faults(Cgroups::Groups, Held::NoMeans, too_much)[0]
+                .contains("or mount the host's `/sys/fs/cgroup`")
+        );
+        let failed = faults(Cgroups::Slices, Held::Failed("systemd says no".into()), too_much);
+        assert!(failed[0].ends_with("the sum itself cannot be limited: systemd says no"), "{failed:?}");
+        for (cgroups, held, text) in [
+            (Cgroups::Slices, Held::NoMeans, "a=32,-,- b=32,-,-"),
+            (Cgroups::Slices, Held::In("own".into()), too_much),
+            (Cgroups::Nesting, Held::NoMeans, too_much),
+            (Cgroups::None, Held::NoMeans, too_much),
+        ] {
+            assert_eq!(faults(cgroups, held, text), Vec::<String>::new(), "{cgroups:?} {text}");
+        }
     }
 
     #[test]

@@ -1,20 +1,27 @@
 //! The core: what a pod is, what is true of it now, and what to do next. Pure: `std` and itself only.
 
 pub mod action;
-pub mod devices;
+pub mod bounds;
 pub mod ends;
+pub mod failed_check;
 pub mod health;
 pub mod identity;
+pub mod in_place;
 pub mod limits;
 pub mod needs;
 pub mod observed;
 pub mod order;
+pub mod owner;
+pub mod path;
 pub mod placement;
 pub mod plan;
 pub mod policy;
+pub mod pre_start;
 pub mod registry;
 #[cfg(test)]
 pub(crate) mod sample;
 pub mod spec;
 pub mod task;
 pub mod tuning;
+pub mod vault;
+pub mod words;

@@ -31,10 +31,6 @@ pub fn too_old<'a>(members: impl Iterator<Item = &'a ComponentSpec>, api: ApiVer
                     let remedy = "leave it out; older engines leave mounts below a read-only path writable";
                     ("bind.recursive", (1, 44), "25.0", remedy)
                 }
-                MountSource::Bind { create: true, recursive: Recursion::Disabled, .. } => {
-                    let remedy = "make the folder beforehand, and leave `create_host_path` out";
-                    ("bind.create_host_path` with `recursive: disabled", (1, 43), "24.0", remedy)
-                }
                 _ => continue,
             };
             if api < since {
@@ -64,13 +60,18 @@ mod tests {
         app
     }
 
-    fn bind(create: bool, recursive: Recursion) -> ComponentSpec {
-        mounted(MountSource::Bind { path: "/h".into(), create, propagation: None, recursive })
+    fn bind(recursive: Recursion) -> ComponentSpec {
+        mounted(MountSource::Bind { path: "/h".into(), propagation: None, recursive })
     }
 
     #[test]
     fn what_an_engine_would_drop_is_told_up_to_the_last_version_that_does() {
-        let part = MountSource::Volume { name: Some("v".into()), no_copy: false, subpath: Some("a".into()) };
+        let part = MountSource::Volume {
+            name: Some("v".into()),
+            no_copy: false,
+            subpath: Some("a".into()),
+            owner: None,
+        };
         let mut annotated = ComponentSpec::default();
         annotated.container.tuning.annotations.insert("a".into(), "b".into());
         let mut checked = ComponentSpec::default();
@@ -84,13 +85,12 @@ mod tests {
         });
         let cases = [
             (mounted(part), 45, 1, 0),
-            (bind(false, Recursion::Writable), 44, 1, 0),
-            (bind(false, Recursion::ReadOnly), 44, 1, 0),
-            (bind(true, Recursion::Disabled), 43, 1, 0),
+            (bind(Recursion::Writable), 44, 1, 0),
+            (bind(Recursion::ReadOnly), 44, 1, 0),
             (annotated, 43, 0, 1),
             (checked, 44, 0, 1),
-            (bind(true, Recursion::Enabled), 0, 0, 0),
-            (bind(false, Recursion::Disabled), 0, 0, 0),
+            (bind(Recursion::Enabled), 0, 0, 0),
+            (bind(Recursion::Disabled), 0, 0, 0),
             (mounted(MountSource::volume(None)), 0, 0, 0),
         ];
         for (app, since, faults, warnings) in cases {

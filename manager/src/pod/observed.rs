@@ -7,9 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::action::{Key, Target, Verb};
-use super::identity::{Identity, LABEL_COMPONENT, LABEL_ROLE, LABEL_RUN, Role, genuine};
+use super::failed_check::FailedCheck;
+use super::identity::{Identity, LABEL_COMPONENT, LABEL_ROLE, LABEL_RUN, Labelled, Role};
+use super::in_place::InPlace;
 use super::plan::{Conclusion, STATUS_KILLED};
-use super::spec::{ComponentSpec, Image, PodSpec};
+use super::spec::{ComponentSpec, DEFAULT_STOP_GRACE, HealthCheck, Image, PodSpec};
 
 /// A container that ran for so long is no longer one that was started in vain: Docker's own measure.
 pub const QUIET: Duration = Duration::from_secs(10);
@@ -45,6 +47,9 @@ pub struct Observed {
     pub departed: BTreeMap<String, Departed>,
     /// [`Member::life`] of containers whose `post_start` hooks have run, also for a manager before this one.
     pub hooked: BTreeSet<String>,
+    /// Ids of the containers that existed when this manager last compared mounts with those of other pods;
+    /// `None` if it has not compared them yet.
+    pub mounts_checked: Option<BTreeSet<String>>,
     /// A creation ended without a clear answer: until the next listing there may be a container more
     /// than is known.
     pub unsure: bool,
@@ -57,6 +62,17 @@ pub struct Observed {
     pub silent_since: Option<Duration>,
     /// When the last listing that came to its end had begun.
     pub looked_at: Duration,
+    /// Components that are to be started again since somebody asked this manager for it, by name: [`Member::life`] that is
+    /// to end.
+    pub to_restart: BTreeMap<String, String>,
+    /// Ids of containers that somebody else has started again since the mounts were last compared.
+    pub unjudged: BTreeSet<String>,
+    /// Those whose mounts the running comparison judges.
+    judging: BTreeSet<String>,
+    /// The engine's clock, nanoseconds since 1970, when it was told last.
+    clock: Option<i64>,
+    /// Ids of the containers that existed when the running comparison of mounts began.
+    checking: BTreeSet<String>,
     /// The listing under way began after a creation had ended without a clear answer.
     resolving: bool,
     /// When the listing under way began.
@@ -77,12 +93,17 @@ pub struct Member {
     /// When its process was started last, nanoseconds since 1970 by the engine's clock; 0 for never, as far as is
     /// known.
     pub started_at: i64,
+    /// When its container was created, by the same clock, where a manager before this one created it; else 0.
+    pub created_at: i64,
     /// How often it was started again, as far as this manager has seen.
     pub restarts: u32,
     /// How often it was started again since it last ran for [`QUIET`].
     pub streak: u32,
     /// When it was seen to have ended, counted from the manager's start.
     pub ended_at: Duration,
+    /// It ran when this manager first listed the pod's containers: the start that a manager before this one may have asked
+    /// for has come about.
+    pub found_running: bool,
     /// Its copies were made (the vault: it was filled) since this manager started.
     pub copied: bool,
     /// The engine has answered that it is stopped; the event that says how it ended may be late.
@@ -99,6 +120,10 @@ pub struct Member {
     pub pre_stopped: bool,
     /// What an event said of its health last, and when, nanoseconds since 1970 by the engine's clock.
     pub verdict: Option<(i64, Health)>,
+    /// Stops and starts of it from outside.
+    pub in_place: InPlace,
+    /// Why its health check fails, once the engine was asked; `Some(None)` where it does not tell.
+    pub failed_check: Option<Option<FailedCheck>>,
 }
 
 /// How a `post_start` hook failed.
@@ -119,14 +144,41 @@ pub struct ContainerInfo {
     pub name: String,
     /// All its labels.
     pub labels: BTreeMap<String, String>,
+    /// `HostConfig.NetworkMode`.
+    pub network: String,
+    /// `HostConfig.PidMode`.
+    pub pid_mode: String,
+    /// The program and arguments that it runs, in one line.
+    pub command: String,
+    /// The user of its process, set by the definition or by the image; empty for root.
+    pub user: String,
+    /// Its health check, set by the definition or by the image.
+    pub healthcheck: Option<HealthCheck>,
+    /// The number of its stop signal, set by the definition or by the image.
+    pub stop_signal: Option<u8>,
+    /// The last failure of its health check, where it is unhealthy.
+    pub failed_check: Option<FailedCheck>,
+    /// Targets of its mounts, including volumes of its image.
+    pub targets: Vec<String>,
     /// What it does.
     pub status: Status,
     /// When its process was started last, nanoseconds since 1970 by the engine's clock; 0 for never.
     pub started_at: i64,
+    /// When it was created, nanoseconds since 1970 by the engine's clock.
+    pub created_at: i64,
     /// It has a terminal.
     pub tty: bool,
     /// What a vault holds: where each of its volumes is mounted in it, and where that lies on the host.
     pub held: BTreeMap<String, String>,
+}
+
+impl ContainerInfo {
+    /// Reports whether the container belongs to the pod of the task container `task`, as its labels claim
+    /// ([`Labelled::is_genuine`]).
+    pub fn is_genuine(&self, task: &str) -> bool {
+        let Self { labels, name, network, command, .. } = self;
+        Labelled { labels, name, network, command }.is_genuine(Some(task))
+    }
 }
 
 /// What a container does.
@@ -178,6 +230,8 @@ pub struct Departed {
     pub exit: Exit,
     /// See [`Member::restarts`].
     pub restarts: u32,
+    /// Its end was asked for.
+    pub asked: bool,
 }
 
 /// In words: `status 3 (started again: 2)`.
@@ -234,6 +288,10 @@ pub struct Event {
 pub enum EventKind {
     /// `die`.
     Died(Exit),
+    /// `kill`: somebody has sent it this signal; came before the `die` that follows from it.
+    Killed(u8),
+    /// `start`.
+    Started,
     /// `oom`: came before the `die` it explains.
     Oom,
     /// `health_status`.
@@ -283,6 +341,8 @@ pub struct Setback {
 pub enum Failure {
     /// The engine said no, in its own words: trying again would not help.
     Refused(String),
+    /// The policy forbids the action.
+    Forbidden(String),
     /// Something was in the way, or gone: worth another look.
     Unsettled(String),
     /// The engine did not answer.
@@ -294,6 +354,10 @@ pub enum Failure {
 pub enum Observation {
     /// A listing begins.
     Listing,
+    /// The engine's clock, nanoseconds since 1970.
+    Clock(i64),
+    /// Somebody asks for a restart in place of this component.
+    RestartAsked(String),
     /// The listing: every container that carries the pod's label.
     Listed(Vec<ContainerInfo>),
     /// An event.
@@ -308,6 +372,8 @@ pub enum Observation {
         status: u8,
         /// See [`StopRequest::resumed`].
         resumed: bool,
+        /// How long ago.
+        ago: Duration,
     },
     /// The engine cannot be listed.
     Silent(String),
@@ -333,8 +399,10 @@ pub enum Effect {
     Created(String),
     /// Everything was copied in.
     Copied,
+    /// No mount of the pod conflicts with a mount of another pod.
+    MountsChecked,
     /// It was started, and looked like this afterwards.
-    Started(ContainerInfo),
+    Started(Box<ContainerInfo>),
     /// Its `post_start` hooks have run.
     PostStarted,
     /// One of its `post_start` hooks failed.
@@ -343,6 +411,8 @@ pub enum Effect {
     PreStopped,
     /// What it wrote last was told, as far as the engine knows it.
     Examined,
+    /// Why its health check fails was told, as far as the engine knows it.
+    CheckRead(Option<FailedCheck>),
     /// It is stopped.
     Stopped,
     /// It is gone.
@@ -360,25 +430,35 @@ impl Observed {
                 self.looking_since = now;
                 self.before_listing = self.ids().map(str::to_owned).collect();
             }
+            Observation::Clock(nanos) => self.clock = Some(nanos),
+            Observation::RestartAsked(name) => self.restart_asked(spec, &name),
             Observation::Listed(containers) => self.listed(spec, containers, now),
-            Observation::Event(event) => self.event(&event, now),
+            Observation::Event(event) => self.event(spec, &event, now),
             Observation::Begun(key) => {
                 if key.verb == Verb::PreStop
                     && let Some(member) = self.target_mut(&key)
                 {
                     member.stopping_since.get_or_insert(now);
                 }
+                if key.verb == Verb::CheckMounts {
+                    self.checking = self.members.values().map(|member| member.id.clone()).collect();
+                    self.judging = std::mem::take(&mut self.unjudged);
+                }
                 self.in_flight.insert(key);
             }
             Observation::Ended(key, result) => {
                 self.in_flight.remove(&key);
+                if key.verb == Verb::CheckMounts && result.is_err() {
+                    self.unjudged.append(&mut self.judging);
+                }
                 self.ended(key, result, now);
             }
-            Observation::Stop { status, resumed } => {
+            Observation::Stop { status, resumed, ago } => {
                 if resumed {
                     self.inherited.get_or_insert(now);
                 }
-                self.stop.get_or_insert(StopRequest { at: now, status, resumed });
+                let at = now.saturating_sub(ago);
+                self.stop.get_or_insert(StopRequest { at, status, resumed });
             }
             // Once the pod is known it may run on while the engine is away.
             Observation::Silent(words) if !self.listed => {
@@ -398,6 +478,12 @@ impl Observed {
             matches!(member.status, Status::Running { .. })
                 && (component.post_start.is_empty() || self.hooked.contains(&member.life()))
         })
+    }
+
+    /// Reports whether the component exited with status 0 and its container is removed, for example by
+    /// `docker container prune`.
+    pub fn departed_well(&self, name: &str) -> bool {
+        self.departed.get(name).is_some_and(|departed| departed.exit.status == 0)
     }
 
     /// The container of a target, where it is there.
@@ -439,9 +525,12 @@ impl Observed {
             self.forget(&id);
         }
         for container in containers {
-            if !self.gone.contains(&container.id) && genuine(&container.labels, &container.name) {
+            if !self.gone.contains(&container.id) && container.is_genuine(&spec.identity.name) {
                 self.seen(spec, container, now);
             }
+        }
+        for member in self.members.values_mut().filter(|member| member.exit().is_some()) {
+            member.in_place.listed_dead(self.looking_since);
         }
         let holders = self.sandbox.iter().chain(&self.vault);
         if !self.listed && holders.chain(self.members.values()).next().is_some() {
@@ -458,9 +547,8 @@ impl Observed {
 
     /// Put a container that is there in its place.
     fn seen(&mut self, spec: &PodSpec, container: ContainerInfo, now: Duration) {
-        if let Some(member) = self.slot(&container.id) {
-            member.look(container.status, container.started_at, now);
-            return;
+        if self.slot(&container.id).is_some() {
+            return self.seen_again(spec, &container, now);
         }
         let label = |key: &str| container.labels.get(key).map(String::as_str);
         if label(LABEL_RUN) == Some(&spec.identity.run) && label(LABEL_ROLE) == Some(Role::Debug.as_str()) {
@@ -469,7 +557,13 @@ impl Observed {
         }
         let place = place(spec, &container);
         let mut member = self.successor(place.as_ref(), &container.id);
+        member.in_place.stop_signal = container.stop_signal;
         member.look(container.status, container.started_at, now);
+        member.found_running = !self.listed && member.runs();
+        member.created_at = container.created_at;
+        if let (Some(Target::Member(name)), Some(exit)) = (&place, member.exit()) {
+            member.in_place.found_dead(exit, grace_of(spec, name), self.clock, now);
+        }
         match place {
             Some(Target::Sandbox) if self.sandbox.is_none() => self.sandbox = Some(member),
             Some(Target::Vault) if self.vault.is_none() => self.vault = Some(member),
@@ -478,6 +572,70 @@ impl Observed {
             }
             _ => {
                 self.remains.insert(container.id, container.name);
+            }
+        }
+    }
+
+    /// A container that is known already, as a listing tells of it.
+    fn seen_again(&mut self, spec: &PodSpec, container: &ContainerInfo, now: Duration) {
+        let clock = self.clock;
+        let name = self.name_of(&container.id);
+        let ours = name.as_ref().is_some_and(|name| self.starting(&Target::Member(name.clone())));
+        let Some(member) = self.slot(&container.id) else { return };
+        member.in_place.stop_signal = container.stop_signal.or(member.in_place.stop_signal);
+        let (status, started_at) = (member.status, member.started_at);
+        member.look(container.status, container.started_at, now);
+        let again = started_at != 0 && member.started_at > started_at;
+        if let (Some(name), Some(exit)) = (&name, member.exit())
+            && member.status != status
+        {
+            member.in_place.found_dead(exit, grace_of(spec, name), clock, now);
+        }
+        let Some(name) = name.filter(|_| again && !ours) else { return };
+        if spec.checks_mounts {
+            self.unjudged.insert(container.id.clone());
+        }
+        // What did not come about in the life before may in this one.
+        self.setbacks.remove(&Key { verb: Verb::PostStart, target: Some(Target::Member(name)) });
+    }
+
+    /// The component, or init component, whose container this is.
+    fn name_of(&self, id: &str) -> Option<String> {
+        self.members.iter().find(|(_, member)| member.id == id).map(|(name, _)| name.clone())
+    }
+
+    /// The end of this member does not count yet: somebody restarts it, or may be about to. The end of the pod, and a
+    /// request for it, cut that short.
+    pub fn is_undecided(&self, name: &str, now: Duration) -> bool {
+        let open = |member: &Member| member.exit().is_some() && member.in_place.is_open(now);
+        self.stop.is_none()
+            && self.concluded.is_none()
+            && (self.members.get(name).is_some_and(open) || self.is_to_restart(name))
+    }
+
+    /// The present life of this component is to end, and it is to be started again.
+    pub fn is_to_restart(&self, name: &str) -> bool {
+        let life = self.members.get(name).map(Member::life);
+        life.is_some() && self.to_restart.get(name) == life.as_ref()
+    }
+
+    /// A container was started of which this manager knows only the event: a listing tells more.
+    pub fn is_news(&self, event: &Event) -> bool {
+        let member = self.members.iter().find(|(_, member)| member.id == event.id);
+        member.is_some_and(|(name, member)| {
+            let ended = member.exit().is_none_or(|exit| event.at_nanos > exit.at_nanos);
+            event.kind == EventKind::Started
+                && !matches!(member.status, Status::Running { .. })
+                && ended
+                && !self.starting(&Target::Member(name.clone()))
+        })
+    }
+
+    /// The component, and those that are restarted along with it.
+    fn restart_asked(&mut self, spec: &PodSpec, name: &str) {
+        for name in restarted_with(spec, name) {
+            if let Some(member) = self.members.get(&name).filter(|member| member.status != Status::Created) {
+                self.to_restart.insert(name, member.life());
             }
         }
     }
@@ -504,12 +662,16 @@ impl Observed {
         }
     }
 
-    fn event(&mut self, event: &Event, now: Duration) {
+    fn event(&mut self, spec: &PodSpec, event: &Event, now: Duration) {
         match event.kind {
             EventKind::Destroyed => return self.forget(&event.id),
             EventKind::Visited => return self.guest(event.id.clone()),
             _ => {}
         }
+        let name = self.name_of(&event.id);
+        let target = name.clone().map(Target::Member);
+        let ours = |verb: Verb| self.in_flight.contains(&Key { verb, target: target.clone() });
+        let (stopping, news) = (ours(Verb::Stop) || ours(Verb::Remove), self.is_news(event));
         let Some(member) = self.slot(&event.id) else { return };
         // Late news of an earlier life.
         if event.at_nanos < member.started_at {
@@ -520,15 +682,25 @@ impl Observed {
                 let oom = std::mem::take(&mut member.oom);
                 let exit = Exit { oom: exit.oom || oom, ..exit };
                 member.look(Status::Exited(exit), member.started_at, now);
+                if let Some(name) = name {
+                    member.in_place.died(exit, grace_of(spec, &name), now);
+                }
+            }
+            EventKind::Killed(signal) if !stopping => member.in_place.signalled(signal, event.at_nanos),
+            EventKind::Started if news => {
+                if member.exit().is_some() {
+                    member.in_place.start_heard(event.at_nanos, now);
+                }
             }
             EventKind::Oom => member.oom = true,
             EventKind::Health(health) => {
                 member.verdict = Some((event.at_nanos, health));
+                member.failed_check = None;
                 if let Status::Running { health: current } = &mut member.status {
                     *current = health;
                 }
             }
-            EventKind::Destroyed | EventKind::Visited => {}
+            EventKind::Killed(_) | EventKind::Started | EventKind::Destroyed | EventKind::Visited => {}
         }
     }
 
@@ -554,6 +726,7 @@ impl Observed {
                 return;
             }
         };
+        // A forbidden creation leaves a container, because the policy is checked on the created container.
         if key.verb == Verb::Create && !matches!(failure, Failure::Refused(_)) {
             self.unsure = true;
             self.resolving = false;
@@ -599,6 +772,10 @@ impl Observed {
                     Some(Target::Remains(_)) | None => {}
                 }
             }
+            Effect::MountsChecked => {
+                self.mounts_checked = Some(std::mem::take(&mut self.checking));
+                self.judging.clear();
+            }
             Effect::Copied => {
                 if let Some(member) = self.target_mut(key) {
                     member.copied = true;
@@ -606,6 +783,7 @@ impl Observed {
             }
             Effect::Started(container) => {
                 if let Some(member) = self.slot(&container.id) {
+                    member.in_place.stop_signal = container.stop_signal.or(member.in_place.stop_signal);
                     member.look(container.status, container.started_at, now);
                 }
             }
@@ -629,6 +807,11 @@ impl Observed {
             Effect::Examined => {
                 if let Some(member) = self.target_mut(key) {
                     member.examined = true;
+                }
+            }
+            Effect::CheckRead(failed) => {
+                if let Some(member) = self.target_mut(key) {
+                    member.failed_check = Some(failed);
                 }
             }
             Effect::Stopped => {
@@ -691,7 +874,8 @@ impl Observed {
         self.departed.extend(ended.filter_map(|(name, member)| {
             let killed = ran(member).then_some(Exit { status: STATUS_KILLED.into(), ..Exit::default() });
             let exit = member.exit().or(killed)?;
-            Some((name.clone(), Departed { exit, restarts: member.restarts }))
+            let asked = member.in_place.asked;
+            Some((name.clone(), Departed { exit, restarts: member.restarts, asked }))
         }));
         self.members.retain(|_, member| member.id != id);
         if self.sandbox.as_ref().is_some_and(|sandbox| sandbox.id == id) {
@@ -752,6 +936,12 @@ impl Member {
             self.stopped = false;
             self.hook_failure = None;
             self.examined = false;
+            (self.pre_stopped, self.stopping_since) = (false, None);
+        }
+        self.failed_check = None;
+        // The end of this life may have been told before its beginning.
+        if self.exit().is_none_or(|exit| exit.at_nanos < started_at) {
+            self.in_place.began(started_at);
         }
         self.started_at = started_at;
     }
@@ -783,6 +973,27 @@ impl Member {
     }
 }
 
+/// How long the engine waits between the stop signal of this member and the kill, where nobody says otherwise.
+fn grace_of(spec: &PodSpec, name: &str) -> Duration {
+    spec.member(name).and_then(|member| member.stop_grace).unwrap_or(DEFAULT_STOP_GRACE)
+}
+
+/// This component, and those that name it, or one of these, as a dependency with `restart: true`; no `pre_start` container,
+/// which runs to its end once.
+pub fn restarted_with(spec: &PodSpec, name: &str) -> BTreeSet<String> {
+    let mut names = BTreeSet::from([name.to_owned()]);
+    loop {
+        let along = |one: &&ComponentSpec| {
+            let mut on = one.depends_on.iter();
+            one.pre_start_of.is_none()
+                && !names.contains(&one.name)
+                && on.any(|on| on.restart && names.contains(&on.on))
+        };
+        let Some(next) = spec.components.iter().find(along) else { return names };
+        names.insert(next.name.clone());
+    }
+}
+
 /// What a container is in this run of this pod; `None` for what an earlier run, or nobody, left.
 fn place(spec: &PodSpec, container: &ContainerInfo) -> Option<Target> {
     let Identity { run, .. } = &spec.identity;
@@ -798,8 +1009,8 @@ fn place(spec: &PodSpec, container: &ContainerInfo) -> Option<Target> {
         return spec.vault().then_some(Target::Vault);
     }
     let name = label(LABEL_COMPONENT)?;
-    let members = if role == Role::Init.as_str() { &spec.init } else { &spec.components };
-    members.iter().any(|member| member.name == name).then(|| Target::Member(name.to_owned()))
+    let found = spec.member(name).filter(|member| role == spec.role(member).as_str());
+    found.map(|_| Target::Member(name.to_owned()))
 }
 
 #[cfg(test)]

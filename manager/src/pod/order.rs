@@ -68,7 +68,12 @@ mod tests {
                 name: (*name).into(),
                 depends_on: on
                     .iter()
-                    .map(|on| Dependency { on: (*on).into(), condition: Condition::Started, required: true })
+                    .map(|on| Dependency {
+                        on: (*on).into(),
+                        condition: Condition::Started,
+                        required: true,
+                        restart: false,
+                    })
                     .collect(),
                 ..ComponentSpec::default()
             })

@@ -166,7 +166,6 @@ fn shareable(task: &TaskContainer) -> bool {
 /// exec there is a fresh process, dumpable until its first `prctl` unless its file cannot be read; and who
 /// may read every file (root with DAC_OVERRIDE or DAC_READ_SEARCH) can read that one too.
 fn socket_in_sight(task: &TaskContainer, programs: Programs) -> Option<&'static str> {
-    let root = task.user.split(':').next().is_none_or(|user| matches!(user, "" | "0" | "root"));
     let dropped = |name: &str| task.cap_drop.iter().any(|cap| cap == "ALL" || cap == name);
     let added = |name: &str| task.cap_add.iter().any(|cap| cap == "ALL" || cap == name);
     // Docker's default set has DAC_OVERRIDE and not DAC_READ_SEARCH.
@@ -174,7 +173,7 @@ fn socket_in_sight(task: &TaskContainer, programs: Programs) -> Option<&'static 
     let has_search = task.privileged || added("DAC_READ_SEARCH");
     if !programs.unreadable {
         Some("`/pause` and `/manager` must be files of mode 0111")
-    } else if root && (has_override || has_search) {
+    } else if task.is_root() && (has_override || has_search) {
         Some("the task container must run as a user other than root, or with `cap_drop: [DAC_OVERRIDE]`")
     } else {
         None
@@ -231,8 +230,8 @@ mod tests {
             ("root without any", task("root", &["ALL"], &[]), UNREADABLE, true),
             ("root that got it back", task("", &["ALL"], &["DAC_OVERRIDE"]), UNREADABLE, false),
             ("root that may search", task("", &["DAC_OVERRIDE"], &["DAC_READ_SEARCH"]), UNREADABLE, false),
-            ("another user", task("65532", &[], &[]), UNREADABLE, true),
-            ("another user with readable programs", task("65532", &["ALL"], &[]), readable, false),
+            ("another user", task("65529", &[], &[]), UNREADABLE, true),
+            ("another user with readable programs", task("65529", &["ALL"], &[]), readable, false),
         ];
         for (case, task, programs, want) in cases {
             assert_eq!(
@@ -249,7 +248,7 @@ mod tests {
     #[test]
     fn ipc_of_the_task_container_is_shared_only_where_the_engine_lets_it() {
         let wish = Wish { place: Place::Task, pids: false, ipc: true };
-        let mut task = task("65532", &[], &[]);
+        let mut task = task("65529", &[], &[]);
         let faults =
             place(wish, &task, UNREADABLE, std::iter::empty(), std::iter::empty()).expect_err("private");
         assert!(faults[0].to_string().contains("`--ipc=false`"), "{faults:?}");
@@ -259,7 +258,7 @@ mod tests {
 
     #[test]
     fn pids_of_the_task_container_are_not_shared_with_one_who_may_trace() {
-        let task = task("65532", &["ALL"], &[]);
+        let task = task("65529", &["ALL"], &[]);
         let added = [("app", "NET_ADMIN"), ("app", "SYS_PTRACE"), ("init-1", "ALL")];
         let faults =
             place(TASK_WISH, &task, UNREADABLE, std::iter::empty(), added.into_iter()).expect_err("two");

@@ -12,9 +12,11 @@ use std::time::Duration;
 use super::action::{Action, Key, Reason, Step, Target, Verb};
 use super::ends::Ends;
 use super::health::{PodHealth, ails, pod_health};
-use super::observed::{Failure, Health, HookFailure, Known, Member, Observed, Setback, Status};
+use super::observed::{
+    Departed, Exit, Failure, Health, HookFailure, Known, Member, Observed, Setback, Status,
+};
 use super::order::dependents;
-use super::spec::{ComponentSpec, Condition, DEFAULT_STOP_GRACE, Image, PodSpec};
+use super::spec::{ComponentSpec, Condition, DEFAULT_STOP_GRACE, Dependency, Image, PodSpec, Restart};
 use super::tuning::PullPolicy;
 
 /// The status of a pod whose definition turns out to be wrong (`EX_USAGE` of sysexits.h).
@@ -33,8 +35,11 @@ pub const STATUS_KILLED: u8 = 137;
 const UNSETTLED_ATTEMPTS: u32 = 10;
 /// How long after a manager's death what it asked the engine for may take to come about, as far as is waited for.
 const INHERITED_SETTLES: Duration = Duration::from_secs(2);
-/// After the time for stopping is over, how long removal is tried before the pod ends all the same.
-pub const CLEANUP_PATIENCE: Duration = Duration::from_secs(30);
+/// A pod has ended so long after its time for stopping, whatever the engine does; `pause` ends it then.
+pub const AFTER_STOP: Duration = Duration::from_secs(3);
+/// How much of [`AFTER_STOP`] removals get. The engine needs 2 s for a killed component that floods its output (moby:
+/// `StreamConfig.Wait`); what is left of `AFTER_STOP` is for the last output and the exit.
+pub const CLEANUP_PATIENCE: Duration = Duration::from_millis(2700);
 
 /// What `pre_stop` hooks leave of a component's time for stopping, so that it hears its stop signal before it
 /// is killed; half, where the whole is less than twice this.
@@ -84,9 +89,10 @@ pub fn plan(spec: &PodSpec, observed: &Observed, now: Duration) -> Plan {
         spec,
         observed,
         now,
-        ends: Ends::of(spec, observed),
+        ends: Ends::of(spec, observed, now),
         busy: observed.busy(),
         sidecars_ready: true,
+        held: false,
         planned: BTreeSet::new(),
         plan: Plan::default(),
     };
@@ -101,6 +107,7 @@ pub fn plan(spec: &PodSpec, observed: &Observed, now: Duration) -> Plan {
                 draft.add(Action::Conclude(conclusion), reason);
             }
             None if observed.listed => {
+                draft.look_into();
                 draft.bring_up();
                 draft.plan.health = pod_health(spec, observed, &draft.ends);
                 if let Some(since) = observed.silent_since {
@@ -131,6 +138,9 @@ struct Draft<'a> {
     busy: BTreeSet<&'a Target>,
     /// Every sidecar is ready; known once the pod is brought up.
     sidecars_ready: bool,
+    /// Nothing may start before the pod's mounts are compared with those of other pods; set when the start is
+    /// planned.
+    held: bool,
     /// What the plan has already.
     planned: BTreeSet<Key>,
     plan: Plan,
@@ -157,10 +167,13 @@ impl<'a> Draft<'a> {
         if let Some((key, setback)) =
             self.observed.setbacks.iter().find(|(key, setback)| self.final_setback(key, setback))
         {
-            let (Failure::Unreachable(words) | Failure::Refused(words) | Failure::Unsettled(words)) =
-                &setback.failure;
+            let (Failure::Unreachable(words)
+            | Failure::Refused(words)
+            | Failure::Forbidden(words)
+            | Failure::Unsettled(words)) = &setback.failure;
             let status = match &setback.failure {
                 Failure::Unreachable(_) => STATUS_UNAVAILABLE,
+                Failure::Forbidden(_) => STATUS_USAGE,
                 _ if self.given_up_at(key, setback).is_some() => STATUS_UNAVAILABLE,
                 Failure::Refused(_) | Failure::Unsettled(_) => self.refusal(key),
             };
@@ -186,7 +199,12 @@ impl<'a> Draft<'a> {
             return Some(conclusion);
         }
         if let Some((name, exit, init)) = self.first_exit() {
-            let kind = if init { "init component" } else { "component" };
+            let step = self.ends.spec(name).is_some_and(|one| one.pre_start_of.is_some());
+            let kind = match init {
+                true => "init component",
+                false if step => "`pre_start` container",
+                false => "component",
+            };
             let chain = if init { String::new() } else { self.chain(name) };
             let because = format!("{chain}{kind} `{name}` ended with {exit}");
             let reason = if init { Reason::InitFailed } else { Reason::ComponentEnded };
@@ -216,11 +234,12 @@ impl<'a> Draft<'a> {
                 || unheard(self.observed, self.now)
                 || ails(self.spec, self.observed, &self.ends);
             let because = match ill {
-                true => "a stop was requested while the pod was not healthy",
-                false => "a stop was requested",
+                true => format!("a stop was requested while the pod was not healthy{}", self.failed_checks()),
+                false => "a stop was requested".to_owned(),
             };
             let status = stop.status.max(u8::from(ill));
-            return conclude(status, because.to_owned(), Reason::StopRequested);
+            // The time for stopping runs from the request, not from the answer of the engine about the pod's health.
+            return Some((Conclusion { status, because, culprit: None, at: stop.at }, Reason::StopRequested));
         }
         if let Some((name, image)) = self.image_not_to_be_pulled() {
             let because = format!(
@@ -232,8 +251,11 @@ impl<'a> Draft<'a> {
         }
         let (component, dependency, status, why) = self.hopeless_dependency()?;
         let chain = self.chain(component);
-        let because =
-            format!("{chain}`{component}` waits for `{dependency}` to be healthy, but `{dependency}` {why}");
+        let failed = self.ends.seen(dependency).and_then(|member| member.failed_check.as_ref());
+        let check = failed.and_then(Option::as_ref).map_or_else(String::new, |check| format!(": {check}"));
+        let because = format!(
+            "{chain}`{component}` waits for `{dependency}` to be healthy, but `{dependency}` {why}{check}"
+        );
         conclude(status, because, Reason::Impossible)
     }
 
@@ -274,7 +296,7 @@ impl<'a> Draft<'a> {
             return true;
         }
         match setback.failure {
-            Failure::Refused(_) => true,
+            Failure::Refused(_) | Failure::Forbidden(_) => true,
             _ if self.observed.silent_since.is_some() && self.again(key) => false,
             Failure::Unsettled(_) => setback.attempts >= UNSETTLED_ATTEMPTS,
             // By its own attempts, not by the clock: one that failed once, and was found done by a look
@@ -286,7 +308,7 @@ impl<'a> Draft<'a> {
     /// When an action is given up of which nobody knows whether it was done: only a listing tells, and the engine answers
     /// none.
     fn given_up_at(&self, key: &Key, setback: &Setback) -> Option<Duration> {
-        let open = !matches!(setback.failure, Failure::Refused(_))
+        let open = !matches!(setback.failure, Failure::Refused(_) | Failure::Forbidden(_))
             && self.observed.looked_at < setback.last
             && !self.again(key);
         self.observed.silent_since.filter(|_| open).map(|since| since + ENGINE_PATIENCE)
@@ -295,7 +317,12 @@ impl<'a> Draft<'a> {
     /// It is for a component that ran before: the pod was up, and outlives an engine that is away.
     fn again(&self, key: &Key) -> bool {
         let member = key.target.as_ref().and_then(|target| self.observed.member(target));
-        key.verb == Verb::Restart || member.is_some_and(|member| member.restarts > 0)
+        let mut members = self.observed.members.values();
+        match key.verb {
+            Verb::Restart => true,
+            Verb::CheckMounts => members.any(|member| member.status != Status::Created),
+            _ => member.is_some_and(|member| member.restarts > 0),
+        }
     }
 
     /// The status of a pod of which this was refused: where a start failed, the engine has put down
@@ -307,8 +334,11 @@ impl<'a> Draft<'a> {
     }
 
     /// The component, or failed init component, that ended first.
-    fn first_exit(&self) -> Option<(&str, super::observed::Exit, bool)> {
-        let ended = |name: &str| self.ends.seen(name).and_then(Member::exit);
+    fn first_exit(&self) -> Option<(&str, Exit, bool)> {
+        // What is to be restarted was stopped by this manager: also where the pod ends before its start, that is nobody's
+        // failure.
+        let open = |name: &str| self.ends.is_undecided(name) || self.observed.is_to_restart(name);
+        let ended = |name: &str| self.ends.seen(name).and_then(Member::exit).filter(|_| !open(name));
         let inits = self.spec.init.iter().filter_map(|init| {
             let exit = ended(&init.name).filter(|exit| exit.status != 0 && !self.restarts(init))?;
             Some((init.name.as_str(), exit, true))
@@ -318,7 +348,32 @@ impl<'a> Draft<'a> {
                 .filter(|exit| !self.ends.may_end(&one.name, exit.status) && !self.restarts(one))?;
             Some((one.name.as_str(), exit, false))
         });
-        inits.chain(components).min_by_key(|(_, exit, _)| (exit.at_nanos, exit.status == 0))
+        inits
+            .chain(components)
+            .chain(self.removed_after_their_end())
+            .min_by_key(|(_, exit, _)| (exit.at_nanos, exit.status == 0))
+    }
+
+    /// Components that had ended, and were removed before that could count as the pod's end.
+    fn removed_after_their_end(&self) -> impl Iterator<Item = (&str, Exit, bool)> {
+        self.spec.components.iter().filter_map(|one| {
+            let vanished = self.observed.vanished.contains(&Target::Member(one.name.clone()));
+            if vanished || self.ends.seen(&one.name).is_some() {
+                return None;
+            }
+            let departed = self.observed.departed.get(&one.name)?;
+            let counts = !self.ends.may_end(&one.name, departed.exit.status) && !again_after(one, departed);
+            counts.then_some((one.name.as_str(), departed.exit, false))
+        })
+    }
+
+    /// Why components are unhealthy, as the end of a sentence.
+    fn failed_checks(&self) -> String {
+        let unhealthy = self.observed.members.iter().filter_map(|(name, member)| {
+            let Status::Running { health: Health::Unhealthy } = member.status else { return None };
+            Some(format!("; `{name}` is unhealthy: {}", member.failed_check.as_ref()?.as_ref()?))
+        });
+        unhealthy.collect()
     }
 
     /// A member whose image is missing, and none of those that use it may pull it.
@@ -345,7 +400,9 @@ impl<'a> Draft<'a> {
             self.spec.init.iter().chain(self.spec.mains()).filter(|one| !self.ends.started(&one.name));
         let ill = |one: &&ComponentSpec| {
             let status = self.ends.seen(&one.name).map(|member| member.status);
-            one.essential && status == Some(Status::Running { health: Health::Unhealthy })
+            one.essential
+                && status == Some(Status::Running { health: Health::Unhealthy })
+                && self.is_explained(&one.name)
         };
         if let (Some(waits), Some(sidecar)) = (later.next(), self.spec.sidecars().find(ill)) {
             return Some((&waits.name, &sidecar.name, 1, "is unhealthy"));
@@ -359,12 +416,34 @@ impl<'a> Draft<'a> {
                     Some(Status::Running { health: Health::None }) => {
                         (STATUS_USAGE, "has no health check: give it one, or wait for `service_started`")
                     }
-                    Some(Status::Running { health: Health::Unhealthy }) => (1, "is unhealthy"),
+                    Some(Status::Running { health: Health::Unhealthy }) if self.is_explained(on) => {
+                        (1, "is unhealthy")
+                    }
                     _ if self.ends.completed(on) => (1, "has ended"),
                     _ => return None,
                 };
                 Some((one.name.as_str(), on, status, why))
             })
+    }
+
+    /// The engine was asked why this member's health check fails.
+    fn is_explained(&self, name: &str) -> bool {
+        self.ends.seen(name).is_none_or(|member| member.failed_check.is_some())
+    }
+
+    /// What is to be found out of containers that changed by themselves, or by others.
+    fn look_into(&mut self) {
+        for (name, member) in &self.observed.members {
+            if member.status == (Status::Running { health: Health::Unhealthy }) && !self.is_explained(name) {
+                self.add(Action::ReadCheck(Target::Member(name.clone())), Reason::Unhealthy);
+            }
+            if let Some(at) = member.in_place.decided_at().filter(|at| self.now < *at) {
+                self.wake(at);
+            }
+        }
+        if !self.observed.unjudged.is_empty() {
+            self.add(Action::CheckMounts, Reason::StartedOutside);
+        }
     }
 
     /// Towards everything running.
@@ -399,14 +478,54 @@ impl<'a> Draft<'a> {
                 Some(_) => {}
             }
         }
+        self.held = self.holds_starts();
         self.sidecars_ready = spec.sidecars().all(|sidecar| self.sidecar_ready(sidecar));
         // One at a time, created when its turn comes: what an engine copies from an image into an empty
         // volume at creation must not come before what an earlier init component wrote there.
         spec.sidecars().for_each(|sidecar| self.advance(sidecar, Reason::Wanted));
+        if self.held {
+            // All containers are created first: another pod's manager must see all mounts of this pod before
+            // a container starts.
+            spec.init.iter().for_each(|init| self.advance(init, Reason::Wanted));
+            spec.mains().for_each(|component| self.advance(component, Reason::Wanted));
+            // A restart compares the mounts itself, so only containers that never started need this action.
+            let waits = self.observed.members.values().any(|member| member.status == Status::Created);
+            if waits && self.all_created() {
+                self.add(Action::CheckMounts, Reason::HasMounts);
+            }
+            return;
+        }
         match next_init(spec, self.observed) {
             Some(init) => self.advance(init, Reason::InitsTurn),
             None => spec.mains().for_each(|component| self.advance(component, Reason::Wanted)),
         }
+    }
+
+    /// Reports whether starts have to wait for the comparison of the pod's mounts with those of other pods. A
+    /// container that did not exist at the last comparison makes another one necessary: after `docker
+    /// container prune` removed it, another pod may have started.
+    fn holds_starts(&self) -> bool {
+        let unknown = |checked: &BTreeSet<String>| {
+            let mut members = self.observed.members.values();
+            members.any(|member| member.status == Status::Created && !checked.contains(&member.id))
+        };
+        self.spec.checks_mounts && self.observed.mounts_checked.as_ref().is_none_or(unknown)
+    }
+
+    /// Reports whether every member has a container, or had one and is done with it.
+    fn all_created(&self) -> bool {
+        let done = |one: &ComponentSpec| {
+            self.ends.seen(&one.name).is_some() || self.ends.completed(&one.name) || self.is_past(one)
+        };
+        self.spec.members().all(done)
+    }
+
+    /// Reports whether an init component is done and its container is removed. Its success was seen, or a
+    /// later member was started.
+    fn is_past(&self, init: &ComponentSpec) -> bool {
+        let Some(place) = self.spec.init.iter().position(|one| one.name == init.name) else { return false };
+        let mut later = self.spec.init[place + 1..].iter().chain(self.spec.mains());
+        self.observed.departed_well(&init.name) || later.any(|one| self.ends.started(&one.name))
     }
 
     /// The next step of one component towards running.
@@ -416,20 +535,29 @@ impl<'a> Draft<'a> {
             return;
         }
         let Some(member) = self.ends.seen(&component.name) else {
-            if self.ends.completed(&component.name) {
+            if self.ends.completed(&component.name) || self.is_past(component) {
                 return;
             }
             if component.needs_vault() && !self.vault_filled() {
                 return self.fill_vault();
             }
             let image = component.container.wanted_image();
+            // It shares the volumes of the component's container, and what that fills them with comes first.
+            let lender = component.pre_start_of.as_deref();
+            let waits = lender.is_some_and(|component| self.ends.seen(component).is_none());
             return match self.observed.images.get(&image) {
-                Some(Known::Pulled) => self.add(Action::Create(target), wanted),
                 Some(Known::Missing) => self.add(Action::Pull(image), Reason::ImageMissing),
                 None if pulls_first(self.spec, component) => self.add(Action::Pull(image), Reason::PullAsked),
-                None => self.add(Action::Create(target), wanted),
+                _ if waits => {}
+                Some(Known::Pulled) | None => self.add(Action::Create(target), wanted),
             };
         };
+        if self.observed.is_to_restart(&component.name) {
+            return self.restart_on_request(component, member, target);
+        }
+        if self.ends.is_undecided(&component.name) {
+            return;
+        }
         if member.status != Status::Created {
             if member.runs() && !self.observed.up(component) {
                 self.add(Action::PostStart(target), Reason::Started);
@@ -444,12 +572,77 @@ impl<'a> Draft<'a> {
             }
             return;
         }
-        if !component.copies.is_empty() && !member.copied {
+        if self.ends.completed(&component.name) {
+            // It would run once more.
+        } else if self.held {
+            // A copy into a container mounts the same volumes as a start, so the copy waits for the
+            // comparison too.
+        } else if self.is_to_be_filled(component, member) {
             self.add(Action::Copy(target), Reason::HasCopies);
+        } else if component.pre_start_of.as_deref().is_some_and(|lender| self.lacks_copies(lender)) {
+            // It would miss what is copied into the component's volumes, or write there before the copy.
         } else if component.needs_vault() && self.busy.contains(&Target::Vault) {
             // Filled again for another one, its files are gone for a moment.
         } else if self.sandbox_ready() && self.dependencies_met(component) {
             self.add(Action::Start(target), Reason::Ready);
+        }
+    }
+
+    /// Reports whether the created container of this component lacks something that is copied into it.
+    fn lacks_copies(&self, component: &str) -> bool {
+        let (spec, member) = (self.ends.spec(component), self.ends.seen(component));
+        let created = member.filter(|member| member.status == Status::Created);
+        spec.zip(created).is_some_and(|(spec, member)| self.is_to_be_filled(spec, member))
+    }
+
+    /// Something is still to be copied into this created container. A manager before this one has copied where a step of
+    /// its `pre_start` was started since: another copy would undo what the step wrote.
+    fn is_to_be_filled(&self, component: &ComponentSpec, member: &Member) -> bool {
+        let mut steps =
+            self.spec.components.iter().filter(|one| one.pre_start_of.as_ref() == Some(&component.name));
+        let step_began = |step: &ComponentSpec| {
+            self.ends.seen(&step.name).is_some_and(|step| step.started_at > member.created_at)
+        };
+        let copies = !component.copies.is_empty() && !member.copied;
+        copies && (member.created_at == 0 || !steps.any(step_began))
+    }
+
+    /// The next step of a restart that was asked for: those that are restarted along with it end before it, and start
+    /// after it.
+    fn restart_on_request(&mut self, component: &ComponentSpec, member: &Member, target: Target) {
+        let along = |name: &str| self.observed.is_to_restart(name);
+        if member.runs() {
+            let mut dependents = dependents(&self.spec.components, &component.name);
+            let waits = dependents.any(|one| {
+                along(&one.name) && self.ends.seen(&one.name).is_some_and(|one| one.exit().is_none())
+            });
+            if !waits {
+                let grace = component.stop_grace.unwrap_or(DEFAULT_STOP_GRACE);
+                let delay = component.shutdown_delay;
+                let end = member.stopping_since.unwrap_or(self.now) + delay + grace;
+                let first = !component.pre_stop.is_empty() || !delay.is_zero();
+                let action = match first && !member.pre_stopped {
+                    true => Action::PreStop(target, delay, grace - AFTER_HOOKS.min(grace / 2)),
+                    false => Action::Stop(target, end.saturating_sub(self.now)),
+                };
+                self.add(action, Reason::RestartRequested);
+            }
+            return;
+        }
+        let mut on = component.depends_on.iter().filter(|on| self.observed.to_restart.contains_key(&on.on));
+        let ready = |dependency: &Dependency| {
+            let on = dependency.on.as_str();
+            !along(on)
+                && match self.ends.seen(on).map(|member| member.status) {
+                    Some(_) if dependency.condition == Condition::Completed => self.ends.completed(on),
+                    Some(Status::Running { health }) => {
+                        health != Health::Starting && self.ends.spec(on).is_none_or(|on| self.observed.up(on))
+                    }
+                    _ => true,
+                }
+        };
+        if member.exit().is_some() && self.sandbox_ready() && on.all(ready) {
+            self.add(Action::Restart(target), Reason::RestartRequested);
         }
     }
 
@@ -602,11 +795,15 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// A manager before this one may have asked for a start of it, which comes about now.
+    /// A manager before this one may have asked for a start of it, which comes about now; also of one that has ended, since
+    /// each of two managers may have asked. Not of one that ran when this manager came, and was stopped since.
     fn may_begin(&self, component: &ComponentSpec) -> bool {
         let settled = self.observed.inherited.map(|at| at + INHERITED_SETTLES);
-        let member = self.ends.seen(&component.name);
-        let rests = member.is_some_and(|member| member.status == Status::Created) || self.restarts(component);
+        let rests = self.ends.seen(&component.name).is_some_and(|member| match member.status {
+            Status::Created => true,
+            Status::Exited(_) => !member.found_running,
+            Status::Running { .. } | Status::Removing => false,
+        });
         rests && settled.is_some_and(|at| self.observed.looked_at < at)
     }
 
@@ -621,8 +818,8 @@ impl<'a> Draft<'a> {
     /// listing tells.
     fn in_doubt(&self, target: &Target) -> bool {
         self.observed.setbacks.iter().any(|(key, setback)| {
-            let open =
-                !matches!(setback.failure, Failure::Refused(_)) && self.observed.looked_at < setback.last;
+            let open = !matches!(setback.failure, Failure::Refused(_) | Failure::Forbidden(_))
+                && self.observed.looked_at < setback.last;
             key.verb.starts() && key.target.as_ref() == Some(target) && open
         })
     }
@@ -679,16 +876,25 @@ impl<'a> Draft<'a> {
 
 /// The init component whose turn it is, `None` when all are done.
 ///
-/// One that is not there is done where something later is there, since each is created only after the
-/// end of the one before it: `docker container prune` removes those that have ended, and must not make
-/// a pod begin again.
+/// An init component without a container is done if a later member has a container. Each container is created
+/// only after the end of the previous init component. `docker container prune` removes exited init
+/// components, and the pod must not begin again.
+///
+/// If all containers are created first, the start of a later member or the success of the init component must
+/// have been seen.
 pub fn next_init<'a>(spec: &'a PodSpec, observed: &Observed) -> Option<&'a ComponentSpec> {
     let members = &observed.members;
-    let seen = |one: &ComponentSpec| members.contains_key(&one.name);
+    let seen = |one: &ComponentSpec| {
+        let member = members.get(&one.name);
+        member.is_some_and(|member| !spec.checks_mounts || member.status != Status::Created)
+    };
     spec.init.iter().enumerate().find_map(|(place, init)| {
         let done = match members.get(&init.name) {
             Some(member) => member.exit().is_some_and(|exit| exit.status == 0),
-            None => spec.init[place + 1..].iter().chain(spec.mains()).any(seen),
+            None => {
+                observed.departed_well(&init.name)
+                    || spec.init[place + 1..].iter().chain(spec.mains()).any(seen)
+            }
         };
         (!done).then_some(init)
     })
@@ -702,8 +908,15 @@ pub fn unheard(observed: &Observed, now: Duration) -> bool {
 /// The component has ended and is to be started again.
 pub fn restarts(component: &ComponentSpec, observed: &Observed) -> bool {
     observed.members.get(&component.name).is_some_and(|member| {
-        member.exit().is_some_and(|exit| component.restarts_after(exit.status, member.restarts))
+        let (restarts, asked) = (member.restarts, member.in_place.asked);
+        member.exit().is_some_and(|exit| again_after(component, &Departed { exit, restarts, asked }))
     })
+}
+
+/// The component is started again after this end.
+pub fn again_after(component: &ComponentSpec, end: &Departed) -> bool {
+    component.restarts_after(end.exit.status, end.restarts)
+        && !(end.asked && component.restart == Restart::UnlessStopped)
 }
 
 /// How long to wait after its end until it is started again.
@@ -736,6 +949,10 @@ fn pulls_first(spec: &PodSpec, component: &ComponentSpec) -> bool {
     }
 }
 
+#[cfg(test)]
+mod in_place_tests;
+#[cfg(test)]
+mod pre_start_tests;
 #[cfg(test)]
 mod restart_tests;
 #[cfg(test)]

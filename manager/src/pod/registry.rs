@@ -61,7 +61,7 @@ impl Credentials {
 
 /// The registry that an image comes from (`splitDockerDomain` of Docker's `reference`): what is before the first
 /// slash where that can be a host, else Docker Hub.
-fn registry_of(image: &str) -> &str {
+pub fn registry_of(image: &str) -> &str {
     let first = image.split_once('/').map(|(first, _)| first);
     match first {
         // A repository has no capitals.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::identity::Identity;
 use super::placement::{Holder, Namespaces};
+use super::pre_start::{self, CopyPlace, PreStart};
 use super::spec::{
     ComponentSpec, Condition, ContainerSpec, CopySpec, Dependency, FileSource, FileSpec, Hook, PodSpec,
     Restart,
@@ -13,13 +14,13 @@ use super::spec::{
 const POD_ID: &str = "00000000000000000000000000000000000000000000000000000000000000aa";
 
 /// A pod from text like `init-1 init-2 | app db+copy web+secret<app,db:healthy`: init components before the
-/// bar; what a component waits for after `<` (`db:healthy`, `db:done`, and with a `?` where it is not
-/// required); `+copy`, `+post`, `+pre` and `+secret`, in this order, give it one such; then `+restart` (always), `+sidecar` and `+extra` (not
-/// essential); its image is called as it
-/// is. The task container is called `pod`, and the time for stopping is 8 s.
+/// bar; what a component waits for after `<` (`db:healthy`, `db:done`, with a `?` where it is not
+/// required, and with a `!` where it is restarted along); `+copy`, `+post`, `+pre` and `+secret`, in this order, give it
+/// one such; then `+restart` (always), `+sidecar`, `+extra` (not essential), and a `+step` for each step of its
+/// `pre_start`; images are called as what runs them. The task container is called `pod`, and the time for stopping is 8 s.
 pub(crate) fn pod(text: &str) -> PodSpec {
     let (init, components) = text.split_once('|').unwrap_or(("", text));
-    let parse = |text: &str| text.split_whitespace().map(component).collect::<Vec<_>>();
+    let parse = |text: &str| text.split_whitespace().flat_map(component).collect::<Vec<_>>();
     let mut components = parse(components);
     components.sort_by(|one, other| one.name.cmp(&other.name));
     PodSpec {
@@ -27,6 +28,7 @@ pub(crate) fn pod(text: &str) -> PodSpec {
             pod: POD_ID.into(),
             name: "pod".into(),
             run: "2024-05-01T10:00:00Z".into(),
+            manager: "manager".into(),
             origin: Default::default(),
         },
         namespaces: Namespaces::default(),
@@ -35,6 +37,7 @@ pub(crate) fn pod(text: &str) -> PodSpec {
         pull_always: false,
         stop_timeout: Duration::from_secs(8),
         scratch: Vec::new(),
+        checks_mounts: false,
     }
 }
 
@@ -45,8 +48,12 @@ pub(crate) fn sandboxed(text: &str) -> PodSpec {
     PodSpec { namespaces, ..pod(text) }
 }
 
-fn component(text: &str) -> ComponentSpec {
-    let (name, on) = text.split_once('<').unwrap_or((text, ""));
+fn component(text: &str) -> Vec<ComponentSpec> {
+    let (mut name, on) = text.split_once('<').unwrap_or((text, ""));
+    let mut steps = 0;
+    while let Some(rest) = name.strip_suffix("+step") {
+        (name, steps) = (rest, steps + 1);
+    }
     let (name, essential) = name.strip_suffix("+extra").map_or((name, true), |name| (name, false));
     let (name, sidecar) = name.strip_suffix("+sidecar").map_or((name, false), |name| (name, true));
     let (name, restart) = name.strip_suffix("+restart").map_or((name, false), |name| (name, true));
@@ -55,20 +62,21 @@ fn component(text: &str) -> ComponentSpec {
     let (name, post) = name.strip_suffix("+post").map_or((name, false), |name| (name, true));
     let (name, copy) = name.strip_suffix("+copy").map_or((name, false), |name| (name, true));
     let depends_on = on.split(',').filter(|on| !on.is_empty()).map(|on| {
+        let (on, restart) = on.strip_suffix('!').map_or((on, false), |on| (on, true));
         let (on, required) = on.strip_suffix('?').map_or((on, true), |on| (on, false));
         let (on, condition) = match on.split_once(':') {
             Some((on, "healthy")) => (on, Condition::Healthy),
             Some((on, "done")) => (on, Condition::Completed),
             _ => (on, Condition::Started),
         };
-        Dependency { on: on.into(), condition, required }
+        Dependency { on: on.into(), condition, required, restart }
     });
     let hook = |word: &str, wanted: bool| {
         let hook = Hook { command: vec![word.into()], ..Hook::default() };
         wanted.then_some(hook).into_iter().collect::<Vec<_>>()
     };
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
-    ComponentSpec {
+    let mut component = ComponentSpec {
         name: name.into(),
         container: ContainerSpec { image: name.into(), ..ContainerSpec::default() },
         depends_on: depends_on.collect(),
@@ -93,5 +101,10 @@ fn component(text: &str) -> ComponentSpec {
         essential,
         sidecar,
         shutdown_delay: Duration::ZERO,
-    }
+        pre_start_of: None,
+    };
+    let entry = |number| PreStart { image: Some(pre_start::name(name, number)), ..PreStart::default() };
+    let entries: Vec<PreStart> = (1..=steps).map(entry).collect();
+    let steps = pre_start::steps(&mut component, &entries, |_| CopyPlace::Container);
+    [component].into_iter().chain(steps).collect()
 }

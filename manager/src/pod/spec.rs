@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use super::identity::Identity;
+use super::identity::{Identity, Role};
 use super::placement::Namespaces;
 use super::tuning::Tuning;
 
@@ -23,7 +23,7 @@ pub struct PodSpec {
     pub namespaces: Namespaces,
     /// Init components, in the order in which they run.
     pub init: Vec<ComponentSpec>,
-    /// Components, sorted by name.
+    /// Components and the steps of their `pre_start`, sorted by name.
     pub components: Vec<ComponentSpec>,
     /// `--pull`: pull every image once before it is used, even where the engine has it.
     pub pull_always: bool,
@@ -31,6 +31,8 @@ pub struct PodSpec {
     pub stop_timeout: Duration,
     /// Volumes that come and go with the pod.
     pub scratch: Vec<Scratch>,
+    /// All containers are created, and their mounts compared with those of other pods, before any of them starts.
+    pub checks_mounts: bool,
 }
 
 /// What a definition (labels, Compose text) says, before the pod's surroundings are known.
@@ -38,7 +40,7 @@ pub struct PodSpec {
 pub struct Definition {
     /// Init components, in order, named `init-1`, `init-2`, ...
     pub init: Vec<ComponentSpec>,
-    /// Components, sorted by name.
+    /// Components and the steps of their `pre_start`, sorted by name.
     pub components: Vec<ComponentSpec>,
     /// Volumes that come and go with the pod.
     pub scratch: Vec<Scratch>,
@@ -57,7 +59,7 @@ pub struct Scratch {
     pub size_bytes: Option<i64>,
 }
 
-/// One component or init component.
+/// One component, init component or step of a `pre_start`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ComponentSpec {
     /// Its name within the pod: the `<name>` of `pod.component.<name>`, or `init-<n>`.
@@ -84,6 +86,8 @@ pub struct ComponentSpec {
     pub sidecar: bool,
     /// Time between the decision to stop it and its `pre_stop` hooks, in which it serves on.
     pub shutdown_delay: Duration,
+    /// The component of whose `pre_start` it is a step ([`super::pre_start`]).
+    pub pre_start_of: Option<String>,
 }
 
 impl Default for ComponentSpec {
@@ -101,6 +105,7 @@ impl Default for ComponentSpec {
             essential: true,
             sidecar: false,
             shutdown_delay: Duration::ZERO,
+            pre_start_of: None,
         }
     }
 }
@@ -112,11 +117,12 @@ impl ComponentSpec {
         !self.files.is_empty() || self.container.mounts.iter().any(scratch)
     }
 
-    /// Its container is started again after an end with this status, having been started again so often before.
+    /// Its container is started again after an end with this status that nobody asked for, having been started again so
+    /// often before.
     pub fn restarts_after(&self, status: i64, restarts: u32) -> bool {
         match self.restart {
             Restart::Never => false,
-            Restart::Always => true,
+            Restart::Always | Restart::UnlessStopped => true,
             Restart::OnFailure(most) => status != 0 && most.is_none_or(|most| restarts < most),
         }
     }
@@ -128,10 +134,19 @@ pub enum Restart {
     /// `no`: its end is the end.
     #[default]
     Never,
-    /// `always`, and `unless-stopped`: it is started again.
+    /// `always`: it is started again.
     Always,
+    /// `unless-stopped`: the same, but not where somebody else has stopped it.
+    UnlessStopped,
     /// `on-failure[:N]`: it is started again where its status is not 0, so often at most.
     OnFailure(Option<u32>),
+}
+
+impl Restart {
+    /// It never comes to an end by itself.
+    pub fn is_endless(self) -> bool {
+        matches!(self, Restart::Always | Restart::UnlessStopped)
+    }
 }
 
 /// A command that runs beside a component's own, in its container (Compose's `post_start` and `pre_stop`).
@@ -156,6 +171,8 @@ pub struct Dependency {
     pub condition: Condition,
     /// False (`required: false`): where it cannot be, the dependent starts all the same.
     pub required: bool,
+    /// `restart: true`: `manager restart` of the dependency restarts the dependent too.
+    pub restart: bool,
 }
 
 /// The state that a dependency must reach (Compose `depends_on.<name>.condition`).
@@ -195,7 +212,7 @@ pub struct FileSpec {
 }
 
 /// Where the content of a secret or config is.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FileSource {
     /// A file of the task container, by its absolute path.
     Path(String),
@@ -315,10 +332,8 @@ pub struct Mount {
 pub enum MountSource {
     /// A path of the host.
     Bind {
-        /// Absolute path on the host.
+        /// Absolute path on the host, which is never made.
         path: String,
-        /// Make the folder where it is missing, as the short form does.
-        create: bool,
         /// `rprivate`, `rshared`, ...; the engine's default where not said.
         propagation: Option<String>,
         /// What becomes of the mounts below the path.
@@ -332,6 +347,9 @@ pub enum MountSource {
         no_copy: bool,
         /// The folder or file of it that is mounted, relative; all of it where not said.
         subpath: Option<String>,
+        /// The owner of pods whose volume it is ([`super::owner::LABEL_OWNER`]), where the pod makes it; `None` for one
+        /// that somebody else made.
+        owner: Option<String>,
     },
     /// The pod's [`Scratch`] volume of this name.
     Scratch(String),
@@ -347,12 +365,12 @@ pub enum MountSource {
 impl MountSource {
     /// A path of the host, as the long form mounts it when nothing more is said.
     pub fn bind(path: impl Into<String>) -> Self {
-        Self::Bind { path: path.into(), create: false, propagation: None, recursive: Recursion::default() }
+        Self::Bind { path: path.into(), propagation: None, recursive: Recursion::default() }
     }
 
     /// A volume, as it is mounted when nothing more is said.
     pub fn volume(name: Option<String>) -> Self {
-        Self::Volume { name, no_copy: false, subpath: None }
+        Self::Volume { name, no_copy: false, subpath: None, owner: None }
     }
 }
 
@@ -398,6 +416,11 @@ impl PodSpec {
         self.init.iter().chain(&self.components)
     }
 
+    /// Every member but the steps of `pre_start`, which mount nothing that their component does not.
+    pub fn mounting(&self) -> impl Iterator<Item = &ComponentSpec> {
+        self.members().filter(|member| member.pre_start_of.is_none())
+    }
+
     /// Components that start before all others.
     pub fn sidecars(&self) -> impl Iterator<Item = &ComponentSpec> {
         self.components.iter().filter(|component| component.sidecar)
@@ -411,6 +434,15 @@ impl PodSpec {
     /// There is something that a vault holds: secrets and configs of a member, or scratch volumes.
     pub fn vault(&self) -> bool {
         !self.scratch.is_empty() || self.members().any(ComponentSpec::needs_vault)
+    }
+
+    /// What the container of a member is in the pod.
+    pub fn role(&self, member: &ComponentSpec) -> Role {
+        match &member.pre_start_of {
+            Some(_) => Role::PreStart,
+            None if self.init.iter().any(|init| init.name == member.name) => Role::Init,
+            None => Role::Component,
+        }
     }
 
     /// The member of this name.

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::limits::Limits;
+use super::policy::VolumeInfo;
+use super::spec::Recursion;
 
 /// The container that Swarm, Compose or `docker run` started for the pod.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -15,8 +17,12 @@ pub struct TaskContainer {
     pub started_at: String,
     /// Id of the image it runs (`sha256:...`).
     pub image_id: String,
+    /// `Config.Image`: the reference by which its image was asked for.
+    pub image: String,
     /// All its labels.
     pub labels: BTreeMap<String, String>,
+    /// Names in the `volumes` of its stack, where the file of that is at hand (`manager check --stack`).
+    pub stack_volumes: Vec<String>,
     /// `Config.Cmd`: the manager's flags.
     pub command: Vec<String>,
     /// `Path` and `Args`: what it was started with.
@@ -55,6 +61,24 @@ pub struct TaskContainer {
     pub cap_add: Vec<String>,
     /// `HostConfig.Privileged`.
     pub privileged: bool,
+    /// `HostConfig.SecurityOpt`.
+    pub security_opt: Vec<String>,
+    /// `HostConfig.Devices`: their paths on the host.
+    pub devices: Vec<String>,
+    /// `HostConfig.DeviceCgroupRules`.
+    pub device_rules: Vec<String>,
+    /// `HostConfig.Runtime`.
+    pub runtime: String,
+    /// `HostConfig.LogConfig`: driver and options.
+    pub log: Option<(String, BTreeMap<String, String>)>,
+    /// Gateways of its networks: addresses of the host.
+    pub gateways: Vec<String>,
+    /// Folders in which the engine keeps its file system (`GraphDriver.Data`).
+    pub layers: Vec<String>,
+    /// `HostConfig.OomScoreAdj`.
+    pub oom_score_adj: i64,
+    /// `HostConfig.Ulimits` by name: soft and hard; -1 is no limit.
+    pub ulimits: BTreeMap<String, (i64, i64)>,
     /// `HostConfig.Memory`, `MemorySwap`, `NanoCpus` (or `CpuQuota` and `CpuPeriod`) and `PidsLimit`.
     pub limits: Limits,
 }
@@ -64,6 +88,12 @@ impl TaskContainer {
     pub fn variable(&self, name: &str) -> Option<String> {
         let value = self.environment.iter().find_map(|entry| entry.strip_prefix(name)?.strip_prefix('='));
         value.map(str::to_owned)
+    }
+
+    /// Reports whether its processes are root's, by `Config.User`.
+    pub fn is_root(&self) -> bool {
+        let user = self.user.split(':').next().unwrap_or_default();
+        matches!(user, "" | "root") || user.parse() == Ok(0)
     }
 }
 
@@ -76,19 +106,70 @@ pub struct TaskMount {
     pub volume: Option<String>,
     /// Path on the host.
     pub source: String,
+    /// The same as the operator typed it, where that is another text (`HostConfig.Binds` and `Mounts`).
+    pub typed_source: Option<String>,
     /// Path in the task container.
     pub target: String,
     /// Mounted for writing.
     pub writable: bool,
+    /// The part of the volume that is mounted, where it is not all of it.
+    pub subpath: Option<String>,
+    /// What becomes of the mounts below the path, for a bind.
+    pub recursive: Recursion,
+    /// `rprivate`, `rshared`, ..., for a bind.
+    pub propagation: String,
     /// The path of the host that the volume stands for, where its driver binds one (`-o device=/path`).
     pub device: Option<String>,
+    /// The volume's driver.
+    pub driver: String,
+    /// Options of the volume's driver.
+    pub options: BTreeMap<String, String>,
     /// The volume's labels, for `volume`: what `volume-ref`, stack and Compose names are read from.
     pub labels: BTreeMap<String, String>,
+}
+
+impl TaskMount {
+    /// The path of the host that is mounted: of a volume, the one that it stands for.
+    pub fn host_path(&self) -> Option<&str> {
+        match &self.volume {
+            Some(_) => self.device.as_deref(),
+            None => Some(&self.source),
+        }
+    }
+
+    /// What the engine said of the volume.
+    pub fn volume_info(&self) -> VolumeInfo {
+        VolumeInfo {
+            driver: self.driver.clone(),
+            options: self.options.clone(),
+            labels: self.labels.clone(),
+            mountpoint: self.source.clone(),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn root_is_who_is_named_so_or_has_its_number_or_is_not_named() {
+        for (user, root) in [
+            ("", true),
+            ("root", true),
+            ("0", true),
+            ("0:5", true),
+            ("00", true),
+            ("65529:0", false),
+            ("app", false),
+        ] {
+            assert_eq!(
+                TaskContainer { user: user.into(), ..TaskContainer::default() }.is_root(),
+                root,
+                "{user}"
+            );
+        }
+    }
 
     #[test]
     fn a_variable_is_told_by_its_whole_name() {

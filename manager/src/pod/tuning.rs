@@ -30,7 +30,7 @@ pub struct Tuning {
     /// `group_add`.
     pub groups: Vec<String>,
     /// `logging`: driver (empty is the engine's default) and options.
-    pub logging: Option<(String, BTreeMap<String, String>)>,
+    pub logging: Option<Logging>,
     /// `mem_reservation`, bytes.
     pub memory_reservation: Option<i64>,
     /// `mem_swappiness`, 0 to 100.
@@ -58,6 +58,9 @@ pub struct Tuning {
     /// `userns_mode`.
     pub userns_mode: Option<String>,
 }
+
+/// The driver of a log, and its options.
+pub type Logging = (String, BTreeMap<String, String>);
 
 /// `blkio_config`: weights and limits of block devices, by path.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -6,12 +6,16 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::future::LocalBoxFuture;
+use futures_util::{FutureExt, StreamExt};
+use pause::control::MAX_HOLD_SECS;
+use tokio::sync::Notify;
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::{Instrument, error, info, info_span, warn};
@@ -19,13 +23,15 @@ use tracing::{Instrument, error, info, info_span, warn};
 use super::begun::{Begun, Logs, Means};
 use super::lock::Lock;
 use super::marks::{AGENT, Marks};
-use super::output::Output;
-use super::pod::Stops;
+use super::output::{Form, Output};
+use super::patience::{Expected, patiently};
+use super::pod::{Stops, serve};
+use super::request_line::{self, RequestLine};
 use super::serve_health::Pause;
 use super::site::{self, Prepared, Refusal, Site};
-use super::sweep::sweep;
+use super::sweep::{sweep, sweep_forsaken, sweep_soon};
 use super::{BACKOFF, discover, outside};
-use crate::cli::{AgentArgs, Placement, RunArgs, Which};
+use crate::cli::{AgentArgs, LogFormat, Placement, RunArgs, Which};
 use crate::engine::outside::Standing;
 use crate::engine::{Engine, EngineError};
 use crate::pod::health::PodHealth;
@@ -58,7 +64,10 @@ struct Agent {
     name: String,
     policy: Policy,
     marks: Marks,
+    pods: request_line::Pods,
     lock: Lock,
+    /// Something of a pod that has ended is left.
+    sweep: Notify,
 }
 
 /// Run pods until asked to stop. Returns the exit status.
@@ -86,12 +95,16 @@ pub async fn run(args: AgentArgs, output: Output) -> u8 {
 async fn work(args: AgentArgs, output: &Output, mut stops: Stops) -> Result<(), Refusal> {
     discover::own_container().map_err(Refusal::usage)?;
     let handed = site::handed()?;
+    let expected = handed.expected();
+    info!("{}", looks_for(&args.name));
     let mut pause = Pause::new(handed.control);
     pause.publish(PodHealth::Starting);
     pause.close_listener();
+    // Each pod ends in its own time, which is told to its own `pause`; the agent ends after the last one.
+    pause.hold(Duration::from_secs(MAX_HOLD_SECS.into()));
     let mut asked = handed.ending;
     let begun = {
-        let mut begin = std::pin::pin!(begin(args, output));
+        let mut begin = std::pin::pin!(begin(args, output, expected));
         let stop = async {
             if !asked {
                 stops.next().await;
@@ -120,20 +133,35 @@ async fn work(args: AgentArgs, output: &Output, mut stops: Stops) -> Result<(), 
     result
 }
 
-async fn begin(args: AgentArgs, output: &Output) -> Result<Agent, Refusal> {
+/// Which pods are an agent's.
+pub fn looks_for(name: &str) -> String {
+    match name {
+        NAME => format!(
+            "agent `{name}`: runs each pause container with labels of a pod and without the label `{MANAGER}`, or with `{MANAGER}: {name}`"
+        ),
+        name => format!(
+            "agent `{name}`: runs each pause container with labels of a pod and with the label `{MANAGER}: {name}`"
+        ),
+    }
+}
+
+async fn begin(args: AgentArgs, output: &Output, expected: Expected) -> Result<Agent, Refusal> {
     let AgentArgs { name, run: args } = args;
     if args.pod.placement != Placement::Auto {
         return Err(Refusal::usage(
             "`--pause` says where one pod is, and an agent runs all of its node: leave it out, or use `manager run`",
         ));
     }
-    let mut site = Site::arrive(&args).await?;
+    let mut site = Site::arrive(&args, expected).await?;
     let (policy, credentials) = (site::policy(&args)?, site::credentials()?);
     let marks = Marks::kept(AGENT);
+    let requests = RequestLine::open(Path::new(request_line::FOLDER));
     site.confine(output)?;
+    let pods = request_line::Pods::default();
+    serve(Some(requests), &pods);
     site.engine = site.engine.with_credentials(credentials).with_one_stream();
     let lock = Lock::new(&site, &name);
-    Ok(Agent { site, args, name, policy, marks, lock })
+    Ok(Agent { site, args, name, policy, marks, pods, lock, sweep: Notify::new() })
 }
 
 /// Pods that are run now.
@@ -202,10 +230,29 @@ impl Agent {
             return Ok(());
         }
         info!("agent `{}`: running the pods of this node", self.name);
-        tokio::spawn(sweep(self.site.engine.clone(), Arc::clone(&self.site.limiter)));
+        let (engine, limiter) = (&self.site.engine, &self.site.limiter);
+        tokio::select! {
+            () = sweep_forsaken(engine, &self.site.own.id, None) => {}
+            () = stops.next() => {
+                self.see_off(Pods::default()).await;
+                return Ok(());
+            }
+        }
+        let sweeps = async {
+            let mut work: LocalBoxFuture<'_, ()> = sweep(engine.clone(), Arc::clone(limiter)).boxed_local();
+            loop {
+                tokio::select! {
+                    () = &mut work => work = std::future::pending().boxed_local(),
+                    () = self.sweep.notified() => {
+                        work = sweep_soon(engine.clone(), Arc::clone(limiter)).boxed_local();
+                    }
+                }
+            }
+        };
         tokio::select! {
             refusal = self.lock.lost(held) => Err(refusal),
             () = self.serve(pause, stops) => Ok(()),
+            () = sweeps => Ok(()),
         }
     }
 
@@ -332,13 +379,18 @@ impl Agent {
     async fn run_pod(&self, id: &str, started_at: &str, ending: Arc<AtomicBool>) {
         let mut args = self.args.clone();
         args.pod.placement = Placement::Outside(Which::Container(id.to_owned()));
+        let mut warned = String::new();
         let (task, prepared) = loop {
             match self.prepare(&args, id, started_at).await {
                 Ok(Some(ready)) => break ready,
                 Ok(None) => return self.given_up(),
                 // The pod is not at fault: as long as it is there it is tried again.
                 Err(refusal) if refusal.status == STATUS_UNAVAILABLE => {
-                    warn!("{}; trying again", refusal.words);
+                    // The same once more is no news.
+                    if refusal.words != warned {
+                        warn!("{}; trying again", refusal.words);
+                        warned.clone_from(&refusal.words);
+                    }
                     sleep(BACKOFF.1).await;
                     if !self.still_runs(id, started_at).await {
                         return self.given_up();
@@ -347,16 +399,20 @@ impl Agent {
                 Err(refusal) => return error!("{}", refusal.words),
             }
         };
-        let logs = if args.logs { Logs::There } else { Logs::Off };
-        let means = Means { policy: &self.policy, logs, marks: self.marks.clone(), ending };
+        let form = if args.log_format == LogFormat::Json { Form::Json } else { Form::Text };
+        let logs = if args.logs { Logs::There(form) } else { Logs::Off };
+        let (marks, pods) = (self.marks.clone(), self.pods.clone());
+        let means = Means { policy: &self.policy, logs, marks, ending, pods };
         // Its health is not the agent's.
         let pause = Pause::new(std::io::sink());
-        Begun::outside(&self.site, task, prepared, pause, means).run().await;
+        if Begun::outside(&self.site, task, prepared, pause, means).run().await.left {
+            self.sweep.notify_one();
+        }
     }
 
     /// A run has ended before it could be taken up: what an agent before this one has made of it is swept.
     fn given_up(&self) {
-        tokio::spawn(sweep(self.site.engine.clone(), Arc::clone(&self.site.limiter)));
+        self.sweep.notify_one();
     }
 
     /// The pod of this run of the container, judged with what its volumes stand for; nothing where the run is over.
@@ -367,7 +423,7 @@ impl Agent {
         started_at: &str,
     ) -> Result<Option<(TaskContainer, Prepared)>, Refusal> {
         let Site { engine, address, .. } = &self.site;
-        let task = site::patiently(address, || engine.inspect_task(id)).await?;
+        let task = patiently(address, || engine.inspect_task(id)).await?;
         if !task.running || task.started_at != started_at {
             return Ok(None);
         }
@@ -486,7 +542,8 @@ mod tests {
         let Command::Agent(AgentArgs { name, run: args }) = command else { panic!("{command:?}") };
         let lock = Lock::new(&site, &name);
         let (policy, marks) = (Policy::default(), Marks::default());
-        (Rc::new(Agent { site, args, name, policy, marks, lock }), script)
+        let pods = request_line::Pods::default();
+        (Rc::new(Agent { site, args, name, policy, marks, pods, lock, sweep: Notify::new() }), script)
     }
 
     /// What an agent does with such an engine, within a time.

@@ -1,39 +1,48 @@
 //! A pod that is ready to run, here or in another container, and its run to the end.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::time::Instant;
-use tracing::{Instrument, error, info};
+use tokio::time::{Instant, timeout};
+use tracing::{Instrument, error, info, warn};
 
 use super::execute::SandboxOrder;
 use super::follow::Followers;
 use super::limits::Limiter;
 use super::marks::Marks;
-use super::output::Output;
+use super::output::{Form, Output};
 use super::outside::{line::Line, watch};
-use super::sentry::Sentry;
+use super::request_line::Pods;
 use super::serve_health::Pause;
 use super::site::{LAST_WORD, Prepared, Site};
-use super::{AFTER_STOP, LEAST_OUTPUT, Runner, Surroundings};
+use super::sweep::sweep_forsaken;
+use super::{LEAST_OUTPUT, Runner, Surroundings};
 use crate::engine::docker::DockerEngine;
 use crate::pod::observed::Observation;
-use crate::pod::policy::Policy;
+use crate::pod::plan::{AFTER_STOP, STATUS_UNAVAILABLE};
+use crate::pod::policy::{Level, Policy};
 use crate::pod::task::TaskContainer;
 
 /// A pod that is ready to run.
 pub struct Begun {
     engine: DockerEngine,
     runner: Runner<DockerEngine>,
-    /// Id of the task container, and who holds the pod to its limits.
+    /// Id and name of the task container, and who holds the pod to its limits.
     pod: String,
+    name: String,
+    /// Id of the container that the manager runs in.
+    manager: String,
     limiter: Arc<Limiter>,
     ending: Option<u8>,
     decided: Arc<AtomicBool>,
     /// Its pause container, where that is another one than the manager's, and the line to the `pause` there.
     outside: Option<(TaskContainer, Line)>,
     output: Option<Output>,
+    /// The pods that may be asked for restarts.
+    pods: Pods,
 }
 
 /// Where a pod's threads lead.
@@ -53,6 +62,8 @@ pub struct Means<'a> {
     pub marks: Marks,
     /// Where it is put down that the pod's end is decided.
     pub ending: Arc<AtomicBool>,
+    /// The pods that may be asked for restarts: this one will be among them.
+    pub pods: Pods,
 }
 
 /// Where the components' output goes.
@@ -61,8 +72,18 @@ pub enum Logs {
     Off,
     /// To the manager's own output.
     Here(Output),
-    /// To that of the pod's `pause`.
-    There,
+    /// To that of the pod's `pause`, in this form.
+    There(Form),
+}
+
+/// How a pod ended.
+pub struct Ended {
+    /// Its exit status.
+    pub status: u8,
+    /// Until when the last output may take.
+    pub last: Instant,
+    /// A container of it could not be removed in time, or may be there.
+    pub left: bool,
 }
 
 impl Begun {
@@ -79,7 +100,7 @@ impl Begun {
         }
         let output = match &means.logs {
             Logs::Here(output) => Some(output.clone()),
-            Logs::Off | Logs::There => None,
+            Logs::Off | Logs::There(_) => None,
         };
         Self::of(site, &site.own, prepared, pause, means, Ends { lifeline, output, outside: None })
     }
@@ -93,14 +114,14 @@ impl Begun {
         means: Means<'_>,
     ) -> Self {
         let hold = prepared.spec.stop_timeout + AFTER_STOP;
-        let line = Line::open(site.engine.clone(), &task, hold);
+        let line = Line::open(site.engine.clone(), &task, hold, site.json);
         pause.tell_also(line.clone());
         if let Some(words) = &prepared.refusal {
             line.explain(words);
         }
         let output = match &means.logs {
             Logs::Here(output) => Some(output.clone()),
-            Logs::There => Some(Output::through(&line)),
+            Logs::There(form) => Some(Output::through(&line).in_form(*form)),
             Logs::Off => None,
         };
         let outside = Some((task.clone(), line));
@@ -116,20 +137,21 @@ impl Begun {
         ends: Ends,
     ) -> Self {
         let Ends { lifeline, output, outside } = ends;
-        let Prepared { spec, copies, ending, refusal: _ } = prepared;
+        let Prepared { mut spec, copies, ending, refusal: _ } = prepared;
+        spec.identity.manager.clone_from(&site.own.id);
         let names: Vec<&str> = spec.members().map(|member| member.name.as_str()).collect();
-        info!("the pod of `{}`: {}", task.name, names.join(", "));
-        let host_socket = site.host_socket();
-        let sentry = Sentry::new(
-            means.policy,
-            site.socket.as_deref(),
-            host_socket.as_deref(),
-            site.limiter.bus_socket(),
-        );
+        info!(pod = %task.name, "the pod of `{}`: {}", task.name, names.join(", "));
+        let guard = site.mount_guard(&spec, task, means.policy);
+        let task_labels = match guard.policy.level {
+            Level::Restricted => task.labels.clone(),
+            // These levels do not compare labels with those of the task container.
+            Level::Default | Level::Baseline => BTreeMap::new(),
+        };
         let around = Surroundings {
             pause,
             sandbox: SandboxOrder { image: task.image_id.clone(), lifeline },
-            sentry,
+            guard,
+            task_labels,
             copies,
             followers: output.clone().map(Followers::new),
             marks: means.marks,
@@ -138,12 +160,20 @@ impl Begun {
         let decided = Arc::clone(&around.ending);
         let runner = Runner::new(Arc::new(site.engine.clone()), spec, around);
         let (pod, limiter) = (task.id.clone(), Arc::clone(&site.limiter));
-        Begun { engine: site.engine.clone(), runner, pod, limiter, ending, decided, outside, output }
+        let (engine, name, pods) = (site.engine.clone(), task.name.clone(), means.pods);
+        let manager = site.own.id.clone();
+        Begun { engine, runner, pod, name, manager, limiter, ending, decided, outside, output, pods }
     }
 
-    /// It was asked to stop before it began: what an earlier manager left is cleaned up, and nothing more.
-    pub fn only_clean_up(&mut self, status: u8) {
+    /// It was asked to stop so long before it began: what an earlier manager left is cleaned up, and nothing more.
+    pub fn only_clean_up(&mut self, status: u8, ago: Duration) {
         self.ending.get_or_insert(status);
+        self.runner.shorten_stop(ago);
+    }
+
+    /// Remove what dead pods left and nobody looks after. Returns when nothing of it has a name that this pod needs.
+    pub async fn clear_the_way(&self) {
+        sweep_forsaken(&self.engine, &self.manager, Some(&self.name)).await;
     }
 
     /// Id of the pod's own container.
@@ -161,12 +191,14 @@ impl Begun {
         self.runner.news()
     }
 
-    /// Run it to its end: its exit status, and until when the last output may take.
-    pub async fn run(self) -> (u8, Instant) {
-        let Begun { engine, runner, pod, limiter, ending, decided, outside, output } = self;
+    /// Run it to its end.
+    pub async fn run(self) -> Ended {
+        let Begun { engine, runner, pod, name, manager: _, limiter, ending, decided, outside, output, pods } =
+            self;
         let news = runner.news();
+        let entry = pods.enter(&pod, &name, runner.requests());
         if let Some(status) = ending {
-            let _ = news.send(Observation::Stop { status, resumed: true });
+            let _ = news.send(Observation::Stop { status, resumed: true, ago: Duration::ZERO });
         }
         let line = outside.map(|(task, line)| {
             // As long as the pod runs its labels, which are the whole definition, are not held once more.
@@ -176,19 +208,23 @@ impl Begun {
             line
         });
         let (outcome, last) = runner.run().await;
+        drop(entry);
         for name in &outcome.left {
-            error!("left behind: container `{name}` could not be removed in time");
+            error!(component = %name, "left behind: container `{name}` could not be removed in time");
         }
-        if outcome.left.is_empty() {
-            limiter.release(&pod).await;
+        let time_left = || last.saturating_duration_since(Instant::now()).max(LEAST_OUTPUT);
+        if outcome.left.is_empty() && timeout(time_left(), limiter.release(&pod)).await.is_err() {
+            warn!("the cgroup of the pod is left: it could not be removed in time");
         }
-        info!("the pod has ended with status {}", outcome.status);
+        info!(status = outcome.status, "the pod has ended with status {}", outcome.status);
         if let Some(line) = line {
             if let Some(output) = output {
-                output.finish(last.saturating_duration_since(Instant::now()).max(LEAST_OUTPUT)).await;
+                output.finish(time_left()).await;
             }
             line.exit(outcome.status, LAST_WORD).await;
         }
-        (outcome.status, last)
+        // Of an engine that does not answer nobody knows what it still has.
+        let left = !outcome.left.is_empty() || outcome.status == STATUS_UNAVAILABLE;
+        Ended { status: outcome.status, last, left }
     }
 }

@@ -12,19 +12,22 @@ use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
+use pause::store::{END, Entry as StoreEntry};
 use tokio::sync::mpsc;
 
-use super::links::{Shared, by_descriptor, of_the_file, pinned};
+use super::links::{Shared, by_descriptor, of_the_file};
 use crate::engine::docker::DockerEngine;
 use crate::engine::outside::MOST_BYTES;
 use crate::engine::{Engine, EngineError, SCRATCH_FOLDER, SCRATCH_ROOT, VAULT_FOLDER};
+use crate::pod::policy::manager_files::ManagerFiles;
 use crate::pod::spec::{CopySpec, FileSource, FileSpec, LARGEST_SECRET_BYTES, Mount, PodSpec, Scratch};
-use crate::pod::task::{TaskContainer, TaskMount};
+use crate::pod::task::TaskContainer;
+use crate::pod::vault::{self, MAX_VAULT_BYTES, VaultLayout};
 
 /// Most files and folders that one source may have: each open file costs a descriptor.
 const MOST_ENTRIES: usize = 10_000;
@@ -82,6 +85,9 @@ pub enum CopyError {
         /// The file.
         path: String,
     },
+    /// The secrets and configs of the pod take too much memory.
+    #[error("{0}")]
+    TooMuch(String),
     /// What is mounted here cannot be told.
     #[error("cannot read /proc/self/mountinfo: {0}")]
     Mounts(io::Error),
@@ -94,7 +100,8 @@ pub enum CopyError {
 #[derive(Default)]
 pub struct CopySources {
     sources: BTreeMap<String, Arc<Vec<Entry>>>,
-    secrets: BTreeMap<String, Arc<Secret>>,
+    /// By path, until the vault has them.
+    secrets: Mutex<BTreeMap<String, Arc<Secret>>>,
     /// Where the sources are, if not here.
     elsewhere: Option<(DockerEngine, String, Arc<Shared>)>,
 }
@@ -103,6 +110,43 @@ pub struct CopySources {
 enum Secret {
     File { file: File, path: String, bytes: u64 },
     Content(Vec<u8>),
+}
+
+impl Secret {
+    fn bytes(&self) -> u64 {
+        match self {
+            Secret::File { bytes, .. } => *bytes,
+            Secret::Content(content) => content.len() as u64,
+        }
+    }
+
+    /// Passes on a reader of the whole content.
+    fn read(&self, to: impl FnOnce(&mut dyn Read) -> io::Result<()>) -> io::Result<()> {
+        match self {
+            Secret::File { file, path, bytes } => {
+                let shrunk = || io::Error::other(format!("`{path}` became shorter while it was read"));
+                to(&mut ReadAt { file, at: 0, end: *bytes, shrunk: &shrunk })
+            }
+            Secret::Content(content) => to(&mut content.as_slice()),
+        }
+    }
+}
+
+/// Files of one owner, as `pause store` reads them.
+pub struct OwnedFiles {
+    /// User and group.
+    pub owner: (u32, u32),
+    /// The stream; an error is what kept it from being whole.
+    pub stream: BoxStream<'static, io::Result<Bytes>>,
+}
+
+/// A file of a vault.
+#[derive(Clone)]
+struct VaultFile {
+    name: String,
+    owner: (u32, u32),
+    mode: u32,
+    secret: Arc<Secret>,
 }
 
 /// A tar archive on its way.
@@ -129,18 +173,26 @@ enum Content {
 }
 
 impl CopySources {
-    /// Open everything that the pod's components copy, in the task container with these mounts.
+    /// Opens all sources of `pod.copy` in this task container. A source that is one of the guarded files is
+    /// an error.
     ///
     /// # Errors
-    /// For each source that cannot be.
-    pub fn open(spec: &PodSpec, mounts: &[TaskMount]) -> Result<Self, Vec<CopyError>> {
+    /// One error for each source that cannot be opened.
+    pub fn open(
+        spec: &PodSpec,
+        task: &TaskContainer,
+        guarded: Option<&ManagerFiles>,
+    ) -> Result<Self, Vec<CopyError>> {
         let mut sources = BTreeMap::new();
         let mut errors = Vec::new();
-        let shared = Shared::of(spec.members(), mounts).here();
+        let shared = Shared::of(spec.members(), &task.mounts).guarding(guarded, task).here();
         let shared = shared.map_err(|error| vec![CopyError::Mounts(error)])?;
         for (component, copy) in
             spec.members().flat_map(|member| member.copies.iter().map(|copy| (member.name.as_str(), copy)))
         {
+            if sources.contains_key(&copy.source) {
+                continue;
+            }
             match open(component, &copy.source, &shared) {
                 Ok(entries) => {
                     sources.insert(copy.source.clone(), Arc::new(entries));
@@ -152,6 +204,9 @@ impl CopySources {
         for member in spec.members() {
             for FileSpec { source, .. } in &member.files {
                 let FileSource::Path(source) = source else { continue };
+                if secrets.contains_key(source) {
+                    continue;
+                }
                 match open_secret(&member.name, source, &shared) {
                     Ok(secret) => {
                         secrets.insert(source.clone(), Arc::new(secret));
@@ -160,7 +215,12 @@ impl CopySources {
                 }
             }
         }
-        if errors.is_empty() { Ok(CopySources { sources, secrets, elsewhere: None }) } else { Err(errors) }
+        errors.extend(vault_excess(spec, &secrets));
+        if errors.is_empty() {
+            Ok(CopySources { sources, secrets: Mutex::new(secrets), elsewhere: None })
+        } else {
+            Err(errors)
+        }
     }
 
     /// The same of a pod whose sources are in another container: looked at now, read when they are copied. Secrets and
@@ -172,9 +232,12 @@ impl CopySources {
         spec: &PodSpec,
         engine: &DockerEngine,
         task: &TaskContainer,
+        guarded: Option<&ManagerFiles>,
     ) -> Result<Result<Self, Vec<CopyError>>, EngineError> {
-        let (container, shared) = (task.id.as_str(), Shared::of(spec.members(), &task.mounts));
+        let (container, shared) =
+            (task.id.as_str(), Shared::of(spec.members(), &task.mounts).guarding(guarded, task));
         let (mut secrets, mut errors) = (BTreeMap::new(), Vec::new());
+        let mut read_bytes = 0;
         for member in spec.members() {
             let component = || member.name.clone();
             for copy in &member.copies {
@@ -198,6 +261,10 @@ impl CopySources {
             }
             for FileSpec { source, .. } in &member.files {
                 let FileSource::Path(source) = source else { continue };
+                // The manager keeps the content in memory: it reads nothing beyond what a vault may hold.
+                if secrets.contains_key(source) || read_bytes > MAX_VAULT_BYTES {
+                    continue;
+                }
                 let read = match shared.place_elsewhere(engine, container, source).await? {
                     Ok(place) => of_the_file(engine.read_file(container, &place).await)?,
                     Err(error) => Err(error),
@@ -207,6 +274,7 @@ impl CopySources {
                         errors.push(CopyError::TooLarge { component: component(), path: source.clone() });
                     }
                     Ok(content) => {
+                        read_bytes += vault::memory_of(content.len() as u64);
                         secrets.insert(source.clone(), Arc::new(Secret::Content(content)));
                     }
                     Err(error) => {
@@ -219,34 +287,63 @@ impl CopySources {
                 }
             }
         }
+        errors.extend(vault_excess(spec, &secrets));
         let elsewhere = Some((engine.clone(), container.to_owned(), Arc::new(shared)));
         Ok(match errors.is_empty() {
-            true => Ok(CopySources { sources: BTreeMap::new(), secrets, elsewhere }),
+            true => Ok(CopySources { sources: BTreeMap::new(), secrets: Mutex::new(secrets), elsewhere }),
             false => Err(errors),
         })
     }
 
-    /// Every secret and config of the pod: for each component a folder, and in it the files by number. It
-    /// may be asked for again.
+    /// The secrets and configs of the pod, each distinct file once, as the layout has them. The file that marks the
+    /// vault as complete comes last. Each call returns the whole archive.
     ///
     /// # Errors
     /// When a source is not among those opened.
-    pub fn vault_archive(&self, spec: &PodSpec) -> Result<Archive, CopyError> {
-        let mut files = Vec::new();
-        for member in spec.members() {
-            for (number, file) in member.files.iter().enumerate() {
-                let secret = match &file.source {
-                    FileSource::Path(path) => {
-                        let secret =
-                            self.secrets.get(path).ok_or_else(|| CopyError::Unknown(path.clone()))?;
-                        Arc::clone(secret)
-                    }
-                    FileSource::Content(content) => Arc::new(Secret::Content(content.clone().into_bytes())),
-                };
-                files.push((format!("{}/{number}", member.name), file.clone(), secret));
-            }
-        }
+    pub fn vault_archive(&self, layout: &VaultLayout<'_>) -> Result<Archive, CopyError> {
+        let files = self.vault_files(layout)?;
         Ok(archive(VAULT_FOLDER.to_owned(), move |to| write_vault(&files, to)))
+    }
+
+    /// The same for `pause store`: for each owner of files their stream. The file that marks the vault as complete is the
+    /// last of the last stream.
+    ///
+    /// # Errors
+    /// When a source is not among those opened.
+    pub fn vault_streams(&self, layout: &VaultLayout<'_>) -> Result<Vec<OwnedFiles>, CopyError> {
+        let mut files = self.vault_files(layout)?;
+        let last = files.last().map(|file| file.owner);
+        files.sort_by_key(|file| (Some(file.owner) == last, file.owner));
+        let streams = files.chunk_by(|one, next| one.owner == next.owner).map(|files| {
+            let owner = files.first().map(|file| file.owner).unwrap_or_default();
+            let files: Vec<VaultFile> = files.to_vec();
+            let stream = archive(String::new(), move |to| write_stream(&files, to)).stream;
+            OwnedFiles { owner, stream }
+        });
+        Ok(streams.collect())
+    }
+
+    /// The vault has the secrets and configs: their content, which may be held in memory, is needed no more.
+    pub fn forget_secrets(&self) {
+        self.secrets.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    fn vault_files(&self, layout: &VaultLayout<'_>) -> Result<Vec<VaultFile>, CopyError> {
+        let mut files = Vec::new();
+        for (name, file) in layout.files() {
+            let secret = match &file.source {
+                FileSource::Path(path) => {
+                    let secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+                    Arc::clone(secrets.get(path).ok_or_else(|| CopyError::Unknown(path.clone()))?)
+                }
+                FileSource::Content(content) => Arc::new(Secret::Content(content.clone().into_bytes())),
+            };
+            files.push(VaultFile { name, owner: (file.uid, file.gid), mode: file.mode, secret });
+        }
+        let owner = files.last().map(|file| file.owner).unwrap_or_default();
+        let nothing = Arc::new(Secret::Content(Vec::new()));
+        files.push(VaultFile { name: layout.complete(), owner, mode: 0, secret: nothing });
+        Ok(files)
     }
 
     /// A copy as an archive, for a component with these mounts. It may be asked for again.
@@ -299,6 +396,9 @@ async fn fetch(
         path = target;
         file = engine.stat(container, &path).await.map_err(failed)?;
     }
+    shared
+        .refuse_path(Path::new(&path))
+        .map_err(|error| io::Error::other(format!("cannot copy `{source}`: {error}")))?;
     // Of what Swarm mounts, secrets and configs, the engine's archives have the name alone.
     if file.is_some_and(|file| file.regular && file.size == 0) {
         let content = engine.read_file(container, &path).await.map_err(failed)?;
@@ -451,7 +551,7 @@ fn open(component: &str, source: &str, shared: &Shared) -> Result<Vec<Entry>, Co
     while let Some(below) = todo.pop() {
         let path = if below.as_os_str().is_empty() { root.clone() } else { root.join(&below) };
         let failed = |error| failed(&path, error);
-        let there = pinned(&path).map_err(failed)?;
+        let there = shared.pin(&path).map_err(failed)?;
         let meta = there.metadata().map_err(failed)?;
         let kind = meta.file_type();
         let content = if kind.is_file() {
@@ -485,7 +585,7 @@ fn open_secret(component: &str, source: &str, shared: &Shared) -> Result<Secret,
         |error| CopyError::Secret { component: component.to_owned(), path: source.to_owned(), error };
     let place = shared.place(Path::new(source)).map_err(failed)?;
     // Looked at first: opening a pipe would wait for somebody to write into it.
-    let there = pinned(&place).map_err(failed)?;
+    let there = shared.pin(&place).map_err(failed)?;
     if !there.metadata().map_err(failed)?.is_file() {
         return Err(failed(io::Error::other("it is not a regular file")));
     }
@@ -497,31 +597,35 @@ fn open_secret(component: &str, source: &str, shared: &Shared) -> Result<Secret,
     Ok(Secret::File { file, path: source.to_owned(), bytes })
 }
 
-fn write_vault(files: &[(String, FileSpec, Arc<Secret>)], to: Pieces) -> io::Result<()> {
+/// The error of a pod whose secrets and configs take too much memory, as far as their sizes are known.
+fn vault_excess(spec: &PodSpec, secrets: &BTreeMap<String, Arc<Secret>>) -> Option<CopyError> {
+    let bytes_of = |source: &FileSource| match source {
+        FileSource::Path(path) => secrets.get(path).map(|secret| secret.bytes()),
+        FileSource::Content(content) => Some(content.len() as u64),
+    };
+    vault::excess(spec.members(), bytes_of).map(CopyError::TooMuch)
+}
+
+fn write_vault(files: &[VaultFile], to: Pieces) -> io::Result<()> {
     let mut archive = tar::Builder::new(to);
-    for (name, spec, secret) in files {
-        if let Some((folder, "0")) = name.split_once('/') {
-            let mut header = header(tar::EntryType::Directory, 0o700, (0, 0), 0);
-            archive.append_data(&mut header, folder, io::empty())?;
-        }
-        let mut header = header(tar::EntryType::Regular, spec.mode, (spec.uid.into(), spec.gid.into()), 0);
-        match &**secret {
-            Secret::File { file, path, bytes } => {
-                header.set_size(*bytes);
-                let shrunk = || io::Error::other(format!("`{path}` became shorter while it was read"));
-                archive.append_data(
-                    &mut header,
-                    name,
-                    ReadAt { file, at: 0, end: *bytes, shrunk: &shrunk },
-                )?;
-            }
-            Secret::Content(content) => {
-                header.set_size(content.len() as u64);
-                archive.append_data(&mut header, name, content.as_slice())?;
-            }
-        }
+    for VaultFile { name, owner: (uid, gid), mode, secret } in files {
+        let mut header = header(tar::EntryType::Regular, *mode, (u64::from(*uid), u64::from(*gid)), 0);
+        header.set_size(secret.bytes());
+        secret.read(|content| archive.append_data(&mut header, name, content))?;
     }
     archive.into_inner()?.end()
+}
+
+fn write_stream(files: &[VaultFile], mut to: Pieces) -> io::Result<()> {
+    for VaultFile { name, mode, secret, .. } in files {
+        let path = format!("{VAULT_FOLDER}/{name}");
+        let length = u32::try_from(secret.bytes()).map_err(io::Error::other)?;
+        let header = StoreEntry { path: path.as_bytes(), mode: *mode, length }.header();
+        to.write_all(&header.ok_or_else(|| io::Error::other("the path is too long"))?)?;
+        secret.read(|content| io::copy(content, &mut to).map(drop))?;
+    }
+    to.write_all(&END)?;
+    to.end()
 }
 
 fn write_archive(entries: &[Entry], root: &Path, to: Pieces) -> io::Result<()> {
@@ -618,6 +722,7 @@ mod tests {
     use crate::pod::identity::Identity;
     use crate::pod::placement::Namespaces;
     use crate::pod::spec::{ComponentSpec, MountSource};
+    use crate::pod::task::TaskMount;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     fn pod(copies: Vec<CopySpec>) -> PodSpec {
@@ -626,6 +731,7 @@ mod tests {
                 pod: "id".into(),
                 name: "pod".into(),
                 run: "now".into(),
+                manager: "manager".into(),
                 origin: BTreeMap::new(),
             },
             namespaces: Namespaces::default(),
@@ -634,13 +740,15 @@ mod tests {
             pull_always: false,
             stop_timeout: std::time::Duration::from_secs(8),
             scratch: Vec::new(),
+            checks_mounts: false,
         }
     }
 
     /// Path, mode, size (or link target) of each entry.
     async fn entries(copy: CopySpec) -> Vec<(String, u32, String)> {
         let spec = pod(vec![copy.clone()]);
-        let sources = CopySources::open(&spec, &[]).unwrap_or_else(|errors| panic!("{errors:?}"));
+        let sources = CopySources::open(&spec, &TaskContainer::default(), None)
+            .unwrap_or_else(|errors| panic!("{errors:?}"));
         let bytes = whole(sources.archive(&copy, &[]).expect("opened")).await.expect("whole");
         let mut archive = tar::Archive::new(&bytes[..]);
         let mut found = Vec::new();
@@ -747,7 +855,8 @@ mod tests {
                     source: MountSource::bind(path.display().to_string()),
                 })
                 .collect();
-            let errors = CopySources::open(&spec, mounts).err().unwrap_or_default();
+            let task = TaskContainer { mounts: mounts.to_vec(), ..TaskContainer::default() };
+            let errors = CopySources::open(&spec, &task, None).err().unwrap_or_default();
             errors.iter().map(ToString::to_string).collect::<Vec<_>>()
         };
         let leads = "leads out of it, to";
@@ -817,8 +926,8 @@ mod tests {
         fs::write(&file, "hello").expect("written");
         let mount = Mount { target: "/data".into(), read_only: false, source: MountSource::volume(None) };
         let copy = copy(&file, "/data/sub/b.conf");
-        let sources =
-            CopySources::open(&pod(vec![copy.clone()]), &[]).unwrap_or_else(|errors| panic!("{errors:?}"));
+        let sources = CopySources::open(&pod(vec![copy.clone()]), &TaskContainer::default(), None)
+            .unwrap_or_else(|errors| panic!("{errors:?}"));
         let archive = sources.archive(&copy, &[mount]).expect("opened");
         assert_eq!(archive.folder, "/data");
         let bytes = whole(archive).await.expect("whole");
@@ -835,7 +944,7 @@ mod tests {
         for (before, then) in [("long and longer", "short"), ("short", "long and longer")] {
             fs::write(&file, before).expect("written");
             let copy = copy(&file, "/a");
-            let sources = CopySources::open(&pod(vec![copy.clone()]), &[])
+            let sources = CopySources::open(&pod(vec![copy.clone()]), &TaskContainer::default(), None)
                 .unwrap_or_else(|errors| panic!("{errors:?}"));
             fs::write(&file, then).expect("written");
             let bytes = whole(sources.archive(&copy, &[]).expect("opened")).await.expect("whole");
@@ -854,8 +963,8 @@ mod tests {
         // More than the pieces that may wait: the writer cannot be done before the file is cut.
         fs::write(&file, vec![b'x'; PIECE * 16]).expect("written");
         let copy = copy(&file, "/a");
-        let sources =
-            CopySources::open(&pod(vec![copy.clone()]), &[]).unwrap_or_else(|errors| panic!("{errors:?}"));
+        let sources = CopySources::open(&pod(vec![copy.clone()]), &TaskContainer::default(), None)
+            .unwrap_or_else(|errors| panic!("{errors:?}"));
         let mut archive = sources.archive(&copy, &[]).expect("opened");
         archive.stream.next().await.expect("a piece").expect("it is sound");
         fs::write(&file, "x").expect("cut");
@@ -874,7 +983,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_vault_gets_a_folder_for_each_component_and_modes_and_owners_as_asked_for() {
+    async fn the_vault_gets_each_distinct_file_once_with_its_mode_and_owner() {
         let folder = tempfile::tempdir().expect("a folder");
         let (one, two) = (folder.path().join("one"), folder.path().join("two"));
         fs::write(&one, "first").expect("written");
@@ -883,11 +992,14 @@ mod tests {
         let written = FileSpec { source: FileSource::Content("said".into()), ..secret(&one, 0o400, 3, 4) };
         spec.components[0].files = vec![secret(&one, 0o444, 0, 0), secret(&two, 0o400, 1000, 2000), written];
         let init = ComponentSpec { name: "init-1".into(), ..ComponentSpec::default() };
-        spec.init = vec![ComponentSpec { files: vec![secret(&one, 0o440, 7, 0)], ..init }];
-        let sources = CopySources::open(&spec, &[]).unwrap_or_else(|errors| panic!("{errors:?}"));
+        spec.init =
+            vec![ComponentSpec { files: vec![secret(&one, 0o440, 7, 0), secret(&one, 0o444, 0, 0)], ..init }];
+        let layout = VaultLayout::of(&spec);
+        let sources = CopySources::open(&spec, &TaskContainer::default(), None)
+            .unwrap_or_else(|errors| panic!("{errors:?}"));
         // Also the second time: a later filling is as whole as the first.
         for _ in 0..2 {
-            let archive = sources.vault_archive(&spec).expect("opened");
+            let archive = sources.vault_archive(&layout).expect("opened");
             assert_eq!(archive.folder, "/vault");
             let bytes = whole(archive).await.expect("whole");
             let mut found = Vec::new();
@@ -901,16 +1013,62 @@ mod tests {
                 found.push((path, header.mode().expect("a mode"), owner, content));
             }
             let want = [
-                ("init-1", 0o700, (0, 0), ""),
-                ("init-1/0", 0o440, (7, 0), "first"),
-                ("app", 0o700, (0, 0), ""),
-                ("app/0", 0o444, (0, 0), "first"),
-                ("app/1", 0o400, (1000, 2000), ""),
-                ("app/2", 0o400, (3, 4), "said"),
+                ("0", 0o440, (7, 0), "first"),
+                ("1", 0o444, (0, 0), "first"),
+                ("2", 0o400, (1000, 2000), ""),
+                ("3", 0o400, (3, 4), "said"),
+                ("complete", 0, (3, 4), ""),
             ];
-            let want = want.map(|(path, mode, owner, text)| (path.to_owned(), mode, owner, text.to_owned()));
+            let complete = layout.complete();
+            let prefix = complete.strip_suffix("complete").expect("a name");
+            let want = want
+                .map(|(name, mode, owner, text)| (format!("{prefix}{name}"), mode, owner, text.to_owned()));
             assert_eq!(found, want);
         }
+    }
+
+    #[tokio::test]
+    async fn files_of_each_owner_go_in_a_stream_of_their_own_and_the_mark_of_completion_is_last() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+        let large = "x".repeat(3 * PIECE + 1);
+        fs::write(&one, &large).expect("written");
+        fs::write(&two, "").expect("written");
+        let mut spec = pod(Vec::new());
+        let written = FileSpec { source: FileSource::Content("said".into()), ..secret(&one, 0o400, 0, 0) };
+        spec.components[0].files =
+            vec![secret(&two, 0o400, 7, 9), secret(&one, 0o444, 0, 0), secret(&one, 0o440, 7, 9), written];
+        let layout = VaultLayout::of(&spec);
+        let sources = CopySources::open(&spec, &TaskContainer::default(), None)
+            .unwrap_or_else(|errors| panic!("{errors:?}"));
+        let mut found = Vec::new();
+        for OwnedFiles { owner, stream } in sources.vault_streams(&layout).expect("opened") {
+            let pieces: Vec<Bytes> = stream.try_collect().await.expect("whole");
+            let bytes = pieces.concat();
+            let mut rest = &bytes[..];
+            while let Some((header, content)) = rest.split_first_chunk() {
+                let entry = StoreEntry::parse(header);
+                let (content, next) = content.split_at(entry.length as usize);
+                let path = String::from_utf8_lossy(entry.path);
+                let name = path.rsplit('.').next().expect("a name").to_owned();
+                found.push((owner, name, entry.mode, String::from_utf8_lossy(content).into_owned()));
+                rest = next;
+            }
+            assert!(rest.is_empty(), "nothing stands behind the end");
+        }
+        let want = [
+            ((7, 9), "0", 0o400, ""),
+            ((7, 9), "2", 0o440, &large),
+            ((7, 9), "", 0, ""),
+            ((0, 0), "1", 0o444, &large),
+            ((0, 0), "3", 0o400, "said"),
+            ((0, 0), "complete", 0, ""),
+            ((0, 0), "", 0, ""),
+        ];
+        assert_eq!(
+            found,
+            want.map(|(owner, name, mode, text)| (owner, name.to_owned(), mode, text.to_owned()))
+        );
     }
 
     #[test]
@@ -923,8 +1081,12 @@ mod tests {
         let mut spec = pod(Vec::new());
         spec.components[0].files =
             ["most", "more", "fifo", "none"].map(|name| secret(&path(name), 0o444, 0, 0)).to_vec();
-        let errors: Vec<String> =
-            CopySources::open(&spec, &[]).err().expect("errors").iter().map(ToString::to_string).collect();
+        let errors: Vec<String> = CopySources::open(&spec, &TaskContainer::default(), None)
+            .err()
+            .expect("errors")
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         let at = |name: &str| path(name).display().to_string();
         assert_eq!(
             errors,
@@ -946,13 +1108,44 @@ mod tests {
     }
 
     #[test]
+    fn secrets_that_together_take_more_than_the_vault_holds_are_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |number: usize| folder.path().join(number.to_string());
+        for number in 0..17 {
+            fs::write(path(number), vec![b'x'; 1 << 20]).expect("written");
+        }
+        let opened = |files: &mut dyn Iterator<Item = FileSpec>| {
+            let mut spec = pod(Vec::new());
+            spec.components[0].files = files.collect();
+            let errors = CopySources::open(&spec, &TaskContainer::default(), None).err().unwrap_or_default();
+            errors.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(opened(&mut (0..200).map(|_| secret(&path(0), 0o444, 0, 0))), Vec::<String>::new());
+        assert_eq!(
+            opened(&mut (0..16).map(|number| secret(&path(number), 0o444, 0, 0))),
+            Vec::<String>::new()
+        );
+        for much in [
+            opened(&mut (0..17).map(|number| secret(&path(number), 0o444, 0, 0))),
+            opened(&mut (0..17).map(|user| secret(&path(0), 0o444, user, 0))),
+        ] {
+            assert_eq!(much.len(), 1, "{much:?}");
+            assert!(much[0].starts_with("`secrets` and `configs`: found 17 MiB in all"), "{much:?}");
+        }
+    }
+
+    #[test]
     fn every_source_that_cannot_be_opened_is_named() {
         let folder = tempfile::tempdir().expect("a folder");
         let fifo = folder.path().join("fifo");
         nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).expect("made");
         let spec = pod(vec![copy(Path::new("/nowhere"), "/a"), copy(&fifo, "/b")]);
-        let errors: Vec<String> =
-            CopySources::open(&spec, &[]).err().expect("errors").iter().map(ToString::to_string).collect();
+        let errors: Vec<String> = CopySources::open(&spec, &TaskContainer::default(), None)
+            .err()
+            .expect("errors")
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         assert!(
             errors[0].starts_with("cannot open `/nowhere` for `pod.copy.app`: No such file"),
             "{errors:?}"

@@ -1,27 +1,33 @@
 //! One action to engine calls. No policy: what a failure means is the planner's to say.
 
+use std::collections::BTreeMap;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{sleep, timeout};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
-use super::copy::{self, CopySources};
+use super::copy::{self, CopyError, CopySources, OwnedFiles};
 use super::follow::Followers;
 use super::hooks::{self, Hooks};
 use super::marks::Marks;
-use super::sentry::Sentry;
+use super::mount_guard::{self, MountGuard};
 use super::tail::Tail;
 use super::{BROKEN_OFF, LAST_OUTPUT};
-use crate::engine::{CreateRequest, Created, Engine, EngineError, convert};
+use crate::engine::{CreateRequest, Created, Engine, EngineError, VAULT_FOLDER, convert};
 use crate::pod::action::{Action, Target};
-use crate::pod::identity::Role;
-use crate::pod::observed::{Effect, Event, EventKind, Failure, Observation, Status};
+use crate::pod::bounds;
+use crate::pod::failed_check::FailedCheck;
+use crate::pod::identity::{LABEL_POD, short};
+use crate::pod::observed::{ContainerInfo, Effect, Event, EventKind, Failure, Observation, Status};
+use crate::pod::path::{is_for_devices, is_kernels};
+use crate::pod::policy::Refusal;
 use crate::pod::spec::{ComponentSpec, Hook, Image, Mount, MountSource, PodSpec};
+use crate::pod::vault::VaultLayout;
 
 /// How long the last lines of a component that failed are waited for.
 const LAST_LOOK: Duration = Duration::from_secs(1);
@@ -29,6 +35,10 @@ const LAST_LOOK: Duration = Duration::from_secs(1);
 /// Creations of one pod that the engine is asked for at a time. More make it no faster (`cargo xtask bench start`), and
 /// each takes memory here.
 pub(super) const AT_ONCE: usize = 8;
+/// Exit status of a `pause` that does not know its first argument.
+const STATUS_UNKNOWN_COMMAND: i64 = pause::status::USAGE as i64;
+/// Exit status of a process that was killed, for instance at a limit of memory.
+const STATUS_KILLED: i64 = 137;
 /// What takes longer to create keeps nobody waiting: it may be stuck in a volume's plug-in.
 const TURN: Duration = Duration::from_secs(5);
 
@@ -46,12 +56,17 @@ pub struct Executor<E> {
     pub followers: Option<Followers>,
     /// Whose `post_start` hooks have run.
     pub marks: Marks,
-    /// Who looks at mounts before a component starts.
-    pub sentry: Sentry,
+    /// Checks mounts and images against the policy.
+    pub guard: MountGuard,
+    /// Labels of the task container that components may repeat; empty if the policy does not compare them.
+    pub task_labels: BTreeMap<String, String>,
     /// Asks the watch for a listing.
     pub doubt: Arc<Notify>,
     /// Where news goes that is more than the action's own end.
     pub news: UnboundedSender<Observation>,
+    /// Containers whose labels, user, volumes and health check from the image this manager has checked: by name the id, and
+    /// the rate of the health check.
+    pub verified: Mutex<BTreeMap<String, (String, i64)>>,
     /// Whose turn it is; closed once the pod's end is decided: what has not reached the engine yet must not.
     pub turns: Semaphore,
 }
@@ -80,11 +95,23 @@ impl<E: Engine> Executor<E> {
                 Ok(Effect::Asked)
             }
             (Action::Pull(image), _) => self.pull(image).await,
-            (Action::Create(target), _) => self.create(target).await,
+            (Action::Create(target), _) => return self.create(target).await,
             (Action::Copy(Target::Member(name)), Some(id)) => self.copy(name, &id).await,
             (Action::Copy(Target::Vault), Some(id)) => self.fill_vault(&id).await,
-            (Action::Start(target), Some(id)) => self.start(target, &id).await,
+            (Action::CheckMounts, _) => {
+                self.check_mounts().await?;
+                Ok(Effect::MountsChecked)
+            }
+            (Action::Start(target), Some(id)) => {
+                if let Some(member) = self.member(target) {
+                    self.verify_adopted(member, &id).await?;
+                }
+                self.start(target, &id).await
+            }
             (Action::Restart(target), Some(id)) => {
+                if self.spec.checks_mounts {
+                    self.check_mounts().await?;
+                }
                 if let Some(followers) = &self.followers {
                     followers.settle(&id, LAST_OUTPUT).await;
                 }
@@ -108,29 +135,56 @@ impl<E: Engine> Executor<E> {
                 self.examine(target, &id).await;
                 Ok(Effect::Examined)
             }
+            (Action::ReadCheck(Target::Member(name)), Some(id)) => {
+                Ok(Effect::CheckRead(self.read_check(name, &id).await))
+            }
+            // The container may have changed since the listing or event that reported it, so it is inspected
+            // before the removal.
+            (Action::Remove(Target::Remains(_)), Some(id)) if !self.is_of_this_pod(&id).await => {
+                Ok(Effect::Removed)
+            }
             (Action::Remove(_), Some(id)) => {
                 self.engine.remove(&id).await.inspect(|()| self.marks.forget(&id)).map(|()| Effect::Removed)
             }
             // Gone between the plan and now: the next plan knows.
             _ => return Err(Failure::Unsettled("the container is gone".into())),
         };
-        result.map_err(|error| {
-            // Whether the engine acted is open, or somebody else did: look before the next attempt.
-            if !matches!(error, EngineError::Refused(_)) {
-                self.doubt.notify_one();
-            }
-            match error {
-                EngineError::Refused(words) => Failure::Refused(words),
-                EngineError::NotFound(words) | EngineError::Conflict(words) => Failure::Unsettled(words),
-                EngineError::Unreachable(words) | EngineError::Untrusted(words) => {
-                    Failure::Unreachable(words)
-                }
-            }
-        })
+        result.map_err(|error| self.failure(error))
+    }
+
+    fn failure(&self, error: EngineError) -> Failure {
+        // Whether the engine acted is open, or somebody else did: look before the next attempt.
+        if !matches!(error, EngineError::Refused(_)) {
+            self.doubt.notify_one();
+        }
+        match error {
+            EngineError::Refused(words) => Failure::Refused(words),
+            EngineError::NotFound(words) | EngineError::Conflict(words) => Failure::Unsettled(words),
+            EngineError::Unreachable(words) | EngineError::Untrusted(words) => Failure::Unreachable(words),
+        }
+    }
+
+    /// Reports whether the container belongs to this pod. If the engine cannot inspect the container, the
+    /// answer is yes: the removal by id then returns the error.
+    async fn is_of_this_pod(&self, id: &str) -> bool {
+        let Ok(found) = self.engine.inspect(id).await else { return true };
+        let pod = found.labels.get(LABEL_POD);
+        found.is_genuine(&self.spec.identity.name) && pod == Some(&self.spec.identity.pod)
+    }
+
+    /// Fails if a mount of the pod conflicts with a mount of another pod on the node.
+    pub(super) async fn check_mounts(&self) -> Result<(), Failure> {
+        let found =
+            self.guard.check(&*self.engine, &self.spec, true).await.map_err(|error| self.failure(error))?;
+        if found.is_empty() {
+            return Ok(());
+        }
+        let sentences: Vec<String> = found.iter().map(mount_guard::sentence).collect();
+        Err(Failure::Forbidden(sentences.join("\n")))
     }
 
     async fn pull(&self, image: &Image) -> Result<Effect, EngineError> {
-        info!("pulling image {image}");
+        info!(action = "pull", image = %image.reference, "pulling image {image}");
         let mut progress = self.engine.pull(&image.reference, image.platform.as_deref());
         while let Some(line) = progress.next().await {
             // What the registry does not have is refused, not missing at the engine.
@@ -138,29 +192,188 @@ impl<E: Engine> Executor<E> {
                 EngineError::NotFound(words) | EngineError::Conflict(words) => EngineError::Refused(words),
                 other => other,
             })?;
-            info!("pulling image {image}: {line}");
+            debug!(action = "pull", image = %image.reference, "pulling image {image}: {line}");
         }
         Ok(Effect::Pulled)
     }
 
-    async fn create(&self, target: &Target) -> Result<Effect, EngineError> {
+    async fn create(&self, target: &Target) -> Result<Effect, Failure> {
         let Some((mut request, image)) = self.request(target) else {
-            return Err(EngineError::NotFound(format!("{target} is not in the definition")));
+            return Err(Failure::Unsettled(format!("{target} is not in the definition")));
         };
         if let Some(member) = self.member(target).filter(|member| member.needs_vault()) {
             request.container.mounts.retain(|mount| !matches!(mount.source, MountSource::Scratch(_)));
-            request.container.mounts.extend(self.vault_mounts(member).await?);
+            let mounts = self.vault_mounts(member).await.map_err(|error| self.failure(error))?;
+            request.container.mounts.extend(mounts);
         }
-        match self.create_in_turn(&request).await {
-            Ok(created) => {
-                for warning in created.warnings {
-                    warn!("creating {target}: the engine warns: {warning}");
-                }
-                Ok(Effect::Created(created.id))
+        let created = match self.created(&request).await {
+            Ok(created) => created,
+            // Engines call a container whose volumes are to be shared, and that is gone, a bad request.
+            Err(EngineError::NotFound(words) | EngineError::Refused(words))
+                if self.lender_is_gone(&request).await =>
+            {
+                return Err(self.failure(EngineError::NotFound(words)));
             }
-            Err(EngineError::NotFound(_)) => Ok(Effect::ImageMissing(image)),
-            Err(error) => Err(error),
+            Err(EngineError::NotFound(_)) => return Ok(Effect::ImageMissing(image)),
+            Err(error) => return Err(self.failure(error)),
+        };
+        for warning in &created.warnings {
+            warn!("creating {target}: the engine warns: {warning}");
         }
+        if self.member(target).is_none() {
+            return Ok(Effect::Created(created.id));
+        }
+        self.verified(request, created.id).await
+    }
+
+    /// Reports whether the container whose volumes the new one was to share is gone, as `docker container prune` removes it.
+    async fn lender_is_gone(&self, request: &CreateRequest) -> bool {
+        match &request.volumes_from {
+            // What is broken off has not asked the engine.
+            Some(lender) if !self.turns.is_closed() => {
+                matches!(self.engine.inspect(lender).await, Err(EngineError::NotFound(_)))
+            }
+            _ => false,
+        }
+    }
+
+    async fn created(&self, request: &CreateRequest) -> Result<Created, EngineError> {
+        let result = self.create_in_turn(request).await;
+        if let Err(EngineError::Conflict(words)) = &result
+            && words.contains("already in use")
+            && let Ok(other) = self.engine.inspect(&request.name).await
+            && !other.is_genuine(&self.spec.identity.name)
+        {
+            return Err(EngineError::Conflict(format!(
+                "the container `{}` ({}), which is not of this pod, has its name: remove or rename that container",
+                other.name,
+                short(&other.id)
+            )));
+        }
+        result
+    }
+
+    /// Checks what a created container got from its image: labels that its definition may not set, and a user
+    /// that the policy refuses.
+    ///
+    /// The image may change between the check of the image and the creation, so this function inspects the
+    /// created container. If labels are wrong, it removes the container and creates it again with empty
+    /// values for these labels. A container cannot drop a label of its image.
+    async fn verified(&self, mut request: CreateRequest, id: String) -> Result<Effect, Failure> {
+        // The container exists by now. A refusal becomes a conflict here, so that the next listing finds the
+        // container.
+        let there = |error: EngineError| match error {
+            EngineError::Refused(words) => self.failure(EngineError::Conflict(words)),
+            error => self.failure(error),
+        };
+        let container = self.engine.inspect(&id).await.map_err(there)?;
+        self.check_image(&container, &request.container.mounts)?;
+        let labels = self.labels_of_the_image(&container, &request.labels);
+        if labels.is_empty() {
+            self.note_verified(&container);
+            return Ok(Effect::Created(id));
+        }
+        warn!(
+            "the image of `{}` has labels of its own, which it does not get: {}",
+            container.name,
+            labels.join(", ")
+        );
+        request.labels.extend(labels.into_iter().map(|name| (name, String::new())));
+        self.engine.remove(&id).await.map_err(there)?;
+        let again = self.created(&request).await.map_err(there)?;
+        let container = self.engine.inspect(&again.id).await.map_err(there)?;
+        self.check_image(&container, &request.container.mounts)?;
+        if self.labels_of_the_image(&container, &request.labels).is_empty() {
+            self.note_verified(&container);
+            return Ok(Effect::Created(again.id));
+        }
+        // The image changed once more. The next attempt starts over.
+        self.engine.remove(&again.id).await.map_err(there)?;
+        self.doubt.notify_one();
+        Err(Failure::Unsettled(format!("the image of `{}` changed while it was used", container.name)))
+    }
+
+    /// Checks a container that an earlier manager created before it crashed. This manager has not checked it
+    /// yet.
+    async fn verify_adopted(&self, member: &ComponentSpec, id: &str) -> Result<(), Failure> {
+        if self.is_verified(id) {
+            return Ok(());
+        }
+        let container = self.engine.inspect(id).await.map_err(|error| self.failure(error))?;
+        self.check_image(&container, &member.container.mounts)?;
+        let mut own = self.spec.identity.labels(self.spec.role(member), Some(&member.name));
+        own.extend(member.container.labels.clone());
+        let labels = self.labels_of_the_image(&container, &own);
+        if labels.is_empty() {
+            self.note_verified(&container);
+            return Ok(());
+        }
+        // The earlier manager crashed before it could create the container again without these labels.
+        self.engine.remove(id).await.map_err(|error| self.failure(error))?;
+        self.doubt.notify_one();
+        Err(Failure::Unsettled(format!(
+            "the image of `{}` has labels of its own, which it does not get: {}; it is made again",
+            container.name,
+            labels.join(", ")
+        )))
+    }
+
+    fn is_verified(&self, id: &str) -> bool {
+        let verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        verified.values().any(|(known, _)| known == id)
+    }
+
+    fn note_verified(&self, container: &ContainerInfo) {
+        let noted = (container.id.clone(), bounds::check_rate(container.healthcheck.as_ref()));
+        self.verified.lock().unwrap_or_else(PoisonError::into_inner).insert(container.name.clone(), noted);
+    }
+
+    /// Refuses a health check that runs too often, which may be the image's, or too often together with those of the pod's
+    /// other containers.
+    fn check_health(&self, container: &ContainerInfo) -> Option<Refusal> {
+        let verified = self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        let others = verified.iter().filter(|(name, _)| **name != container.name).map(|(_, (_, rate))| *rate);
+        bounds::check_health(container.healthcheck.as_ref(), others.sum())
+    }
+
+    /// Fails if the container got a user, a volume or a health check from its image that the policy refuses. A
+    /// volume of the image must not lie below `/dev`, where the engine creates devices, or hide the kernel's
+    /// files below `/proc` and `/sys`.
+    fn check_image(&self, container: &ContainerInfo, mounts: &[Mount]) -> Result<(), Failure> {
+        let refusal = match taken_target(&container.targets, mounts) {
+            Some(target) => Some(Refusal::absolute(
+                "image",
+                format!("the image has a volume at `{target}`"),
+                "valid is an image without volumes below `/dev`, `/proc` and `/sys`",
+            )),
+            None => {
+                let user = self.guard.policy.check_user(&container.user, "user");
+                user.or_else(|| self.check_health(container)).or_else(|| {
+                    let own = |name: &String| name.starts_with("io.tandem.");
+                    let labels = container.labels.iter().filter(|(name, _)| !own(name));
+                    let labels = labels.map(|(name, value)| (name.clone(), value.clone())).collect();
+                    bounds::check_image(container.targets.len(), &labels)
+                })
+            }
+        };
+        let Some(refusal) = refusal else { return Ok(()) };
+        self.doubt.notify_one();
+        Err(Failure::Forbidden(mount_guard::sentence(&(container.name.clone(), refusal))))
+    }
+
+    /// Names of the labels that the container got from its image and that its definition may not set.
+    fn labels_of_the_image(
+        &self,
+        container: &ContainerInfo,
+        given: &BTreeMap<String, String>,
+    ) -> Vec<String> {
+        let foreign = |name: &str, value: &str| {
+            !given.contains_key(name)
+                && !value.is_empty()
+                && !self.guard.policy.may_have_label(name, value, &self.task_labels)
+        };
+        let labels = container.labels.iter().filter(|(name, value)| foreign(name, value));
+        labels.map(|(name, _)| name.clone()).collect()
     }
 
     fn request(&self, target: &Target) -> Option<(CreateRequest, Image)> {
@@ -177,9 +390,7 @@ impl<E: Engine> Executor<E> {
             }
             Target::Member(name) => {
                 let member = self.spec.member(name)?;
-                let init = self.spec.init.iter().any(|init| init.name == *name);
-                let role = if init { Role::Init } else { Role::Component };
-                Some((convert::create_request(&self.spec, member, role), member.container.wanted_image()))
+                Some((convert::create_request(&self.spec, member), member.container.wanted_image()))
             }
             Target::Remains(_) => None,
         }
@@ -188,7 +399,7 @@ impl<E: Engine> Executor<E> {
     async fn copy(&self, name: &str, id: &str) -> Result<Effect, EngineError> {
         let Some(member) = self.spec.member(name) else { return Ok(Effect::Copied) };
         for copy in &member.copies {
-            info!("copying `{}` to `{}` in `{name}`", copy.source, copy.target);
+            debug!(component = %name, action = "copy", "copying `{}` to `{}` in `{name}`", copy.source, copy.target);
             let archive = self
                 .copies
                 .archive(copy, &member.container.mounts)
@@ -199,13 +410,65 @@ impl<E: Engine> Executor<E> {
     }
 
     async fn fill_vault(&self, id: &str) -> Result<Effect, EngineError> {
-        let files = self.spec.members().any(|member| !member.files.is_empty());
-        let archive = files.then(|| self.copies.vault_archive(&self.spec)).transpose();
-        let archive = archive.map_err(|error| EngineError::Refused(error.to_string()))?;
-        for archive in archive.into_iter().chain(self.spec.scratch.iter().map(copy::scratch_archive)) {
+        self.fill_files(id).await?;
+        self.copies.forget_secrets();
+        for archive in self.spec.scratch.iter().map(copy::scratch_archive) {
             self.engine.copy_in(id, &archive.folder, archive.stream).await?;
         }
         Ok(Effect::Copied)
+    }
+
+    /// Writes the secrets and configs, unless the vault has them already.
+    ///
+    /// A process in the vault writes them, one for each owner, so that their memory is charged to the pod's cgroup; the
+    /// memory of an archive would be charged to the engine. A manager that restarts must not write them again: running
+    /// components keep the replaced files in memory, and the volume holds
+    /// [`MAX_VAULT_BYTES`](crate::pod::vault::MAX_VAULT_BYTES) in all.
+    async fn fill_files(&self, id: &str) -> Result<(), EngineError> {
+        let layout = VaultLayout::of(&self.spec);
+        if layout.is_empty() {
+            return Ok(());
+        }
+        let complete = format!("{VAULT_FOLDER}/{}", layout.complete());
+        if self.engine.stat(id, &complete).await?.is_some() {
+            return Ok(());
+        }
+        let unknown = |error: CopyError| EngineError::Refused(error.to_string());
+        for OwnedFiles { owner: (user, group), stream } in
+            self.copies.vault_streams(&layout).map_err(unknown)?
+        {
+            let store = Hook {
+                command: vec!["/pause".into(), "store".into()],
+                user: Some(format!("{user}:{group}")),
+                ..Hook::default()
+            };
+            let finished = self.engine.run(id, &store, stream).await?;
+            let status = finished.as_ref().map(|finished| finished.status);
+            match status {
+                Some(0) => {}
+                Some(STATUS_UNKNOWN_COMMAND) | None => {
+                    let why = match status {
+                        Some(_) => format!(
+                            "the pause image `{}` is older than this manager: update it",
+                            self.sandbox.image
+                        ),
+                        None => "what is in front of the engine passes no input to a command".to_owned(),
+                    };
+                    warn!("the memory of secrets and configs is not charged to the pod: {why}");
+                    let archive = self.copies.vault_archive(&layout).map_err(unknown)?;
+                    return self.engine.copy_in(id, &archive.folder, archive.stream).await;
+                }
+                Some(status) => {
+                    let words = finished.as_ref().map_or("", |finished| &finished.stderr);
+                    let words = words.trim_start_matches("pause: ");
+                    let why = if status == STATUS_KILLED { "killed, as for want of memory" } else { words };
+                    return Err(EngineError::Refused(format!(
+                        "cannot write secrets and configs as user {user}:{group}: status {status}: {why}"
+                    )));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// What a member mounts of what the vault holds.
@@ -216,7 +479,7 @@ impl<E: Engine> Executor<E> {
             EngineError::NotFound(words) => EngineError::Conflict(words),
             other => other,
         })?;
-        convert::vault_mounts(&vault.held, member)
+        convert::vault_mounts(&vault.held, &VaultLayout::of(&self.spec), member)
             .ok_or_else(|| EngineError::Conflict("the vault does not hold it".into()))
     }
 
@@ -233,11 +496,6 @@ impl<E: Engine> Executor<E> {
     }
 
     async fn start(&self, target: &Target, id: &str) -> Result<Effect, EngineError> {
-        if let Some(member) = self.member(target)
-            && let Some(words) = self.sentry.against(&*self.engine, id, &member.container.mounts).await?
-        {
-            return Err(EngineError::Refused(words));
-        }
         // Attached before the start, so that not a byte is lost.
         if let (Some(followers), Some(member)) = (&self.followers, self.member(target)) {
             followers.follow(&*self.engine, id, &member.name, member.container.tty).await?;
@@ -266,7 +524,8 @@ impl<E: Engine> Executor<E> {
         }
         // It is started, whatever the engine says of this question.
         let seen = self.engine.inspect(id).await;
-        seen.map(Effect::Started).map_err(|error| EngineError::Conflict(error.to_string()))
+        seen.map(|container| Effect::Started(Box::new(container)))
+            .map_err(|error| EngineError::Conflict(error.to_string()))
     }
 
     async fn post_start(&self, target: &Target, id: &str, life: &str) -> Result<Effect, EngineError> {
@@ -301,6 +560,19 @@ impl<E: Engine> Executor<E> {
         }
     }
 
+    /// Why the health check of a component fails. It is told at once, whatever the engine answers.
+    async fn read_check(&self, name: &str, id: &str) -> Option<FailedCheck> {
+        let failed = match timeout(LAST_LOOK, self.engine.inspect(id)).await {
+            Ok(Ok(container)) => container.failed_check,
+            Ok(Err(_)) | Err(_) => None,
+        };
+        match &failed {
+            Some(check) => warn!("component `{name}` is unhealthy: {check}"),
+            None => warn!("component `{name}` is unhealthy"),
+        }
+        failed
+    }
+
     fn hooks<'a>(&'a self, member: &'a ComponentSpec, key: &'static str, hooks: &'a [Hook]) -> Hooks<'a> {
         Hooks { component: &member.name, key, hooks, followers: self.followers.as_ref() }
     }
@@ -309,6 +581,34 @@ impl<E: Engine> Executor<E> {
         match target {
             Target::Member(name) => self.spec.member(name),
             Target::Sandbox | Target::Vault | Target::Remains(_) => None,
+        }
+    }
+}
+
+/// The first of these mount targets of a container that its image alone asks for and where nothing may be
+/// mounted.
+fn taken_target<'a>(targets: &'a [String], mounts: &[Mount]) -> Option<&'a String> {
+    let mut of_image = targets.iter().filter(|target| !mounts.iter().any(|own| own.target == **target));
+    of_image.find(|target| is_kernels(target) || is_for_devices(target))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_volume_of_an_image_hides_no_place_of_the_kernel_or_of_devices_behind_one_that_is_sound() {
+        let own =
+            Mount { target: "/dev/log".into(), read_only: false, source: MountSource::bind("/dev/log") };
+        for (targets, taken) in [
+            (&["/data", "/dev/shm", "/dev/mqueue", "/dev/log"][..], None),
+            (&["/dev/shm", "/sys/fs"], Some("/sys/fs")),
+            (&["/dev/mqueue", "/dev/pts"], Some("/dev/pts")),
+            (&["/proc"], Some("/proc")),
+        ] {
+            let all: Vec<String> = targets.iter().map(|target| (*target).to_owned()).collect();
+            let found = taken_target(&all, std::slice::from_ref(&own));
+            assert_eq!(found.map(String::as_str), taken, "{targets:?}");
         }
     }
 }

@@ -12,7 +12,7 @@ use nix::sys::prctl;
 use nix::unistd::{Gid, Uid, geteuid, setgroups, setresgid, setresuid};
 
 /// The user that the manager becomes: `nobody`-like, in no image's `/etc/passwd`.
-pub const USER: u32 = 65532;
+pub const USER: u32 = 65529;
 
 /// What could not be given up, or held back.
 #[derive(Debug, thiserror::Error)]

@@ -11,11 +11,12 @@ use super::stage::{Manager, NEWS, PAUSE_IMAGE, check_laws, check_laws_among_kill
 use crate::engine::fake::{Fake, Script, What};
 use crate::engine::{CreateRequest, convert};
 use crate::pod::ends::Ends;
-use crate::pod::identity::{LABEL_POD, Role};
+use crate::pod::identity::LABEL_POD;
 use crate::pod::observed::{Health, Observed, Status};
 use crate::pod::placement::Holder;
+use crate::pod::pre_start::{self, CopyPlace, PreStart};
 use crate::pod::sample::pod;
-use crate::pod::spec::{Condition, Dependency, PodSpec, Restart};
+use crate::pod::spec::{ComponentSpec, Condition, Dependency, Mount, MountSource, PodSpec, Restart};
 
 /// After a manager's death `pause` waits this long at least.
 pub(super) const RESPAWN: Duration = Duration::from_millis(100);
@@ -57,6 +58,8 @@ struct Part {
     delay: u64,
     slow_start: u64,
     slow_create: u64,
+    /// How long each step of its `pre_start` takes, milliseconds.
+    steps: Vec<u64>,
 }
 
 fn part() -> impl Strategy<Value = Part> {
@@ -76,12 +79,13 @@ fn part() -> impl Strategy<Value = Part> {
     let fate = (restart, lives, proptest::bool::weighted(0.8), proptest::bool::weighted(0.15));
     let delay = prop_oneof![4 => Just(0), 1 => 0..3000_u64];
     let finishes = prop_oneof![3 => Just(None), 1 => (0..2000_u64).prop_map(Some)];
-    let ends = (stops, proptest::option::of(1..4_u64), delay);
+    let steps = prop_oneof![3 => Just(Vec::new()), 1 => proptest::collection::vec(0..1000_u64, 1..=2)];
+    let ends = (stops, proptest::option::of(1..4_u64), delay, steps);
     (flags, (millis(3000), finishes, hooks), ends, fate, slow.clone(), slow).prop_map(
         |(
             (on, healthy, (copies, secrets), has_image),
             (health, finishes, (post, pre, hook)),
-            (stops_in, grace, delay),
+            (stops_in, grace, delay, steps),
             (restart, lives, essential, sidecar),
             slow_start,
             slow_create,
@@ -106,6 +110,7 @@ fn part() -> impl Strategy<Value = Part> {
                 delay,
                 slow_start,
                 slow_create,
+                steps,
             }
         },
     )
@@ -117,8 +122,9 @@ pub(super) fn plot(most: usize) -> impl Strategy<Value = Plot> {
     let names = Just(["a", "b", "c", "d", "e", "f", "g", "h"]).prop_shuffle();
     let inits = proptest::collection::vec(0..1000_u64, 0..=3);
     let holder = (any::<bool>(), any::<bool>(), 1..300_u64);
-    (parts, names, inits, holder, any::<bool>()).prop_map(
-        |(parts, names, inits, (pid, ipc, slow_sandbox), pull_always)| {
+    let flags = (any::<bool>(), proptest::bool::weighted(0.4));
+    (parts, names, inits, holder, flags).prop_map(
+        |(parts, names, inits, (pid, ipc, slow_sandbox), (pull_always, checks_mounts))| {
             let words = parts.iter().zip(names).map(|(part, name)| {
                 let with = |part: bool, text: &'static str| if part { text } else { "" };
                 let (copy, secret) = (with(part.copies, "+copy"), with(part.secrets, "+secret"));
@@ -130,6 +136,19 @@ pub(super) fn plot(most: usize) -> impl Strategy<Value = Plot> {
             spec.namespaces.pid = pid.then_some(Holder::Sandbox);
             spec.namespaces.ipc = ipc.then_some(Holder::Sandbox);
             spec.pull_always = pull_always;
+            spec.checks_mounts = checks_mounts;
+            if checks_mounts {
+                // Each member binds a folder of its own and a folder that all members share.
+                for member in spec.init.iter_mut().chain(&mut spec.components) {
+                    let paths = [format!("/srv/{}", member.name), "/srv/shared".to_owned()];
+                    let mount = |path: String| Mount {
+                        target: path.clone(),
+                        read_only: false,
+                        source: MountSource::bind(path),
+                    };
+                    member.container.mounts.extend(paths.map(mount));
+                }
+            }
             let mut scripts: Vec<(String, Script)> = Vec::new();
             let mut images = vec![PAUSE_IMAGE.to_owned()];
             let mut slow = vec![(
@@ -144,6 +163,7 @@ pub(super) fn plot(most: usize) -> impl Strategy<Value = Plot> {
                 let Part { finishes, essential, restart, .. } = &parts[place];
                 finishes.is_some() && *essential && *restart != Restart::Always
             };
+            let mut steps = Vec::new();
             for (place, part) in parts.iter().enumerate() {
                 let on = (0..place).filter(|other| waits(place, *other)).map(|other| {
                     let healthy = part.healthy >> other & 1 == 1 && parts[other].health.is_some();
@@ -152,7 +172,7 @@ pub(super) fn plot(most: usize) -> impl Strategy<Value = Plot> {
                         true => Condition::Healthy,
                         false => Condition::Started,
                     };
-                    Dependency { on: names[other].to_owned(), condition, required: true }
+                    Dependency { on: names[other].to_owned(), condition, required: true, restart: false }
                 });
                 let component = spec.components.iter_mut().find(|one| one.name == names[place]);
                 let component = component.expect("every part has its component");
@@ -179,7 +199,13 @@ pub(super) fn plot(most: usize) -> impl Strategy<Value = Plot> {
                         ..Script::default()
                     },
                 ));
+                let own = pre_start_steps(component, part.steps.len());
+                for (step, millis) in own.iter().zip(&part.steps) {
+                    images.push(step.name.clone());
+                    scripts.push((step.name.clone(), finishing(*millis)));
+                }
                 let container = spec.identity.member_container(&component.name);
+                steps.extend(own);
                 slow.push((format!("start {container}"), Duration::from_millis(part.slow_start)));
                 slow.push((format!("create {container}"), Duration::from_millis(part.slow_create)));
                 if part.has_image {
@@ -188,13 +214,27 @@ pub(super) fn plot(most: usize) -> impl Strategy<Value = Plot> {
             }
             for (name, millis) in init.into_iter().zip(inits) {
                 images.push(name.clone());
-                let runs_for = Some(Duration::from_millis(millis));
-                scripts
-                    .push((name, Script { runs_for, stops_in: Some(Duration::ZERO), ..Script::default() }));
+                scripts.push((name, finishing(millis)));
             }
+            spec.components.extend(steps);
+            spec.components.sort_by(|one, other| one.name.cmp(&other.name));
             Plot { spec, scripts, images, slow }
         },
     )
+}
+
+/// Ends with 0 after so many milliseconds.
+fn finishing(millis: u64) -> Script {
+    let runs_for = Some(Duration::from_millis(millis));
+    Script { runs_for, stops_in: Some(Duration::ZERO), ..Script::default() }
+}
+
+/// So many steps, each of an image of its own name.
+fn pre_start_steps(component: &mut ComponentSpec, count: usize) -> Vec<ComponentSpec> {
+    let image = |number| Some(pre_start::name(&component.name, number));
+    let entries: Vec<PreStart> =
+        (1..=count).map(|number| PreStart { image: image(number), ..PreStart::default() }).collect();
+    pre_start::steps(component, &entries, |_| CopyPlace::Container)
 }
 
 impl Plot {
@@ -214,7 +254,7 @@ impl Plot {
         let mut other = self.spec.clone();
         other.identity.pod = "another".into();
         other.identity.name = "another".into();
-        let request = convert::create_request(&other, &other.components[0], Role::Component);
+        let request = convert::create_request(&other, &other.components[0]);
         assert_eq!(request.labels.get(LABEL_POD).map(String::as_str), Some("another"));
         request
     }
@@ -322,7 +362,7 @@ proptest! {
             manager.told("healthy").await;
             // One that has ended as others waited for cannot be killed.
             let nothing = Observed::default();
-            let ends = Ends::of(&plot.spec, &nothing);
+            let ends = Ends::of(&plot.spec, &nothing, Duration::ZERO);
             let running: Vec<_> = plot
                 .spec
                 .components

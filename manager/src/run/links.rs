@@ -2,10 +2,11 @@
 //! Where a path of the task container leads. It may be a link, or lie behind one; but not behind one in a volume or bind
 //! that leads out of it: a component may have set it, and would get what it must not see.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
@@ -13,9 +14,10 @@ use nix::fcntl::OFlag;
 
 use crate::engine::docker::DockerEngine;
 use crate::engine::{Engine, EngineError};
-use crate::pod::policy::within;
+use crate::pod::path::within;
+use crate::pod::policy::manager_files::{ManagerFiles, Purpose, TREE};
 use crate::pod::spec::{ComponentSpec, MountSource};
-use crate::pod::task::TaskMount;
+use crate::pod::task::{TaskContainer, TaskMount};
 use crate::source::load::{Disk, FileFault, FileKind, Files, fault};
 
 /// Where the kernel tells what is mounted for whoever asks.
@@ -24,7 +26,46 @@ const MOUNTS: &str = "/proc/self/mountinfo";
 const MOST_LINKS: usize = 40;
 
 /// The mounts of the task container, each with whether somebody else may write into it: a link there may lead anywhere.
-pub struct Shared(Vec<(PathBuf, bool)>);
+pub struct Shared {
+    mounts: Vec<(PathBuf, bool)>,
+    guard: Option<Guard>,
+}
+
+/// Refuses to read the manager's own files for a component. The guard checks the opened file, so another name
+/// for the file does not help.
+struct Guard {
+    files: ManagerFiles,
+    task: TaskContainer,
+    /// Device and inode of each of the files that exist in this container.
+    here: BTreeMap<(u64, u64), Purpose>,
+}
+
+/// Maximum number of files that the guard records. A folder of the manager may hold more.
+const MOST_FILES: usize = 1000;
+
+impl Guard {
+    fn of(files: &ManagerFiles, task: &TaskContainer) -> Self {
+        let mounts = task.mounts.clone();
+        let task = TaskContainer { id: task.id.clone(), mounts, ..TaskContainer::default() };
+        let mut here = BTreeMap::new();
+        for (path, what) in files.inside().filter(|(_, what)| *what != TREE) {
+            let mut todo = vec![PathBuf::from(path)];
+            while let Some(path) = todo.pop().filter(|_| here.len() < MOST_FILES) {
+                let Ok(meta) = fs::metadata(&path) else { continue };
+                if here.insert((meta.dev(), meta.ino()), what).is_none() && meta.is_dir() {
+                    todo.extend(
+                        fs::read_dir(&path).into_iter().flatten().flatten().map(|entry| entry.path()),
+                    );
+                }
+            }
+        }
+        Guard { files: files.clone(), task, here }
+    }
+
+    fn refused(what: Purpose) -> io::Error {
+        io::Error::other(format!("it {}", FileFault::Managers(what)))
+    }
+}
 
 impl Shared {
     /// Volumes are anybody's; a bind that is read-only here is a component's that has one of its own for writing.
@@ -43,12 +84,20 @@ impl Shared {
             "bind" => mount.writable || written.iter().any(|path| meet(path, &mount.source)),
             _ => true,
         };
-        Shared(mounts.iter().map(|mount| (PathBuf::from(&mount.target), others_write(mount))).collect())
+        let mounts = mounts.iter().map(|mount| (PathBuf::from(&mount.target), others_write(mount)));
+        Shared { mounts: mounts.collect(), guard: None }
     }
 
     /// The same before anybody knows what components bind: every bind is somebody's.
     pub fn before(mounts: &[TaskMount]) -> Self {
-        Shared(mounts.iter().map(|mount| (PathBuf::from(&mount.target), mount.kind != "tmpfs")).collect())
+        let mounts = mounts.iter().map(|mount| (PathBuf::from(&mount.target), mount.kind != "tmpfs"));
+        Shared { mounts: mounts.collect(), guard: None }
+    }
+
+    /// Adds a guard that refuses these files of the manager under every name that they have in this task
+    /// container; none refuses nothing.
+    pub fn guarding(self, files: Option<&ManagerFiles>, task: &TaskContainer) -> Self {
+        Shared { guard: files.map(|files| Guard::of(files, task)), ..self }
     }
 
     /// The same of this container, with what the engine does not list: Swarm's secrets and configs.
@@ -58,13 +107,34 @@ impl Shared {
     pub fn here(self) -> io::Result<Self> {
         let told = fs::read_to_string(MOUNTS)?;
         let real = |path: PathBuf| fs::canonicalize(&path).unwrap_or(path);
-        let listed = self.0.into_iter().map(|(mount, shared)| (real(mount), shared));
-        Ok(Shared(points(&told).chain(listed).collect()))
+        let listed = self.mounts.into_iter().map(|(mount, shared)| (real(mount), shared));
+        Ok(Shared { mounts: points(&told).chain(listed).collect(), guard: self.guard })
+    }
+
+    /// Refuses a path of the task container that belongs to the manager. All links in `place` are already
+    /// resolved.
+    ///
+    /// # Errors
+    /// If the path is one of the manager's files, contains one or lies in one.
+    pub fn refuse_path(&self, place: &Path) -> io::Result<()> {
+        let path = place.to_string_lossy();
+        let found = self.guard.as_ref().and_then(|guard| guard.files.in_task(&guard.task, &path));
+        found.map_or(Ok(()), |what| Err(Guard::refused(what)))
+    }
+
+    /// Refuses an opened file that belongs to the manager.
+    ///
+    /// # Errors
+    /// If the file is one of the manager's files, under any name.
+    pub fn refuse_file(&self, file: &File) -> io::Result<()> {
+        let Some(guard) = self.guard.as_ref().filter(|guard| !guard.here.is_empty()) else { return Ok(()) };
+        let meta = file.metadata()?;
+        guard.here.get(&(meta.dev(), meta.ino())).map_or(Ok(()), |what| Err(Guard::refused(what)))
     }
 
     /// The mount in which a place lies.
     fn around(&self, place: &Path) -> Option<&(PathBuf, bool)> {
-        let around = self.0.iter().filter(|(mount, _)| place.starts_with(mount));
+        let around = self.mounts.iter().filter(|(mount, _)| place.starts_with(mount));
         around.max_by_key(|(mount, _)| mount.as_os_str().len())
     }
 
@@ -109,11 +179,22 @@ impl Shared {
             }
         }
         self.judge(&homes, &place)?;
+        self.refuse_path(&place)?;
         Ok(place)
     }
 
+    /// Gets a handle to the file at a place without opening the file for reading.
+    ///
+    /// # Errors
+    /// Like [`pinned`], and if the file belongs to the manager.
+    pub fn pin(&self, place: &Path) -> io::Result<File> {
+        let file = pinned(place)?;
+        self.refuse_file(&file)?;
+        Ok(file)
+    }
+
     fn look(&self, path: &str) -> io::Result<File> {
-        pinned(&self.place(Path::new(path))?)
+        self.pin(&self.place(Path::new(path))?)
     }
 
     /// The same in another container, as far as the engine tells: only what lies in such a mount is asked for.
@@ -163,10 +244,15 @@ impl Shared {
                 Ok(told) => told,
                 Err(error) => return Ok(Err(error)),
             };
-            let all = Shared(points(&String::from_utf8_lossy(&told)).chain(self.0.iter().cloned()).collect());
+            let told = String::from_utf8_lossy(&told);
+            let mounts = points(&told).chain(self.mounts.iter().cloned());
+            let all = Shared { mounts: mounts.collect(), guard: None };
             if let Err(error) = all.judge(&homes, &place) {
                 return Ok(Err(error));
             }
+        }
+        if let Err(error) = self.refuse_path(&place) {
+            return Ok(Err(error));
         }
         Ok(Ok(place.to_string_lossy().into_owned()))
     }

@@ -17,7 +17,7 @@ use super::site::{Refusal, Site};
 use crate::engine::docker::DockerEngine;
 use crate::engine::{CreateRequest, Created, Engine, EngineError};
 use crate::pod::health::PodHealth;
-use crate::pod::identity::{Identity, LABEL_POD, LABEL_ROLE, LABEL_RUN, Role, short};
+use crate::pod::identity::{Identity, LABEL_POD, LABEL_ROLE, LABEL_RUN, Labelled, Role, short};
 use crate::pod::observed::ContainerInfo;
 use crate::pod::plan::STATUS_REFUSED;
 use crate::pod::spec::{ContainerSpec, HealthCheck};
@@ -49,7 +49,7 @@ enum Attempt {
     /// Just gone.
     Gone,
     /// What has its name is no lock.
-    Foreign(ContainerInfo),
+    Foreign(Box<ContainerInfo>),
 }
 
 /// The container of an agent that has it.
@@ -71,6 +71,7 @@ impl Lock {
             pod: site.own.id.clone(),
             name: site.own.name.clone(),
             run: site.own.started_at.clone(),
+            manager: site.own.id.clone(),
             origin: Identity::origin_of(&site.own.labels),
         };
         let request = request(agent, &own, &site.own.image_id);
@@ -195,7 +196,7 @@ impl Lock {
         };
         let owner = match found.labels.get(LABEL_POD) {
             Some(owner) if is_lock(&found) => owner,
-            _ => return Ok(Attempt::Foreign(found)),
+            _ => return Ok(Attempt::Foreign(Box::new(found))),
         };
         // A manager before this one took it, and crashed.
         if self.is_own(&found) {
@@ -249,7 +250,9 @@ impl Lock {
 }
 
 fn is_lock(found: &ContainerInfo) -> bool {
-    found.labels.get(LABEL_ROLE).map(String::as_str) == Some(Role::Lock.as_str())
+    let ContainerInfo { labels, name, network, command, .. } = found;
+    let role = labels.get(LABEL_ROLE).map(String::as_str);
+    role == Some(Role::Lock.as_str()) && Labelled { labels, name, network, command }.is_genuine(None)
 }
 
 fn request(agent: &str, own: &Identity, image: &str) -> CreateRequest {

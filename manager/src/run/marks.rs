@@ -109,7 +109,10 @@ impl Marks {
         let of_pod = kept.marks.iter().filter_map(|(key, mark)| {
             let component = key.strip_prefix(&before)?.to_owned();
             let exit = Exit { status: mark.hooked.parse().ok()?, ..Exit::default() };
-            Some((component, Departed { exit, restarts: u32::try_from(mark.again).unwrap_or(u32::MAX) }))
+            Some((
+                component,
+                Departed { exit, restarts: u32::try_from(mark.again).unwrap_or(u32::MAX), asked: false },
+            ))
         });
         of_pod.collect()
     }
@@ -231,12 +234,13 @@ mod tests {
     fn how_a_component_ended_outlives_its_container_and_the_manager() {
         let folder = tempfile::tempdir().expect("a folder");
         let first = open(folder.path());
-        let one = |status| Departed { exit: Exit { status, ..Exit::default() }, restarts: 2 };
+        let one = |status| Departed { exit: Exit { status, ..Exit::default() }, restarts: 2, asked: false };
         let of = |status| BTreeMap::from([("app".to_owned(), one(status))]);
         let run = |pod: &str, run: &str| Identity {
             pod: pod.into(),
             name: "web.1".into(),
             run: run.into(),
+            manager: "manager".into(),
             origin: BTreeMap::new(),
         };
         let (pod, other) = (run("pod", "2026-11-26T20:00:00Z"), run("other", "2026-11-26T20:00:00Z"));

@@ -12,15 +12,21 @@ pub mod explain;
 pub mod follow;
 pub mod harden;
 pub mod hooks;
+mod journal;
 pub mod limits;
 pub mod links;
 pub mod lock;
+pub mod log;
 pub mod logs;
+pub mod manager_files;
 pub mod marks;
+pub mod mount_guard;
 pub mod output;
 pub mod outside;
+pub mod patience;
 pub mod pod;
-pub mod sentry;
+pub mod request_line;
+pub mod restart;
 pub mod serve_health;
 pub mod site;
 pub mod specify;
@@ -42,26 +48,24 @@ use tracing::{Instrument, debug, error, info, warn};
 use crate::engine::Engine;
 use crate::pod::action::{Action, Key, Target, Verb};
 use crate::pod::health::PodHealth;
-use crate::pod::observed::{
-    Departed, Effect, Event, EventKind, Exit, Failure, Health, Member, Observation, Observed, Status,
-};
-use crate::pod::plan::{HEARSAY, Outcome, Plan, line, plan, unheard};
+use crate::pod::observed::{Effect, Event, EventKind, Failure, Member, Observation, Observed};
+use crate::pod::plan::{AFTER_STOP, HEARSAY, Outcome, Plan, line, plan, unheard};
 use crate::pod::spec::PodSpec;
 use execute::{Executor, SandboxOrder};
 use follow::Followers;
+use journal::{Journal, tell_end};
 use marks::Marks;
-use sentry::Sentry;
+use mount_guard::MountGuard;
 use serve_health::Pause;
 
 /// Bounds of the wait between two attempts to reach an engine that was there before.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// How long the last output may take to come out when the pod is over.
 const LAST_OUTPUT: Duration = Duration::from_secs(2);
-/// The same where the stop took all its time: the engine, which takes 2 s to be done with a killed component
-/// that floods its output (moby: `StreamConfig.Wait`), and the last output, together.
-const AFTER_STOP: Duration = Duration::from_millis(2500);
 /// So long at least: what is in a pipe already comes out.
 const LEAST_OUTPUT: Duration = Duration::from_millis(100);
+/// How much of [`AFTER_STOP`] is kept for the exit itself.
+const EXIT: Duration = Duration::from_millis(250);
 
 /// Why a pull, a copy or a hook failed that the pod's end made needless.
 const BROKEN_OFF: &str = "broken off";
@@ -78,8 +82,10 @@ pub struct Surroundings {
     pub followers: Option<Followers>,
     /// Whose hooks have run.
     pub marks: Marks,
-    /// Who looks at mounts before a component starts.
-    pub sentry: Sentry,
+    /// Checks mounts and images against the policy.
+    pub guard: MountGuard,
+    /// Labels of the task container that components may repeat; empty if the policy does not compare them.
+    pub task_labels: BTreeMap<String, String>,
     /// Where it is put down that the pod's end is decided.
     pub ending: Arc<AtomicBool>,
 }
@@ -90,10 +96,15 @@ pub struct Runner<E> {
     pause: Pause,
     ending: Arc<AtomicBool>,
     observed: Observed,
+    journal: Journal,
     /// Actions that may be broken off when the pod ends.
     breakable: BTreeMap<Key, AbortHandle>,
     news: UnboundedSender<Observation>,
     inbox: UnboundedReceiver<Observation>,
+    /// Requests for restarts, and those that are under way.
+    ask: UnboundedSender<restart::Message>,
+    asked: UnboundedReceiver<restart::Message>,
+    open: Vec<restart::Open>,
     began: Instant,
 }
 
@@ -101,15 +112,18 @@ impl<E: Engine> Runner<E> {
     /// A pod that nothing is known of yet.
     pub fn new(engine: Arc<E>, spec: PodSpec, around: Surroundings) -> Self {
         let (news, inbox) = unbounded_channel();
+        let (ask, asked) = unbounded_channel();
         let executor = Executor {
             engine,
             spec: Arc::new(spec),
             sandbox: around.sandbox,
-            sentry: around.sentry,
+            guard: around.guard,
+            task_labels: around.task_labels,
             copies: around.copies,
             followers: around.followers,
             marks: around.marks,
             doubt: Arc::new(Notify::new()),
+            verified: std::sync::Mutex::default(),
             news: news.clone(),
             turns: Semaphore::new(execute::AT_ONCE),
         };
@@ -119,13 +133,25 @@ impl<E: Engine> Runner<E> {
             pause: around.pause,
             ending: around.ending,
             observed: Observed::default(),
+            journal: Journal::default(),
             breakable: BTreeMap::new(),
             news,
             inbox,
+            ask,
+            asked,
+            open: Vec::new(),
             began: Instant::now(),
         };
         runner.apply(Observation::Earlier { hooked, departed });
         runner
+    }
+
+    /// So much of its time for stopping has passed already.
+    pub fn shorten_stop(&mut self, passed: Duration) {
+        if let Some(executor) = Arc::get_mut(&mut self.executor) {
+            let spec = Arc::make_mut(&mut executor.spec);
+            spec.stop_timeout = spec.stop_timeout.saturating_sub(passed);
+        }
     }
 
     /// Where news from outside goes: a request to stop.
@@ -146,6 +172,7 @@ impl<E: Engine> Runner<E> {
         let watch = tokio::spawn(watch.in_current_span());
         let mut said = String::new();
         let outcome = loop {
+            self.answer_requests();
             let now = self.began.elapsed();
             let plan = plan(&executor.spec, &self.observed, now);
             let changed = self.pause.publish(plan.health);
@@ -155,13 +182,18 @@ impl<E: Engine> Runner<E> {
                     HEARSAY.as_secs()
                 );
             }
+            let conclusion = plan.steps.iter().find_map(|step| match &step.action {
+                Action::Conclude(conclusion) => Some(conclusion),
+                _ => None,
+            });
+            self.journal.settle(conclusion);
             if let Some(outcome) = plan.outcome {
                 break outcome;
             }
             // Logged before anything is touched; the same again would only be noise.
             let words = line(&plan.steps);
             if !words.is_empty() && words != said {
-                info!("plan: {words}");
+                debug!("plan: {words}");
                 said = words;
             }
             let wake_at = plan.wake_at;
@@ -175,7 +207,8 @@ impl<E: Engine> Runner<E> {
         executor.marks.end(&executor.spec.identity.pod);
         let ends: Vec<String> =
             self.observed.departed.iter().map(|(name, one)| format!("`{name}` {one}")).collect();
-        if !ends.is_empty() {
+        // Of one component its end is in the log already.
+        if ends.len() > 1 {
             info!("how the components ended: {}", ends.join(", "));
         }
         let last = self.last_output(executor.spec.stop_timeout);
@@ -189,7 +222,7 @@ impl<E: Engine> Runner<E> {
     fn last_output(&self, stop_timeout: Duration) -> Instant {
         let now = self.began.elapsed();
         let end = self.observed.concluded.as_ref().map_or(now, |conclusion| conclusion.at);
-        let left = (end + stop_timeout + AFTER_STOP).saturating_sub(now);
+        let left = (end + stop_timeout + AFTER_STOP - EXIT).saturating_sub(now);
         self.began + now + left.clamp(LEAST_OUTPUT, LAST_OUTPUT)
     }
 
@@ -199,13 +232,10 @@ impl<E: Engine> Runner<E> {
         for step in plan.steps {
             let key = step.action.key();
             if let Action::Conclude(conclusion) = step.action {
-                let because = &conclusion.because;
-                match conclusion.status {
-                    0 => info!("ending the pod: {because}"),
-                    status => {
-                        error!("ending the pod with status {status}: {because}");
-                        self.pause.explain(&format!("ending the pod with status {status}: {because}"));
-                    }
+                let (status, because) = (conclusion.status, &conclusion.because);
+                tell_end(&conclusion, &step.reason);
+                if status != 0 {
+                    self.pause.explain(&format!("ending the pod with status {status}: {because}"));
                 }
                 self.pause.conclude(conclusion.status);
                 self.ending.store(true, Ordering::Relaxed);
@@ -228,6 +258,7 @@ impl<E: Engine> Runner<E> {
                 Some(Target::Remains(id)) => Some(id.clone()),
                 _ => member.map(|member| member.id.clone()),
             };
+            self.journal.begin(&step);
             self.apply(Observation::Begun(key.clone()));
             let (executor, news, done) = (Arc::clone(&self.executor), self.news.clone(), key.clone());
             let work = async move {
@@ -235,7 +266,10 @@ impl<E: Engine> Runner<E> {
                 let _ = news.send(Observation::Ended(done, result));
             };
             let task = tokio::spawn(work.in_current_span());
-            if matches!(key.verb, Verb::Pull(_) | Verb::Copy | Verb::PostStart | Verb::PreStop) {
+            if matches!(
+                key.verb,
+                Verb::Pull(_) | Verb::Copy | Verb::PostStart | Verb::PreStop | Verb::ReadCheck
+            ) {
                 self.breakable.insert(key, task.abort_handle());
             }
         }
@@ -256,6 +290,11 @@ impl<E: Engine> Runner<E> {
                     self.apply(news);
                 }
             }
+            request = self.asked.recv() => {
+                if let Some(request) = request {
+                    self.take_request(request);
+                }
+            }
             () = alarm => {}
         }
         while let Ok(news) = self.inbox.try_recv() {
@@ -264,15 +303,20 @@ impl<E: Engine> Runner<E> {
     }
 
     fn apply(&mut self, news: Observation) {
-        self.tell(&news);
+        self.journal.tell(&self.observed, &news);
         if let Observation::Ended(key, _) = &news {
             self.breakable.remove(key);
         }
         let listed = matches!(news, Observation::Listed(_));
         let first = listed && !self.observed.listed;
-        if let Observation::Event(Event { id, kind: EventKind::Destroyed, .. }) = &news {
-            self.executor.marks.forget(id);
+        match &news {
+            Observation::Event(Event { id, kind: EventKind::Destroyed, .. }) => {
+                self.executor.marks.forget(id)
+            }
+            Observation::Event(event) if self.observed.is_news(event) => self.executor.doubt.notify_one(),
+            _ => {}
         }
+        let lives = if listed { self.lives() } else { BTreeMap::new() };
         self.observed.apply(&self.executor.spec, news, self.began.elapsed());
         if self.observed.concluded.is_none() {
             self.executor.marks.depart(&self.executor.spec.identity, &self.observed.departed);
@@ -282,7 +326,8 @@ impl<E: Engine> Runner<E> {
             self.tell_taken_up();
         }
         if listed {
-            self.follow_running();
+            let again = self.started_outside(&lives);
+            self.follow_running(&again);
         }
     }
 
@@ -303,12 +348,17 @@ impl<E: Engine> Runner<E> {
 
     /// After a listing, follow the output of whatever runs and is not followed: a manager before this one
     /// did, or the engine was away.
-    fn follow_running(&self) {
+    fn follow_running(&self, again: &[String]) {
         let Some(followers) = &self.executor.followers else { return };
         for (name, member) in self.observed.members.iter().filter(|(_, member)| member.runs()) {
             let (executor, followers) = (Arc::clone(&self.executor), followers.clone());
             let (id, name) = (member.id.clone(), name.clone());
+            let again = again.contains(&name);
             let follow = async move {
+                // The output of its life before comes first.
+                if again {
+                    followers.settle(&id, LAST_OUTPUT).await;
+                }
                 let tty = executor.spec.member(&name).is_some_and(|member| member.container.tty);
                 if let Err(error) = followers.follow(&*executor.engine, &id, &name, tty).await {
                     warn!("cannot follow the output of `{name}`: {error}");
@@ -327,59 +377,16 @@ impl<E: Engine> Runner<E> {
             info!("taken up, running: {}", running.join(", "));
         }
     }
-
-    /// Log what an operator wants to know of the news.
-    fn tell(&self, news: &Observation) {
-        match news {
-            Observation::Event(event) => {
-                let mut members = self.observed.members.iter();
-                let Some((name, member)) = members.find(|(_, member)| member.id == event.id) else { return };
-                match event.kind {
-                    EventKind::Died(exit) => {
-                        let exit = Exit { oom: exit.oom || member.oom, ..exit };
-                        let ended = Departed { exit, restarts: member.restarts };
-                        info!("component `{name}` ended with {ended}");
-                    }
-                    // The kernel may kill many processes of one container.
-                    EventKind::Oom if member.oom => {}
-                    EventKind::Oom => warn!("component `{name}` ran out of memory"),
-                    EventKind::Health(Health::Healthy) => info!("component `{name}` is healthy"),
-                    EventKind::Health(Health::Unhealthy) => warn!("component `{name}` is unhealthy"),
-                    EventKind::Health(_) => {}
-                    EventKind::Destroyed => debug!("component `{name}` is gone"),
-                    EventKind::Visited => {}
-                }
-            }
-            Observation::Ended(key, Ok(Effect::Started(container))) => {
-                if let Some(target) = &key.target
-                    && matches!(container.status, Status::Running { .. })
-                {
-                    info!("started {target}");
-                }
-            }
-            Observation::Ended(key, Err(failure)) => {
-                let (Failure::Refused(words) | Failure::Unsettled(words) | Failure::Unreachable(words)) =
-                    failure;
-                match words.as_str() {
-                    BROKEN_OFF => info!("{BROKEN_OFF}: {key}"),
-                    words => warn!("cannot {key}: {words}"),
-                }
-            }
-            Observation::Silent(words) if self.observed.silent_since.is_some() => {
-                debug!("the engine does not answer yet: {words}");
-            }
-            Observation::Silent(words) if self.observed.listed => {
-                warn!("watching the engine broke off, trying again: {words}");
-            }
-            Observation::Silent(words) => warn!("the engine does not list the pod: {words}"),
-            Observation::Stop { .. } if self.observed.stop.is_none() => info!("asked to stop"),
-            _ => {}
-        }
-    }
 }
 
 #[cfg(test)]
+mod end_in_time;
+#[cfg(test)]
+mod in_place_story;
+#[cfg(test)]
 mod laws;
+#[cfg(test)]
+mod pre_start_story;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]

@@ -14,16 +14,21 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
-use tracing::{Instrument, warn};
+use tracing::{Instrument, Level, warn};
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::log::json_line;
+use super::logs::MAX_LINE;
 use super::outside::line::Line;
 
 /// Blocks of output that may wait for a stream's reader. A block is what one read of the engine brought,
 /// tens of KiB, or one line of at most 2 MiB.
 const WAITING: usize = 8;
+/// Bytes of output that may wait for a stream's reader: what so many of the longest lines take as text. JSON makes up to
+/// six bytes of one.
+const WAITING_BYTES: usize = WAITING * MAX_LINE;
 /// The manager's own lines that may wait, bytes: what an agent says while it takes up a few hundred pods.
 const OWN: usize = 1024 * 1024;
 /// How long a block waits for room once the pod ends. A reader that reads steadily may be behind for a second:
@@ -58,11 +63,47 @@ pub struct Output {
 struct Shared {
     queues: OnceLock<[mpsc::Sender<Message>; 2]>,
     own: OwnLines,
+    /// Bytes of components' lines for which there is room, of each stream.
+    room: [Room; 2],
     dropped: AtomicU64,
     /// The pod ends: output no longer waits for readers who do not read.
     ending: watch::Sender<bool>,
     /// A block for this stream found no room in time, and none since did.
     stuck: [AtomicBool; 2],
+    /// How components' lines are written.
+    form: OnceLock<Form>,
+    /// The pod whose manager writes here, where it runs one only.
+    pod: OnceLock<String>,
+}
+
+/// Room for blocks that wait, in bytes.
+struct Room(Arc<Semaphore>);
+
+impl Default for Room {
+    fn default() -> Self {
+        Room(Arc::new(Semaphore::new(WAITING_BYTES)))
+    }
+}
+
+impl Room {
+    /// Wait for room for so many bytes. A block that is larger than all of it waits until nothing else is there.
+    async fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let bytes = u32::try_from(bytes.min(WAITING_BYTES)).unwrap_or(u32::MAX);
+        // Nobody closes it.
+        Arc::clone(&self.0).acquire_many_owned(bytes).await.ok()
+    }
+}
+
+/// How a component's line is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Form {
+    /// `[out] app: line`.
+    #[default]
+    Text,
+    /// The same with a coloured prefix.
+    Color,
+    /// `{"component":"app","stream":"out","line":"line"}`.
+    Json,
 }
 
 /// The manager's own lines that its writer has not taken yet.
@@ -74,7 +115,8 @@ fn waiting(own: &OwnLines) -> std::sync::MutexGuard<'_, Vec<u8>> {
 }
 
 enum Message {
-    Block(Vec<u8>),
+    /// With its share of the room, which is free again once it is written.
+    Block(Vec<u8>, Option<OwnedSemaphorePermit>),
     /// There are lines of our own; they are taken with every message.
     Own,
     Flush(oneshot::Sender<()>),
@@ -102,6 +144,28 @@ impl Output {
         Ok(())
     }
 
+    /// Write components' lines in this form from now on.
+    pub fn in_form(self, form: Form) -> Self {
+        // Chosen once, before there is a component.
+        let _ = self.shared.form.set(form);
+        self
+    }
+
+    /// How components' lines are written.
+    pub fn form(&self) -> Form {
+        self.shared.form.get().copied().unwrap_or_default()
+    }
+
+    /// The pod whose manager writes here.
+    pub fn name_pod(&self, name: &str) {
+        let _ = self.shared.pod.set(name.to_owned());
+    }
+
+    /// The pod whose manager writes here, once it is known, and where it is one only.
+    pub fn pod(&self) -> Option<&str> {
+        self.shared.pod.get().map(String::as_str)
+    }
+
     /// The streams of the `pause` at the other end of this line.
     pub fn through(line: &Line) -> Output {
         let relay = |stream| {
@@ -110,7 +174,7 @@ impl Output {
             let relayed = async move {
                 while let Some(message) = messages.recv().await {
                     match message {
-                        Message::Block(block) => {
+                        Message::Block(block, _room) => {
                             if line.text(stream, block).await.is_err() {
                                 // Nobody is there: dropping the queue tells the writers.
                                 return;
@@ -155,9 +219,13 @@ impl Output {
                 sleep(ROOM).await;
             }
         };
+        let sent = async {
+            let room = self.shared.room[stream as usize].take(block.len()).await;
+            queue.send(Message::Block(block, room)).await
+        };
         tokio::select! {
             biased;
-            sent = queue.send(Message::Block(block)) => {
+            sent = sent => {
                 stuck.store(false, Ordering::Relaxed);
                 sent.map_err(|_| io::ErrorKind::BrokenPipe.into())
             }
@@ -208,7 +276,11 @@ impl Output {
         let first = own.is_empty();
         let dropped = self.shared.dropped.swap(0, Ordering::Relaxed);
         if dropped > 0 {
-            let note = format!("{dropped} lines of the manager were dropped: standard error was not read\n");
+            let note = format!("{dropped} lines of the manager were dropped: standard error was not read");
+            let note = match self.form() {
+                Form::Json => json_line(Level::WARN, &note),
+                Form::Text | Form::Color => note + "\n",
+            };
             own.extend_from_slice(note.as_bytes());
         }
         own.extend_from_slice(&line);
@@ -258,7 +330,7 @@ fn writer(
     thread::Builder::new().name(name.to_owned()).stack_size(64 * 1024).spawn(move || {
         while let Some(message) = blocks.blocking_recv() {
             let lines = std::mem::take(&mut *waiting(&own));
-            let block = if let Message::Block(block) = &message { block.as_slice() } else { &[] };
+            let block = if let Message::Block(block, _) = &message { block.as_slice() } else { &[] };
             let written = to.write_all(&lines).and_then(|()| to.write_all(block)).and_then(|()| to.flush());
             if written.is_err() {
                 // Closed for good: dropping the queue tells the writers.
@@ -353,7 +425,7 @@ mod tests {
         // The other stream is read, slowly: it loses nothing.
         let reader = async {
             let mut blocks = 0;
-            while let Some(Message::Block(_)) = read.recv().await {
+            while let Some(Message::Block(..)) = read.recv().await {
                 sleep(ROOM / 2).await;
                 blocks += 1;
                 if blocks == 20 {
@@ -368,6 +440,36 @@ mod tests {
             }
         };
         assert_eq!(tokio::join!(reader, writer).0, 20);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_is_bounded_by_its_bytes_too() {
+        let (stdout, mut read) = mpsc::channel(WAITING);
+        let (stderr, _stuck) = mpsc::channel(WAITING);
+        let output = Output::default();
+        assert!(output.shared.queues.set([stdout, stderr]).is_ok());
+        // As JSON makes of a line of control characters; and one that is larger than all the room.
+        let (large, huge) = (6 * MAX_LINE, WAITING_BYTES + 1);
+        output.write(Stream::Out, vec![b'x'; large]).await.expect("there is room");
+        let more = timeout(Duration::from_secs(60), output.write(Stream::Out, vec![b'x'; large]));
+        assert!(more.await.is_err(), "two have no room");
+        for _ in 0..WAITING {
+            output.write(Stream::Err, vec![b'x'; MAX_LINE]).await.expect("text has the room that it had");
+        }
+        let read = async {
+            for want in [large, huge, large] {
+                sleep(Duration::from_secs(1)).await;
+                let Some(Message::Block(block, _room)) = read.recv().await else { panic!("no block") };
+                assert_eq!(block.len(), want);
+            }
+        };
+        let write = async {
+            for bytes in [huge, large] {
+                output.write(Stream::Out, vec![b'x'; bytes]).await.expect("it is read");
+            }
+        };
+        let both = async { tokio::join!(read, write) };
+        timeout(Duration::from_secs(60), both).await.expect("what is taken makes room, also for the largest");
     }
 
     #[tokio::test]

@@ -3,18 +3,20 @@
 //! Everything that can be wrong is found before the engine is asked to change anything. What needs root
 //! is opened first, then root is given up, then the pod begins.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, timeout};
-use tracing::{error, info};
+use tracing::{debug, error, info, warn};
 
 use super::begun::{Begun, Logs, Means};
 use super::marks::Marks;
 use super::output::Output;
+use super::request_line::{self, Pods, RequestLine};
 use super::serve_health::Pause;
-use super::site::{self, Refusal, Site};
+use super::site::{self, LAST_WORD, Refusal, Site};
 use super::sweep::sweep;
 use super::{LEAST_OUTPUT, discover, outside};
 use crate::cli::{Placement, RunArgs};
@@ -22,7 +24,7 @@ use crate::engine::docker::DockerEngine;
 use crate::pod::health::PodHealth;
 use crate::pod::observed::Observation;
 use crate::pod::placement::Holder;
-use crate::pod::plan::STATUS_REFUSED;
+use crate::pod::plan::{AFTER_STOP, STATUS_REFUSED};
 use crate::pod::spec::PodSpec;
 
 /// How long the last lines of a pod that was not begun may take to be written.
@@ -42,14 +44,14 @@ pub async fn run(args: RunArgs, output: Output) -> u8 {
             return STATUS_REFUSED;
         }
     };
-    let mut asked = false;
+    let mut asked = None;
     let begun = {
         let mut begin = std::pin::pin!(begin(&args, &output));
         tokio::select! {
             biased;
             () = stops.next() => {
                 info!("asked to stop before the pod began");
-                asked = true;
+                asked = Some(Instant::now());
                 // An earlier manager, or an earlier run, may have left something to clean up.
                 timeout(args.pod.stop_timeout.min(LAST_LOOK), begin).await.ok()
             }
@@ -59,28 +61,39 @@ pub async fn run(args: RunArgs, output: Output) -> u8 {
     let mut speak_until = Instant::now() + LAST_WORDS;
     let status = match begun {
         None => own_status_of_stop(&args).await,
-        Some(Err(_)) if asked => own_status_of_stop(&args).await,
+        Some(Err(_)) if asked.is_some() => own_status_of_stop(&args).await,
         Some(Err(refusal)) => {
             error!("{}", refusal.words);
             refusal.status
         }
-        Some(Ok(mut begun)) => {
+        Some(Ok((mut begun, is_first))) => {
+            // A pod that an earlier manager of this run has begun waits for nobody's leftovers.
+            if asked.is_none() && is_first {
+                tokio::select! {
+                    biased;
+                    () = stops.next() => {
+                        info!("asked to stop before the pod began");
+                        asked = Some(Instant::now());
+                    }
+                    () = begun.clear_the_way() => {}
+                }
+            }
             let (news, engine, pod) = (begun.news(), begun.engine(), begun.pod().to_owned());
-            if asked {
-                begun.only_clean_up(status_of_stop(&engine, &pod).await);
+            if let Some(asked) = asked {
+                let status = status_of_stop(&engine, &pod).await;
+                begun.only_clean_up(status, asked.elapsed());
             }
             tokio::spawn(async move {
                 loop {
                     stops.next().await;
-                    let status = status_of_stop(&engine, &pod).await;
-                    if news.send(Observation::Stop { status, resumed: false }).is_err() {
+                    if news.send(stop_requested(&engine, &pod).await).is_err() {
                         return;
                     }
                 }
             });
-            let (status, last) = begun.run().await;
-            speak_until = last;
-            status
+            let ended = begun.run().await;
+            speak_until = ended.last;
+            ended.status
         }
     };
     // Whoever was waited for before: the last words are due.
@@ -91,7 +104,7 @@ pub async fn run(args: RunArgs, output: Output) -> u8 {
 
 /// The status of a pod that is asked to stop. Swarm stops what its health check calls unhealthy, also where it never came
 /// up, and takes a task that ends with 0 then for complete: nothing would come in its place.
-pub(super) async fn status_of_stop(engine: &DockerEngine, pod: &str) -> u8 {
+async fn status_of_stop(engine: &DockerEngine, pod: &str) -> u8 {
     match timeout(ASKED, engine.fails_its_check(pod)).await {
         Ok(Ok(ill)) => u8::from(ill),
         Ok(Err(_)) | Err(_) => 0,
@@ -105,6 +118,13 @@ async fn own_status_of_stop(args: &RunArgs) -> u8 {
         (Some(engine), Ok(own)) => status_of_stop(&engine, &own).await,
         _ => 0,
     }
+}
+
+/// A stop that is requested now. Its time runs from now, not from the engine's answer.
+pub(super) async fn stop_requested(engine: &DockerEngine, pod: &str) -> Observation {
+    let asked = Instant::now();
+    let status = status_of_stop(engine, pod).await;
+    Observation::Stop { status, resumed: false, ago: asked.elapsed() }
 }
 
 /// SIGTERM and SIGINT; and the signals that would end us but mean nothing here, so that none of them is
@@ -145,15 +165,16 @@ impl Stops {
     }
 }
 
-/// Everything up to the first change.
-async fn begin(args: &RunArgs, output: &Output) -> Result<Begun, Refusal> {
+/// Everything up to the first change. Also reports whether no manager has been in this run of the container before.
+async fn begin(args: &RunArgs, output: &Output) -> Result<(Begun, bool), Refusal> {
     // First of all: only then does pause know that a stop can be handled here.
     discover::own_container().map_err(Refusal::usage)?;
     let handed = site::handed()?;
+    let expected = handed.expected();
     let mut pause = Pause::new(handed.control);
     pause.publish(PodHealth::Starting);
 
-    let mut site = Site::arrive(args).await?;
+    let mut site = Site::arrive(args, expected).await?;
     let outside = match &args.pod.placement {
         Placement::Outside(which) => {
             Some(outside::find(&site.engine, &site.address, which, &site.own).await?)
@@ -161,35 +182,53 @@ async fn begin(args: &RunArgs, output: &Output) -> Result<Begun, Refusal> {
         Placement::Auto | Placement::Sandbox | Placement::Task => None,
     };
     let task = outside.as_ref().unwrap_or(&site.own);
+    output.name_pod(&task.name);
     let (policy, credentials) = (site::policy(args), site::credentials());
     let ending = match handed.ending {
         true => Some(status_of_stop(&site.engine, &task.id).await),
         false => None,
     };
     let prepared = site.prepare(args, task, policy.as_ref(), credentials.as_ref().err(), ending).await?;
+    // Its own `pause` does not wait for ever for this process either. The end of a pod elsewhere is told to the `pause`
+    // there, for which an engine that is restarted may take its time.
+    let more = if outside.is_some() { LAST_WORD } else { Duration::ZERO };
+    pause.hold(prepared.spec.stop_timeout + AFTER_STOP + more);
     let policy = policy.unwrap_or_default();
-    let marks = marks_of(&prepared.spec, outside.is_some());
+    let private = is_private(&prepared.spec, outside.is_some());
+    let marks = if private { Marks::kept(&prepared.spec.identity.pod) } else { Marks::default() };
+    let requests = private.then(|| RequestLine::open(Path::new(request_line::FOLDER)));
     site.confine(output)?;
     site.engine = site.engine.with_credentials(credentials.unwrap_or_default());
 
     tokio::spawn(sweep(site.engine.clone(), Arc::clone(&site.limiter)));
     let logs = if args.logs { Logs::Here(output.clone()) } else { Logs::Off };
-    let means = Means { policy: &policy, logs, marks, ending: Arc::default() };
-    Ok(match outside {
+    let pods = Pods::default();
+    serve(requests, &pods);
+    let means = Means { policy: &policy, logs, marks, ending: Arc::default(), pods };
+    let is_first = !handed.again && !handed.ending;
+    let begun = match outside {
         // A sandbox elsewhere is tied to nothing here.
         Some(task) => {
             pause.close_listener();
             Begun::outside(&site, task, prepared, pause, means)
         }
         None => Begun::here(&site, prepared, pause, means, handed.lifeline),
-    })
+    };
+    Ok((begun, is_first))
 }
 
-/// Whose `post_start` hooks a manager before this one has run, and who was started again.
-fn marks_of(spec: &PodSpec, outside: bool) -> Marks {
-    // There, components can write too.
-    match !outside && spec.namespaces.ipc == Some(Holder::Task) {
-        true => Marks::default(),
-        false => Marks::kept(&spec.identity.pod),
+/// Take requests for restarts, where there is a way for them.
+pub(super) fn serve(requests: Option<std::io::Result<RequestLine>>, pods: &Pods) {
+    match requests {
+        Some(Ok(line)) => _ = tokio::spawn(line.serve(pods.clone())),
+        Some(Err(error)) => {
+            warn!("`manager restart` cannot reach this manager: {}: {error}", request_line::FOLDER)
+        }
+        None => debug!("`manager restart` cannot reach this manager: components share its `/dev/shm`"),
     }
+}
+
+/// Only this container has its `/dev/shm`: what the manager keeps there is written by nobody else.
+fn is_private(spec: &PodSpec, outside: bool) -> bool {
+    outside || spec.namespaces.ipc != Some(Holder::Task)
 }

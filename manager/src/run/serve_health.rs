@@ -1,12 +1,18 @@
 //! The line to `pause`: the pod's health, its verdict, and that no lifeline is wanted.
 
 use std::io::Write;
+use std::time::Duration;
 
 use pause::control::{self, Frame};
 use tracing::warn;
 
 use super::outside::line::Line;
 use crate::pod::health::PodHealth;
+
+/// The seconds of a [`Frame::Hold`]: not less than this time.
+pub fn whole_secs(limit: Duration) -> u32 {
+    u32::try_from(limit.as_millis().div_ceil(1000)).unwrap_or(control::MAX_HOLD_SECS)
+}
 
 /// What `pause` is told. Frames are small and `pause` reads them at once, so writing does not block.
 pub struct Pause {
@@ -49,6 +55,12 @@ impl Pause {
     /// The pod's exit status: from now on a crash of the manager cannot lose it.
     pub fn conclude(&mut self, status: u8) {
         self.send(&Frame::Exit(status));
+    }
+
+    /// From a request to stop, or the exit status, on this process may take so long: then `pause` kills it and ends. It
+    /// counts whole seconds.
+    pub fn hold(&mut self, limit: Duration) {
+        self.send(&Frame::Hold(whole_secs(limit)));
     }
 
     /// What the pod's owner should know, where the pod's log is not ours.

@@ -11,7 +11,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::laws::{Plot, RESPAWN, play, plot};
-use super::stage::{Manager, script, tellings};
+use super::stage::{Manager, NODE, script, tellings};
 use crate::engine::EngineError;
 use crate::engine::fake::{Fake, What};
 use crate::pod::observed::Observation;
@@ -33,6 +33,8 @@ struct Trouble {
     cuts: Vec<u64>,
     /// Which container is killed, after so many milliseconds.
     kills: Vec<(usize, u64)>,
+    /// Which container somebody else stops, after how many milliseconds, and how much later it is started.
+    restarts: Vec<(usize, u64, u64)>,
     /// In which of its calls a manager dies, and whether the engine does what that asks for.
     crashes: Vec<(u32, bool)>,
     /// Milliseconds until a stop is asked for.
@@ -44,13 +46,16 @@ fn trouble() -> impl Strategy<Value = Trouble> {
     let faults = vec((any::<usize>(), 0..3_u8, 1..4_u32, any::<bool>()), 0..4);
     let slow = vec((any::<usize>(), 1..1500_u64), 0..3);
     let kills = vec((any::<usize>(), 0..20_000_u64), 0..2);
+    let restarts = vec((any::<usize>(), 0..20_000_u64, 1..2500_u64), 0..3);
+    let kills = (kills, restarts);
     let parts =
         (faults, slow, vec(0..20_000_u64, 0..3), kills, vec((1..60_u32, any::<bool>()), 0..4), 0..30_000_u64);
-    parts.prop_map(|(faults, slow, cuts, kills, crashes, stop)| Trouble {
+    parts.prop_map(|(faults, slow, cuts, (kills, restarts), crashes, stop)| Trouble {
         faults,
         slow,
         cuts,
         kills,
+        restarts,
         crashes,
         stop,
     })
@@ -66,7 +71,7 @@ fn calls(spec: &PodSpec) -> Vec<String> {
     let each = containers.iter().flat_map(|name| verbs.map(|verb| format!("{verb} {name}")));
     let hooks = containers.iter().flat_map(|name| ["post", "pre"].map(|hook| format!("exec {name} {hook}")));
     let pulls = spec.members().map(|one| format!("pull {}", one.container.image));
-    each.chain(hooks).chain(pulls).chain(["list".into(), "events".into()]).collect()
+    each.chain(hooks).chain(pulls).chain(["list".into(), "events".into(), NODE.into()]).collect()
 }
 
 fn answer(kind: u8) -> EngineError {
@@ -105,6 +110,16 @@ async fn history(plot: Plot, trouble: Trouble) {
             engine.kill_by_name(&name);
         });
     }
+    for (which, millis, later) in trouble.restarts {
+        let (engine, name) = (engine.clone(), names[which % names.len()].clone());
+        tokio::spawn(async move {
+            sleep(Duration::from_millis(millis)).await;
+            if engine.signal_by_name(&name, 15, 143) {
+                sleep(Duration::from_millis(later)).await;
+                engine.start_by_name(&name);
+            }
+        });
+    }
     let stop_at = Instant::now() + Duration::from_millis(trouble.stop);
     let mut crashes = trouble.crashes.into_iter();
     let outcome = loop {
@@ -119,7 +134,7 @@ async fn history(plot: Plot, trouble: Trouble) {
         let news = manager.news();
         let asked = async {
             sleep_until(stop_at).await;
-            let _ = news.send(Observation::Stop { status: 0, resumed: false });
+            let _ = news.send(Observation::Stop { status: 0, resumed: false, ago: Duration::ZERO });
             sleep(END).await;
         };
         let outcome = tokio::select! {

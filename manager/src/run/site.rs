@@ -1,35 +1,40 @@
 #![expect(clippy::disallowed_methods, reason = "reads what pause left in the environment")]
 //! What a manager finds where it is started: `pause`, the engine, its own container; and what it gives up there.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
 use tracing::{debug, error, warn};
 
 use super::confine::confine;
 use super::copy::CopySources;
 use super::limits::Limiter;
 use super::links::Shared;
+use super::mount_guard::MountGuard;
 use super::output::Output;
 use super::outside::{self, files, line::Line};
+use super::patience::{Expected, patiently, patiently_for};
 use super::specify::{self, Reading, host_path, pod_of};
-use super::{AFTER_STOP, discover, harden};
-use crate::cli::{EngineArgs, Placement, RunArgs};
+use super::{discover, harden, manager_files};
+use crate::cli::{EngineArgs, LogFormat, Placement, RunArgs};
 use crate::engine::docker::DockerEngine;
-use crate::engine::{Engine, EngineAddress, EngineError, EngineInfo};
+use crate::engine::{Engine, EngineAddress, EngineInfo};
+use crate::pod::limits::{Arrangement, Missing};
+use crate::pod::owner::Owner;
+use crate::pod::path::tidy_path;
 use crate::pod::placement::{Namespaces, Programs};
-use crate::pod::plan::{ENGINE_PATIENCE, STATUS_REFUSED, STATUS_UNAVAILABLE, STATUS_USAGE};
-use crate::pod::policy::Policy;
+use crate::pod::plan::{AFTER_STOP, ENGINE_PATIENCE, STATUS_REFUSED, STATUS_USAGE};
+use crate::pod::policy::engine_paths::EnginePaths;
+use crate::pod::policy::manager_files::ManagerFiles;
+use crate::pod::policy::{Allowance, Allowances, Host, Level, NodeNames, Policy};
 use crate::pod::registry::Credentials;
 use crate::pod::spec::{Definition, PodSpec};
 use crate::pod::task::TaskContainer;
 use crate::source::{self, load::Disk, load::Files};
-
-/// Bounds of the wait between two attempts to reach the engine at the start.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
 /// How long the last word to a `pause` in another container may take: as long as the engine may be away.
 pub const LAST_WORD: Duration = ENGINE_PATIENCE;
@@ -58,6 +63,15 @@ pub struct Handed {
     pub lifeline: String,
     /// The pod was ending already when this manager was started: only clean up. `pause` knows the status.
     pub ending: bool,
+    /// An earlier manager of this run may have crashed.
+    pub again: bool,
+}
+
+impl Handed {
+    /// What is known of the engine.
+    pub fn expected(&self) -> Expected {
+        if self.again || self.ending { Expected::Surely } else { Expected::Perhaps }
+    }
 }
 
 /// Where a manager is.
@@ -72,7 +86,11 @@ pub struct Site {
     pub own: TaskContainer,
     /// With what pods are held to their limits.
     pub limiter: Arc<Limiter>,
+    /// Log lines are JSON objects, also those in a pod's own log.
+    pub json: bool,
     info: EngineInfo,
+    /// The manager's own files.
+    files: ManagerFiles,
 }
 
 /// A pod that can be begun.
@@ -89,21 +107,23 @@ pub struct Prepared {
 }
 
 impl Site {
-    /// Look around.
+    /// Look around; `expected` is what is known of the engine.
     ///
     /// # Errors
     /// Where this is no place for a manager, or the engine does not answer.
-    pub async fn arrive(args: &RunArgs) -> Result<Self, Refusal> {
+    pub async fn arrive(args: &RunArgs, expected: Expected) -> Result<Self, Refusal> {
         let id = discover::own_container().map_err(Refusal::usage)?;
         let (address, socket) = engine_of(args)?;
         let engine = DockerEngine::new(&address).map_err(Refusal::usage)?;
-        let info = patiently(&address, || engine.info()).await?;
+        let info = patiently_for(&address, expected, || engine.info()).await?;
         let own = patiently(&address, || engine.inspect_task(&id)).await?;
         debug!("engine {} at {address}, own container `{}`", info.version, own.name);
         harden::raise_descriptor_limit()
             .map_err(|error| Refusal::usage(format!("cannot raise RLIMIT_NOFILE: {error}")))?;
         let limiter = Arc::new(Limiter::open(&info, &own).await);
-        Ok(Site { engine, address, socket, own, limiter, info })
+        let files = manager_files::here(&own, args);
+        let json = args.log_format == LogFormat::Json;
+        Ok(Site { engine, address, socket, own, limiter, json, info, files })
     }
 
     /// One with this engine, for tests.
@@ -112,7 +132,16 @@ impl Site {
         let info = EngineInfo { cgroup_version: 1, ..EngineInfo::default() };
         let own = TaskContainer { id: "own".into(), ..TaskContainer::default() };
         let limiter = Arc::new(Limiter::open(&info, &own).await);
-        Site { engine, address, socket: None, own, limiter, info }
+        Site {
+            engine,
+            address,
+            socket: None,
+            own,
+            limiter,
+            json: false,
+            info,
+            files: ManagerFiles::default(),
+        }
     }
 
     /// The pod of a task container, or what there is to clean up where it cannot run. `besides` is one more reason
@@ -132,11 +161,14 @@ impl Site {
             Ok(policy) => self.wanted(args, task, policy).await,
             Err(refusal) => Err(refusal.clone()),
         };
+        let wanted = match (wanted, policy) {
+            (Ok((mut spec, copies)), Ok(policy)) if besides.is_none() && ending.is_none() => {
+                self.limit(&mut spec, task, policy.level).await.map(|()| (spec, copies))
+            }
+            (wanted, _) => wanted,
+        };
         let refusal = match (wanted, besides) {
-            (Ok((mut spec, copies)), None) => {
-                if ending.is_none() {
-                    self.limit(&mut spec, task).await;
-                }
+            (Ok((spec, copies)), None) => {
                 return Ok(Prepared { spec, copies, ending, refusal: None });
             }
             (Ok(_), Some(refusal)) => refusal.clone(),
@@ -148,7 +180,7 @@ impl Site {
         let left = patiently(&self.address, || self.engine.list(&task.id)).await?;
         if ending.is_none() && left.is_empty() {
             if task.id != self.own.id && outside::listens(task) {
-                let line = Line::open(self.engine.clone(), task, AFTER_STOP);
+                let line = Line::open(self.engine.clone(), task, AFTER_STOP, self.json);
                 line.explain(&refusal.words);
                 line.exit(refusal.status, LAST_WORD).await;
             }
@@ -163,20 +195,62 @@ impl Site {
         })
     }
 
-    /// Where the engine's unix socket is on the host, where it is one.
-    pub fn host_socket(&self) -> Option<String> {
-        self.socket.as_deref().map(|path| host_path(&self.own, path))
+    /// The host as the policy sees it for the pod of this task container.
+    pub fn host(&self, task: &TaskContainer) -> Host {
+        let socket = self.socket.as_deref().map(|path| host_path(&self.own, path));
+        host_of(&self.info, socket.as_deref(), &self.own, task, self.files.clone())
+    }
+
+    /// The guard that checks the mounts of this pod.
+    pub fn mount_guard(&self, spec: &PodSpec, task: &TaskContainer, policy: &Policy) -> MountGuard {
+        let own = &self.own.id;
+        MountGuard::of(spec, task, (own, task.id != *own), policy, self.host(task))
     }
 
     /// Hold the pod to the limits of its task.
-    async fn limit(&self, spec: &mut PodSpec, task: &TaskContainer) {
+    ///
+    /// # Errors
+    /// Where nothing limits the sum of the components, and the policy does not leave it at a warning.
+    async fn limit(&self, spec: &mut PodSpec, task: &TaskContainer, level: Level) -> Result<(), Refusal> {
         let arrangement = self.limiter.arrange(&self.own, task).await;
-        if let Some(words) = &arrangement.warning {
+        let faults = self.sum_faults(&arrangement, spec, task, level).await?;
+        if !faults.is_empty() {
+            return Err(Refusal::usage(faults.join("\n")));
+        }
+        // Limits that add up to the task's hold for the sum too.
+        let add_up = level != Level::Default
+            && arrangement.missing.is_some()
+            && arrangement.sum_faults(spec, &task.limits).is_empty();
+        if let Some(words) = arrangement.warning.as_ref().filter(|_| !add_up) {
             warn!("{words}");
         }
         let members = spec.init.iter_mut().chain(&mut spec.components);
         arrangement.apply(&task.limits, members.map(|member| &mut member.container));
         spec.namespaces.cgroup_parent = arrangement.parent;
+        Ok(())
+    }
+
+    /// The faults of a pod whose components together exceed the task's limits, where the level refuses that.
+    ///
+    /// Where the means to limit the sum fail, for instance while D-Bus restarts, a pod that runs is left alone: its
+    /// containers are in the cgroup that they were created in.
+    async fn sum_faults(
+        &self,
+        arrangement: &Arrangement,
+        spec: &PodSpec,
+        task: &TaskContainer,
+        level: Level,
+    ) -> Result<Vec<String>, Refusal> {
+        if level == Level::Default {
+            return Ok(Vec::new());
+        }
+        let faults = arrangement.sum_faults(spec, &task.limits);
+        let may_pass = matches!(arrangement.missing, Some(Missing::Failed(_))) && !faults.is_empty();
+        if may_pass && !patiently(&self.address, || self.engine.list(&task.id)).await?.is_empty() {
+            return Ok(Vec::new());
+        }
+        let whose = |fault: &String| format!("{fault} (`--policy {}`)", level.as_str());
+        Ok(faults.iter().map(whose).collect())
     }
 
     async fn wanted(
@@ -185,13 +259,16 @@ impl Site {
         task: &TaskContainer,
         policy: &Policy,
     ) -> Result<(PodSpec, CopySources), Refusal> {
-        let host_socket = self.host_socket();
+        let host = self.host(task);
+        let pods_policy = policy.of_owner(&Owner::of(&task.name, &task.labels));
+        let guarded = (!pods_policy.allows(Allowance::EngineSocket)).then_some(&self.files);
         let elsewhere = matches!(args.pod.placement, Placement::Outside(_));
-        let environment = |name: &str| variable(elsewhere, task, name);
+        let environment = variables(elsewhere, task);
+        let environment = |name: &str| environment.get(name).cloned();
         // An agent opens no file any more.
         let here = match elsewhere {
             true => Ok(Shared::before(&[])),
-            false => Shared::before(&task.mounts).here(),
+            false => Shared::before(&task.mounts).guarding(guarded, task).here(),
         };
         let here =
             here.map_err(|error| Refusal::usage(format!("cannot read /proc/self/mountinfo: {error}")))?;
@@ -199,7 +276,7 @@ impl Site {
             task,
             files: &here,
             environment: &environment,
-            host_socket: host_socket.as_deref(),
+            host: &host,
             share_volumes: args.pod.volumes,
             policy,
         };
@@ -208,16 +285,20 @@ impl Site {
             let read = |files: &dyn Files| {
                 specify::read(&args.pod, &source::labels::Surroundings { files, ..around }, programs)
             };
-            let shared = Shared::before(&task.mounts);
+            let shared = Shared::before(&task.mounts).guarding(guarded, task);
             let ask = || files::reading(&self.engine, &task.id, &shared, read);
             let mut reading = patiently(&self.address, ask).await?;
-            reading.faults.extend(outside::against(task, &self.own, host_socket.as_deref()));
+            reading.faults.extend(outside::against(task, &self.own, &host));
             reading
         } else {
             specify::read(&args.pod, &around, programs)
         };
-        specify::ask_engine(&mut reading, &around, &self.engine, &self.address, &self.info).await?;
-        let Reading { spec, warnings, faults } = reading;
+        let guard = self.mount_guard(&reading.spec, task, policy);
+        specify::ask_engine(&mut reading, &around, &self.engine, &self.address, &self.info, &guard).await?;
+        let Reading { spec, warnings, mut faults, new_volumes: _, report: _, allowances: _ } = reading;
+        if let Some(arrangement) = self.limiter.arrange_early(&self.own, task) {
+            faults.extend(self.sum_faults(&arrangement, &spec, task, policy.level).await?);
+        }
         for warning in warnings {
             warn!("{warning}");
         }
@@ -225,9 +306,10 @@ impl Site {
             return Err(Refusal::usage(faults.join("\n")));
         }
         let copies = if elsewhere {
-            patiently(&self.address, || CopySources::open_elsewhere(&spec, &self.engine, task)).await?
+            patiently(&self.address, || CopySources::open_elsewhere(&spec, &self.engine, task, guarded))
+                .await?
         } else {
-            CopySources::open(&spec, &task.mounts)
+            CopySources::open(&spec, task, guarded)
         };
         let copies = copies.map_err(|errors| {
             let words: Vec<String> = errors.iter().map(ToString::to_string).collect();
@@ -256,10 +338,69 @@ impl Site {
     }
 }
 
-/// A variable for a Compose file. In a container of its own the manager's are its operator's, not those of whoever
-/// defines a pod.
-fn variable(elsewhere: bool, task: &TaskContainer, name: &str) -> Option<String> {
-    if elsewhere { task.variable(name) } else { std::env::var(name).ok() }
+/// The host of this engine as the policy sees it for the pod of `task`. The pod's manager runs in `own`.
+pub fn host_of(
+    info: &EngineInfo,
+    socket: Option<&str>,
+    own: &TaskContainer,
+    task: &TaskContainer,
+    manager: ManagerFiles,
+) -> Host {
+    let names = info.names.iter().chain(&own.gateways).chain(&task.gateways);
+    let roots = engine_roots(&info.root, &[own, task]);
+    Host {
+        engine: EnginePaths::of(socket, &roots),
+        manager: manager.with_secrets(own, &roots),
+        node: NodeNames::of(names.cloned()),
+    }
+}
+
+/// Folders in which the engine keeps its data. The root that the engine reports may be a link. The volumes
+/// and image layers of the engine's containers show the path to which the link leads.
+fn engine_roots(root: &str, containers: &[&TaskContainer]) -> Vec<String> {
+    let mut roots = vec![root.to_owned()];
+    for container in containers {
+        let volumes = container.mounts.iter().filter(|mount| mount.kind == "volume").filter_map(|mount| {
+            mount
+                .source
+                .strip_suffix(&format!("/volumes/{}/_data", mount.volume.as_deref()?))
+                .map(str::to_owned)
+        });
+        // `/var/lib/docker/overlay2/ID/diff`: three folders below the root.
+        let layers = container.layers.iter().filter_map(|layer| {
+            let parts: Vec<&str> = layer.split('/').collect();
+            let driver = parts.iter().rposition(|part| part.len() >= 25)?.checked_sub(1)?;
+            Some(parts[..driver].join("/"))
+        });
+        roots.extend(
+            volumes
+                .chain(layers)
+                .filter_map(|root| tidy_path(&root))
+                .filter(|root| root.matches('/').count() > 1),
+        );
+    }
+    roots.sort();
+    roots.dedup();
+    roots
+}
+
+/// The variables that a definition may name, by name: it may name very many. In a container of its own the manager's are its
+/// operator's, not those of whoever defines a pod. What `pause` tells the manager by variables is never among them.
+fn variables(elsewhere: bool, task: &TaskContainer) -> BTreeMap<String, String> {
+    if !elsewhere {
+        return of_task(std::env::vars_os());
+    }
+    // The first of a name counts, as for `TaskContainer::variable`.
+    let pairs = task.environment.iter().rev().filter_map(|entry| entry.split_once('='));
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// Of the variables of this process, those of its container.
+fn of_task(all: impl Iterator<Item = (OsString, OsString)>) -> BTreeMap<String, String> {
+    let told = [pause::env::CONTROL, pause::env::LIFELINE, pause::env::STOP, pause::env::AGAIN];
+    let text =
+        |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    all.filter_map(text).filter(|(name, _)| !told.contains(&&**name)).collect()
 }
 
 /// What the operator allows, by flags and by a file.
@@ -268,7 +409,13 @@ fn variable(elsewhere: bool, task: &TaskContainer, name: &str) -> Option<String>
 /// Where the file cannot be read.
 pub fn policy(args: &RunArgs) -> Result<Policy, Refusal> {
     // Every file of this container can be seen: there is nothing to warn of.
-    specify::policy(&args.pod, &Disk, &mut Vec::new()).map_err(Refusal::usage)
+    let policy = specify::policy(&args.pod, &Disk, &mut Vec::new()).map_err(Refusal::usage)?;
+    let every_path =
+        |allowed: &Allowances| Policy { allowed: allowed.clone(), ..policy.clone() }.allows_every_path();
+    if every_path(&policy.allowed) || policy.services.values().any(every_path) {
+        warn!("`--allow host-paths` without a path: whoever writes labels of a pod has this host, as root");
+    }
+    Ok(policy)
 }
 
 /// Credentials of registries.
@@ -306,6 +453,7 @@ pub fn handed() -> Result<Handed, Refusal> {
         control,
         lifeline: std::env::var(pause::env::LIFELINE).unwrap_or_default(),
         ending: std::env::var_os(pause::env::STOP).is_some(),
+        again: std::env::var_os(pause::env::AGAIN).is_some(),
     })
 }
 
@@ -341,57 +489,45 @@ fn socket_of(address: &EngineAddress) -> Result<Option<PathBuf>, Refusal> {
     }
 }
 
-/// Ask until the engine answers, within limits.
-///
-/// # Errors
-/// Where it does not within [`ENGINE_PATIENCE`], or does not serve.
-pub async fn patiently<T, F>(address: &EngineAddress, mut ask: impl FnMut() -> F) -> Result<T, Refusal>
-where
-    F: Future<Output = Result<T, EngineError>>,
-{
-    let began = Instant::now();
-    let mut backoff = BACKOFF.0;
-    loop {
-        let left = ENGINE_PATIENCE.saturating_sub(began.elapsed());
-        let words = match tokio::time::timeout(left, ask()).await {
-            Ok(Ok(answer)) => return Ok(answer),
-            Ok(Err(EngineError::Unreachable(words))) => words,
-            Ok(Err(EngineError::Untrusted(words))) => {
-                return Err(Refusal { status: STATUS_UNAVAILABLE, words });
-            }
-            Ok(Err(other)) => {
-                return Err(Refusal {
-                    status: STATUS_UNAVAILABLE,
-                    words: format!("the engine at {address} does not serve: {other}"),
-                });
-            }
-            Err(_) => "no answer in time".to_owned(),
-        };
-        if began.elapsed() + backoff >= ENGINE_PATIENCE {
-            return Err(Refusal {
-                status: STATUS_UNAVAILABLE,
-                words: format!(
-                    "the engine at {address} does not answer ({words}): is its socket mounted into the task container, \
-                     and the engine running?"
-                ),
-            });
-        }
-        if backoff == BACKOFF.0 {
-            warn!("waiting for the engine at {address}: {words}");
-        }
-        sleep(backoff).await;
-        backoff = (backoff * 2).min(BACKOFF.1);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pod::limits::{Cgroups, Held, Limits, arrange};
+
+    #[tokio::test]
+    async fn only_default_lets_components_have_more_together_than_the_task() {
+        let address = EngineAddress::Unix("/nowhere.sock".into());
+        let site = Site::at(DockerEngine::new(&address).expect("an address"), address).await;
+        let limits = Limits { memory_bytes: Some(64 << 20), ..Limits::default() };
+        let task = TaskContainer { limits, ..TaskContainer::default() };
+        let arrangement = arrange(Cgroups::Slices, String::new, Held::NoMeans, &limits);
+        let spec = crate::pod::sample::pod("app web");
+        for level in Level::ALL {
+            let faults = site.sum_faults(&arrangement, &spec, &task, level).await;
+            let faults = faults.unwrap_or_else(|refusal| panic!("{}", refusal.words));
+            let named = format!("(`--policy {}`)", level.as_str());
+            let refused =
+                faults.len() == 1 && faults[0].starts_with("`mem_limit`") && faults[0].ends_with(&named);
+            assert_eq!(refused, level != Level::Default, "{faults:?}");
+        }
+    }
 
     #[test]
     fn a_pod_elsewhere_sees_no_variable_of_its_manager() {
         let task = TaskContainer { environment: vec!["TAG=1.2".into()], ..TaskContainer::default() };
-        assert_eq!(variable(true, &task, "TAG").as_deref(), Some("1.2"));
-        assert_eq!((variable(true, &task, "PATH"), variable(false, &task, "PATH").is_some()), (None, true));
+        let theirs = variables(true, &task);
+        assert_eq!((theirs.get("TAG").map(String::as_str), theirs.get("PATH")), (Some("1.2"), None));
+        assert!(variables(false, &task).contains_key("PATH"));
+        let twice =
+            TaskContainer { environment: vec!["A=1".into(), "A=2".into()], ..TaskContainer::default() };
+        assert_eq!(variables(true, &twice)["A"], "1");
+    }
+
+    #[test]
+    fn what_pause_tells_its_manager_is_no_variable_of_the_pod() {
+        let all = ["TANDEM_CONTROL", "TANDEM_LIFELINE", "TANDEM_STOP", "TANDEM_AGAIN", "TANDEM_LOGS", "A"];
+        let all = all.map(|name| (OsString::from(name), OsString::from("x")));
+        let names: Vec<String> = of_task(all.into_iter()).into_keys().collect();
+        assert_eq!(names, ["A", "TANDEM_LOGS"]);
     }
 }

@@ -1,38 +1,71 @@
 //! Where stories are played: a pod's loop over the engine in memory, in paused time, and a `pause` that
 //! notes what it is told. Everything that happens is one list, in the order in which it did.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use pause::control::{Decoder, Frame};
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::execute::SandboxOrder;
 use super::marks::Marks;
+use super::mount_guard::MountGuard;
+use super::restart::{Answer, Message, Request};
 use super::serve_health::Pause;
 use super::{Runner, Surroundings, copy};
 use crate::engine::fake::{Fake, Moment, What};
 use crate::pod::ends::Ends;
-use crate::pod::observed::{Health, Observation, Observed, Status};
+use crate::pod::observed::{Health, Observation, Observed, Status, restarted_with};
 use crate::pod::plan::Outcome;
 use crate::pod::spec::{ComponentSpec, Condition, PodSpec, Restart};
+use crate::pod::task::TaskContainer;
 
 /// The image of the sandbox.
 pub(super) const PAUSE_IMAGE: &str = "pause";
 /// How long a story may take, in its own time: more than anything that is bounded.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// How old what a manager acts on may be: a start takes so long, and what is started ends meanwhile.
-pub(super) const NEWS: Duration = Duration::from_millis(1600);
+/// The call that lists the containers of all pods on the node, to compare mounts.
+pub(super) const NODE: &str = "list the node";
+
+/// Maximum age of the state that a manager acts on. An inspection of the container or a listing of the node's
+/// mounts takes this long together with the start. A started container may exit meanwhile.
+pub(super) const NEWS: Duration = Duration::from_millis(3200);
 
 /// A manager at work.
 pub(super) struct Manager {
     engine: Fake,
     news: UnboundedSender<Observation>,
+    requests: UnboundedSender<Message>,
+    spec: PodSpec,
     task: JoinHandle<(Outcome, Instant)>,
+}
+
+/// A log in memory.
+#[derive(Clone, Default)]
+pub(super) struct Written(Arc<Mutex<Vec<u8>>>);
+
+impl Written {
+    /// What was written until now.
+    pub(super) fn text(&self) -> String {
+        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        String::from_utf8(bytes).expect("text")
+    }
+}
+
+impl Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// `pause`, as far as it listens.
@@ -48,24 +81,43 @@ impl Manager {
         let around = Surroundings {
             pause: Pause::new(ear),
             sandbox: SandboxOrder { image: PAUSE_IMAGE.into(), lifeline: "lifeline".into() },
-            sentry: crate::run::sentry::Sentry::default(),
-            copies: copy::CopySources::open(spec, &[]).expect("the sources are there"),
+            guard: MountGuard::default(),
+            task_labels: BTreeMap::new(),
+            copies: copy::CopySources::open(spec, &TaskContainer::default(), None)
+                .expect("the sources are there"),
             followers: None,
             marks: Marks::open(&engine.shm(), &spec.identity.pod).expect("the folder is there"),
             ending: Arc::default(),
         };
         let runner = Runner::new(Arc::new(engine.clone()), spec.clone(), around);
-        Manager { engine: engine.clone(), news: runner.news(), task: tokio::spawn(runner.run()) }
+        let (news, requests) = (runner.news(), runner.requests());
+        Manager {
+            engine: engine.clone(),
+            news,
+            requests,
+            spec: spec.clone(),
+            task: tokio::spawn(runner.run()),
+        }
     }
 
     /// Ask it to stop, as TERM does.
     pub(super) fn stop(&self) {
-        let _ = self.news.send(Observation::Stop { status: 0, resumed: false });
+        let _ = self.news.send(Observation::Stop { status: 0, resumed: false, ago: Duration::ZERO });
+    }
+
+    /// Ask it to restart a component, and wait for the answer.
+    pub(super) fn restart(&self, name: &str) -> impl Future<Output = Answer> {
+        for name in restarted_with(&self.spec, name) {
+            self.engine.note(What::Asked(self.spec.identity.member_container(&name)));
+        }
+        let (answer, answered) = oneshot::channel();
+        let _ = self.requests.send(Message::Asked(Request { name: name.to_owned(), answer }));
+        async move { answered.await.unwrap_or_else(|_| Err("nobody answers".into())) }
     }
 
     /// Ask it to stop, as `pause` does when a manager before it has told the verdict.
     pub(super) fn resume_stop(&self, status: u8) {
-        let _ = self.news.send(Observation::Stop { status, resumed: true });
+        let _ = self.news.send(Observation::Stop { status, resumed: true, ago: Duration::ZERO });
     }
 
     /// Wait until `pause` was told this: `healthy`, `exit 0`.
@@ -154,6 +206,14 @@ pub(super) fn script(story: &[Moment]) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
+/// Nothing of the pod is left, and all laws were kept.
+#[track_caller]
+pub(super) fn all_gone(engine: &Fake, spec: &PodSpec) {
+    let story = engine.story();
+    assert_eq!(engine.names(), Vec::<String>::new(), "\n{}", script(&story));
+    check_laws(spec, &story, &[]);
+}
+
 /// What holds in every story of this pod, whatever happened in it. `foreign` are containers of others.
 #[track_caller]
 pub(super) fn check_laws(spec: &PodSpec, story: &[Moment], foreign: &[&str]) {
@@ -182,6 +242,11 @@ pub(super) fn check_laws_among_kills(spec: &PodSpec, story: &[Moment], foreign: 
             let started = What::Started(container(name));
             past.iter().any(|earlier| earlier.what == started)
         };
+        // Somebody has asked the manager to restart it.
+        let wanted = |name: &str| past.iter().any(|earlier| earlier.what == What::Asked(name.to_owned()));
+        // Somebody else has started a container just now: the manager may not know yet.
+        let mut recent = past.iter().rev().take_while(|earlier| earlier.at + NEWS > moment.at);
+        let begun_by_others = recent.any(|earlier| matches!(earlier.what, What::Outside(_)));
         // It was so when the manager could see it last: what has just ended is news on its way.
         let lately = |name: &str, so: &dyn Fn(&Status) -> bool| {
             let member = spec.members().find(|one| container(&one.name) == name);
@@ -213,25 +278,49 @@ pub(super) fn check_laws_among_kills(spec: &PodSpec, story: &[Moment], foreign: 
                         "the vault runs and is filled before who needs it is created",
                     );
                 }
-                if verb == "copy" && name == vault {
+                let member = spec.members().any(|member| container(&member.name) == name);
+                if verb == "start" && spec.checks_mounts && member {
+                    let latest =
+                        |so: &dyn Fn(&What) -> bool| past.iter().rposition(|earlier| so(&earlier.what));
+                    let looked = latest(&|what| *what == What::Called(NODE.into()));
+                    // The container was created, or it exited and is to be restarted.
+                    let since = latest(&|what| match what {
+                        What::Created(one) | What::Ended(one, _) => one == name,
+                        _ => false,
+                    });
+                    law(looked > since, "mounts are compared after the creation and before the start");
+                    let whole = spec.members().all(|member| {
+                        let created = What::Created(container(&member.name));
+                        past[..looked.unwrap_or_default()].iter().any(|earlier| earlier.what == created)
+                    });
+                    law(whole, "mounts are compared when all containers are created");
+                }
+                if matches!(verb, "copy" | "run") && name == vault {
                     law(runs(&vault), "the vault runs when it is filled");
                 }
                 if !matches!(verb, "stop" | "remove") || name.is_empty() {
                     continue;
                 }
-                law(deadline.is_some(), "the verdict is told before the first container is touched");
+                law(
+                    deadline.is_some() || verb == "stop" && wanted(name),
+                    "the verdict is told before the first container is touched",
+                );
                 let member = spec.components.iter().find(|one| container(&one.name) == name);
                 let dependents = spec.components.iter().filter(|one| {
                     member.is_some_and(|member| one.depends_on.iter().any(|on| on.on == member.name))
                 });
                 for dependent in dependents {
                     let up = runs(&container(&dependent.name));
-                    law(!up || late || !runs(name), "a component outlives those that depend on it");
+                    law(
+                        !up || late || !runs(name) || wanted(name) || begun_by_others,
+                        "a component outlives those that depend on it",
+                    );
                 }
                 if member.is_some_and(|member| member.sidecar) {
                     let mut others = spec.init.iter().chain(spec.mains());
                     let up = others.any(|one| runs(&container(&one.name)));
-                    law(!up || late || !runs(name), "a sidecar outlives all others");
+                    let free = late || !runs(name) || begun_by_others;
+                    law(!up || free, "a sidecar outlives all others");
                 }
                 let asked = format!("exec {name} pre");
                 let asked = past.iter().any(|earlier| earlier.what == What::Called(asked.clone()));
@@ -239,11 +328,12 @@ pub(super) fn check_laws_among_kills(spec: &PodSpec, story: &[Moment], foreign: 
                 law(asked || !hooks || late || verb != "stop", "`pre_stop` comes before the stop signal");
                 if verb == "remove" {
                     let holder = name == sandbox || name == vault;
-                    law(late || !runs(name) || holder, "nothing is killed before its time");
+                    let free = late || !runs(name) || begun_by_others;
+                    law(free || holder, "nothing is killed before its time");
                 }
                 if name == sandbox || name == vault {
                     let any = spec.members().any(|member| runs(&container(&member.name)));
-                    law(late || !any, "sandbox and vault outlive every component");
+                    law(late || !any || begun_by_others, "sandbox and vault outlive every component");
                 }
             }
             What::Started(name) => {
@@ -266,6 +356,9 @@ pub(super) fn check_laws_among_kills(spec: &PodSpec, story: &[Moment], foreign: 
                 let asked = member.is_some_and(|member| {
                     late || last.is_some_and(|status| member.restarts_after(status, 0))
                 });
+                let outside = What::Outside(name.clone());
+                let outside = past.last().is_some_and(|last| last.what == outside);
+                let asked = asked || outside || wanted(name);
                 law(!again || asked, "nothing is started twice but what its `restart` says");
                 if *name == sandbox || *name == vault || again {
                     continue;
@@ -284,7 +377,11 @@ pub(super) fn check_laws_among_kills(spec: &PodSpec, story: &[Moment], foreign: 
                 let all_done = before.iter().all(|init| done(&container(&init.name)));
                 law(sidecar || all_done, "init components are done first");
                 let Some(member) = spec.components.iter().find(|one| container(&one.name) == *name) else {
-                    let none = spec.mains().all(|one| !moment.world.contains_key(&container(&one.name)));
+                    // If mounts are compared, all containers are created first.
+                    let none = spec.mains().all(|one| match moment.world.get(&container(&one.name)) {
+                        None => true,
+                        Some(status) => spec.checks_mounts && *status == Status::Created,
+                    });
                     law(none, "init components run before any component is there");
                     continue;
                 };
@@ -312,6 +409,11 @@ pub(super) fn check_laws_among_kills(spec: &PodSpec, story: &[Moment], foreign: 
                         "a component starts after the hooks of what it depends on",
                     );
                 }
+                if let Some(component) = &member.pre_start_of {
+                    let there = moment.world.contains_key(&container(component));
+                    law(there, "a component is created before a step of its `pre_start` starts");
+                    law(!started(component), "`pre_start` comes before the component's first start");
+                }
                 let copied = past.iter().any(|earlier| earlier.what == What::Copied(name.clone()));
                 law(copied || member.copies.is_empty(), "copies are made before the start");
             }
@@ -321,7 +423,7 @@ pub(super) fn check_laws_among_kills(spec: &PodSpec, story: &[Moment], foreign: 
                     "healthy: init components are done",
                 );
                 let nothing = Observed::default();
-                let ends = Ends::of(spec, &nothing);
+                let ends = Ends::of(spec, &nothing, Duration::ZERO);
                 let well = spec.components.iter().all(|one| {
                     let finished = ends.may_end(&one.name, 0) && done(&container(&one.name));
                     finished
@@ -338,6 +440,8 @@ pub(super) fn check_laws_among_kills(spec: &PodSpec, story: &[Moment], foreign: 
             }
             What::Told(words) if words.starts_with("exit ") => deadline = Some(moment.at + spec.stop_timeout),
             What::Created(_)
+            | What::Outside(_)
+            | What::Asked(_)
             | What::Copied(_)
             | What::Hooked(_)
             | What::Ended(..)

@@ -48,6 +48,9 @@ async fn follow<E: Engine>(
     loop {
         let _ = news.send(Observation::Listing);
         let containers = engine.list(pod).await?;
+        if let Some(clock) = engine.clock() {
+            let _ = news.send(Observation::Clock(clock));
+        }
         if news.send(Observation::Listed(containers)).is_err() {
             return Ok(());
         }

@@ -2,35 +2,30 @@
 //!
 //! Only what concerns the file as a whole stands here; a service is read as a label is (`compose`).
 
-use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use super::compose;
-use super::cursor::{Cursor, Faults, Pair, Place};
+use super::cursor::{At, Cursor, Faults, Place};
 use super::env_file;
-use super::extends;
-use super::fault::{Origin, quote};
-use super::interpolate::interpolate;
+use super::fault::{Origin, found_value, quote};
+use super::include::{Project, Reader, Scope, Service};
+use super::interpolate::{Interpolation, Lookup};
 use super::labels::Surroundings;
 use super::load::{FileFault, FileKind};
-use super::lower::task_volume;
+use super::lower::STACK;
 use super::raw::Raw;
-use super::secrets;
 use super::tandem::Whole;
-use super::volumes;
+use super::variables::{self, Bare, Variables};
 use super::yaml::{Entry, Kind, Node};
 use crate::pod::spec::MountSource;
 use crate::pod::task::TaskContainer;
 
-/// The keys of a Compose file. Of these, `services`, `volumes`, `secrets` and `configs` mean something to a pod.
-const TOP: &[&str] =
-    &["configs", "include", "models", "name", "networks", "secrets", "services", "version", "volumes"];
-/// Those of them that are mappings of names.
-const SECTIONS: &[&str] = &["configs", "models", "networks", "secrets", "services", "volumes"];
-/// What all services may grow to by what they extend, nodes and keys.
-const MOST_NODES: usize = 100_000;
 /// What a file may grow to by its variables.
 pub(super) const MOST_BYTES: usize = 4 << 20;
+/// Compose's variable for the name of the project.
+const PROJECT_NAME: &str = "COMPOSE_PROJECT_NAME";
+const PROJECT: &str = "com.docker.compose.project";
 
 /// The components that the file at the path in this label defines.
 pub(super) fn components(
@@ -39,20 +34,18 @@ pub(super) fn components(
     label: &Place,
     path: &str,
     whole: &mut Whole,
+    variables: &mut Variables<'_>,
 ) -> Vec<Raw> {
     if !path.starts_with('/') {
-        faults.fault(
-            label,
-            if path.is_empty() { "found nothing".to_owned() } else { format!("found {}", quote(path)) },
-            "valid is an absolute path of the task container",
-        );
+        faults.fault(label, found_value(path), "valid is an absolute path of the task container");
         return Vec::new();
     }
     let text = match text_of(around, path) {
         Ok(text) => text,
         Err(why) => {
-            let valid = match around.files.kind(path) {
-                Err(FileFault::Elsewhere) => "check the file itself with `manager check --compose`",
+            let valid = match (around.files.kind(path), around.files.read(path)) {
+                (Err(FileFault::Elsewhere), _) => "check the file itself with `manager check --compose`",
+                (_, Err(FileFault::TooMuch)) => FileFault::LESS,
                 _ => "valid is the path of a Compose file",
             };
             faults.fault(label, format!("{} {why}", quote(path)), valid);
@@ -60,19 +53,58 @@ pub(super) fn components(
         }
     };
     let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-    let beside = beside(around, faults, &format!("{folder}/.env"));
-    let lookup = |name: &str| (around.environment)(name).or_else(|| beside.get(name).cloned());
+    let mut above = BTreeMap::new();
+    beside(around, faults, &format!("{folder}/.env"), variables, &|name| variables.get(name), &mut above);
+    variables.add(above);
+    let variables = &*variables;
     let document = faults.document(Origin::File(path.to_owned()), &text);
-    let Some(node) = faults.parse(&document) else { return Vec::new() };
-    let left = Cell::new(Some(MOST_BYTES));
-    let node = interpolated(&Cursor::root(faults, &document, &node), &lookup, &left);
-    // What a variable would have said, nobody knows: reading on would find faults that are none.
-    if left.get().is_none() {
-        return Vec::new();
+    let reader = Reader::new(around, faults, variables);
+    let Some(documents) = reader.documents(&document) else { return Vec::new() };
+    let lookup = |name: &str| variables.get(name);
+    let scope = Scope::new(folder, &lookup);
+    let written = reader.interpolating(&scope, |interpolation| {
+        let name = |node| name(&Cursor::root(faults, &document, node), interpolation);
+        documents.iter().rev().find_map(name)
+    });
+    set_project(around.task, variables, written.flatten(), folder);
+    let project = reader.main(path, (&document, documents), &scope, whole);
+    let profiles = lookup("COMPOSE_PROFILES").as_deref().unwrap_or_default().to_owned();
+    match project {
+        Some(project) => File { faults, document: &document, profiles }.read(project, whole),
+        None => Vec::new(),
     }
-    let profiles = lookup("COMPOSE_PROFILES").unwrap_or_default();
-    File { faults, task: around.task, document: &document, folder, profiles, lookup: &lookup }
-        .read(&Cursor::root(faults, &document, &node), whole)
+}
+
+/// The `name` of a document, as far as it can be the name of a project.
+fn name(root: &Cursor<'_>, interpolation: &Interpolation<'_>) -> Option<String> {
+    let pairs = root.pairs()?;
+    let node = interpolation.tree(&pairs.iter().find(|pair| pair.key == "name")?.value);
+    let name = match node.kind {
+        Kind::Text(name) | Kind::Number(name) => name,
+        Kind::Bool(name) => name.to_string(),
+        _ => return None,
+    };
+    Some(project_name(&name)).filter(|name| !name.is_empty())
+}
+
+/// The name of a project that Compose makes of a text.
+fn project_name(text: &str) -> String {
+    let lower = text.to_lowercase();
+    let valid = |char: &char| char.is_ascii_lowercase() || char.is_ascii_digit() || matches!(char, '_' | '-');
+    lower.chars().filter(valid).collect::<String>().trim_start_matches(['_', '-']).to_owned()
+}
+
+/// Sets the variable for the name of the project where it is not set: to the one that the file has, that of the stack or
+/// project that the pod is of, or that of the folder.
+fn set_project(task: &TaskContainer, variables: &Variables<'_>, written: Option<String>, folder: &str) {
+    if variables.get(PROJECT_NAME).is_some_and(|name| !name.is_empty()) {
+        return;
+    }
+    let label = |key: &str| task.labels.get(key).filter(|value| !value.is_empty()).cloned();
+    let of_folder = || Some(project_name(folder.rsplit('/').next()?)).filter(|name| !name.is_empty());
+    if let Some(name) = written.or_else(|| label(STACK)).or_else(|| label(PROJECT)).or_else(of_folder) {
+        variables.set(PROJECT_NAME, &name);
+    }
 }
 
 /// A file of the task container as text, or what is wrong with it.
@@ -81,121 +113,50 @@ fn text_of(around: &Surroundings<'_>, path: &str) -> Result<String, String> {
     String::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_owned())
 }
 
-/// The variables of `.env` beside the file.
-fn beside(around: &Surroundings<'_>, faults: &Faults, path: &str) -> BTreeMap<String, String> {
-    if around.files.kind(path) != Ok(FileKind::File) {
-        return BTreeMap::new();
+/// Reads the variables of a file such as `.env`, where it is there. `lookup` is what their values may name, before `above`:
+/// that of the files before this one, to which its own are added.
+pub(super) fn beside(
+    around: &Surroundings<'_>,
+    faults: &Faults,
+    path: &str,
+    variables: &Variables<'_>,
+    lookup: Lookup<'_>,
+    above: &mut BTreeMap<String, Rc<str>>,
+) {
+    let kind = around.files.kind(path);
+    if !matches!(kind, Ok(FileKind::File) | Err(FileFault::TooMany)) {
+        return;
     }
     let document = faults.document(Origin::File(path.to_owned()), "");
+    if kind == Err(FileFault::TooMany) {
+        // It may be there, and its variables would be missing.
+        faults.fault(&document, format!("the file {}", FileFault::TooMany), "name fewer");
+        return;
+    }
     match text_of(around, path) {
         Ok(text) => {
-            let (variables, bad) = env_file::parse(&text);
-            for bad in bad {
-                faults.fault(&document.line(bad.line, bad.column), bad.problem, bad.remedy);
-            }
-            variables.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+            let (named, bare) = (&document, Bare::QuietVariable);
+            let file = variables::File { variables, faults, document: &document, named, lookup, bare };
+            file.read(env_file::parse(&text), above);
         }
         Err(why) => {
             faults.fault(&document, format!("the file {why}"), "valid is a file of `NAME=value` lines");
-            BTreeMap::new()
         }
     }
-}
-
-/// The same tree with the variables of its strings in place; keys stay as they are, as in Compose. `left` is how
-/// many bytes more there may be, nothing after a fault.
-pub(super) fn interpolated(
-    cursor: &Cursor<'_>,
-    lookup: &dyn Fn(&str) -> Option<String>,
-    left: &Cell<Option<usize>>,
-) -> Node {
-    let kind = match &cursor.node.kind {
-        Kind::Text(text) if text.contains('$') => {
-            match interpolate(text, lookup, left.get().unwrap_or(MOST_BYTES)) {
-                Ok(new) => {
-                    left.set(left.get().map(|left| left.saturating_sub(new.len())));
-                    match new.as_str() {
-                        // `tty: ${TTY}` is to be a switch.
-                        "true" | "false" => Kind::Bool(new == "true"),
-                        _ => Kind::Text(new),
-                    }
-                }
-                Err((problem, remedy)) => {
-                    cursor.fault(problem, remedy);
-                    left.set(None);
-                    Kind::Null
-                }
-            }
-        }
-        Kind::List(_) => {
-            let items = cursor.items().unwrap_or_default();
-            Kind::List(items.iter().map(|item| interpolated(item, lookup, left)).collect())
-        }
-        Kind::Map(entries) => {
-            let pairs = cursor.pairs().unwrap_or_default();
-            let entry = |(pair, entry): (&Pair<'_>, &Entry)| Entry {
-                value: interpolated(&pair.value, lookup, left),
-                key: entry.key.clone(),
-                key_id: entry.key_id,
-            };
-            Kind::Map(pairs.iter().zip(entries).map(entry).collect())
-        }
-        Kind::Override(content) => {
-            Kind::Override(Box::new(interpolated(&cursor.with_node(content), lookup, left)))
-        }
-        other => other.clone(),
-    };
-    Node { id: cursor.node.id, kind }
 }
 
 struct File<'a> {
     faults: &'a Faults,
-    task: &'a TaskContainer,
     document: &'a Place,
-    folder: &'a str,
     profiles: String,
-    lookup: &'a dyn Fn(&str) -> Option<String>,
 }
 
 impl File<'_> {
-    fn read(&self, root: &Cursor<'_>, whole: &mut Whole) -> Vec<Raw> {
-        let Some(pairs) =
-            root.known_pairs(&[TOP, &[compose::OURS]].concat(), "a Compose file with `services`")
-        else {
-            return Vec::new();
-        };
-        let (mut services, mut names, mut ignored) = (None, BTreeMap::new(), Vec::new());
-        let (mut secrets, mut configs) = Default::default();
-        let mut wrong = false;
-        for pair in &pairs {
-            let mapping = pair.value.pairs();
-            if mapping.is_none() && SECTIONS.contains(&pair.key) {
-                if !pair.value.is_null() {
-                    pair.value.expected_quietly("a mapping of names");
-                    wrong |= pair.key == "services";
-                }
-                continue;
-            }
-            match pair.key {
-                "include" => self.faults.fault(
-                    &pair.key_place,
-                    "a pod is defined by one file",
-                    "write the services of the other files into it (`docker compose config` does)",
-                ),
-                "services" => services = mapping,
-                "volumes" => names = volumes::declared(&pair.value, &mut ignored),
-                "secrets" => {
-                    secrets = secrets::declared(&pair.value, secrets::Kind::Secret, self.folder, self.lookup);
-                }
-                "configs" => {
-                    configs = secrets::declared(&pair.value, secrets::Kind::Config, self.folder, self.lookup);
-                }
-                compose::OURS => whole.read(&pair.value),
-                _ => {}
-            }
-        }
-        let services = services.unwrap_or_default();
-        if services.is_empty() && !wrong {
+    fn read(&self, project: Project, whole: &mut Whole) -> Vec<Raw> {
+        let Project { services, volumes: names, secrets, configs, mut ignored, is_partial } = project;
+        whole.is_partial = is_partial;
+        whole.declared_volumes = names.iter().map(|(name, full)| (full.clone(), name.clone())).collect();
+        if services.is_empty() && !is_partial {
             self.faults.fault(
                 self.document,
                 "the file has no service",
@@ -203,65 +164,52 @@ impl File<'_> {
             );
         }
         let (mut raws, mut inactive) = (Vec::new(), Vec::new());
-        let mut nodes = 0;
-        for service in services.iter().filter(|service| !service.key.starts_with("x-")) {
-            let mut node = extends::extended(&services, service);
-            nodes += node.count();
-            if nodes > MOST_NODES {
-                let problem = "the services hold too many values by what they extend";
-                service.value.fault(problem, format!("valid are up to {MOST_NODES} in all"));
+        for Service { entry: Entry { key, value: node, .. }, is_whole } in &services {
+            let mut node = node.clone();
+            let place = self.service(key, &node).place();
+            if !self.faults.expand(&place, node.bytes()) {
                 return Vec::new();
             }
-            if !self.active(&service.value.with_node(&node)) {
-                inactive.push(service.key);
+            if !self.active(&self.service(key, &node)) {
+                inactive.push(key.as_str());
                 continue;
             }
             node.remove("profiles");
-            let mut raw = Raw::new(service.key.to_owned(), service.value.place());
-            let keys = compose::service(&mut raw, &service.value.with_node(&node));
-            ignored.extend(keys.iter().map(|key| format!("`{}.{key}`", service.key)));
-            raw.files.iter_mut().for_each(|file| file.value.declare(&secrets, &configs));
-            let files = raw.env_files.iter_mut().map(|file| &mut file.value.path);
-            let files = files.chain(raw.label_files.iter_mut().map(|file| &mut file.value));
-            for path in files.filter(|path| !path.starts_with('/')) {
-                let relative = path.strip_prefix("./").unwrap_or(path);
-                *path = format!("{}/{relative}", self.folder);
+            let mut raw = Raw::new(key.clone(), place);
+            let keys = compose::service(&mut raw, &self.service(key, &node), *is_whole);
+            ignored.extend(keys.iter().map(|ignored| format!("`{key}.{ignored}`")));
+            for At { value: file, place } in &mut raw.files {
+                if !self.faults.expand(place, file.declare(&secrets, &configs, is_partial)) {
+                    return Vec::new();
+                }
             }
             for volume in &mut raw.volumes {
                 let MountSource::Volume { name: Some(name), .. } = &mut volume.value.source else { continue };
                 if whole.scratch.iter().any(|scratch| scratch.name == *name) {
                     continue;
                 }
-                match names.get(name) {
-                    Some(full) => name.clone_from(full),
-                    None if !matches!(task_volume(self.task, name), Ok(None)) => {}
-                    None => {
-                        self.faults.warn(
-                            &volume.place,
-                            format!("the volume {} is not declared", quote(name)),
-                            "the engine's of that name is mounted, and made where it is missing: declare it in the \
-                             file's `volumes`",
-                        );
-                        names.insert(name.clone(), name.clone());
-                    }
+                if let Some(full) = names.get(name) {
+                    name.clone_from(full);
                 }
             }
             raws.push(raw);
         }
+        let known: BTreeSet<String> = raws.iter().map(|raw| raw.name.clone()).collect();
         for raw in &mut raws {
             raw.depends_on.retain(|dependency| {
                 let left_out = inactive.contains(&&*dependency.value.on);
-                if left_out {
+                if left_out && dependency.value.required {
                     self.faults.fault(
                         &dependency.place,
                         format!("none of the profiles of {} is active", quote(&dependency.value.on)),
                         "set `COMPOSE_PROFILES`, or leave the dependency out",
                     );
                 }
-                !left_out
+                // It may be in what could not be read.
+                !left_out && (!is_partial || known.contains(&dependency.value.on))
             });
         }
-        if !services.is_empty() && raws.is_empty() {
+        if !services.is_empty() && raws.is_empty() && !is_partial {
             self.faults.fault(
                 self.document,
                 "no service has an active profile",
@@ -276,6 +224,11 @@ impl File<'_> {
             );
         }
         raws
+    }
+
+    /// At a service with what it extends.
+    fn service<'n>(&'n self, name: &str, node: &'n Node) -> Cursor<'n> {
+        Cursor::root(self.faults, self.document, node).below("services", node).below(name, node)
     }
 
     fn active(&self, service: &Cursor<'_>) -> bool {

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::fault::{Fault, MOST_FAULTS, Origin, Position, Report, Warning};
 use super::load::{FileFault, Files};
+use crate::pod::policy::Allowances;
 use crate::pod::registry::{Credential, Credentials};
 
 /// Where Swarm mounts secrets. In most images the second is the first; in one `FROM scratch` it is a folder of
@@ -26,6 +27,11 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
+
+/// Every path at which credentials are looked for.
+pub fn paths() -> impl Iterator<Item = String> {
+    FILES.into_iter().flat_map(|name| FOLDERS.into_iter().map(move |folder| format!("{folder}/{name}")))
+}
 
 /// The credentials among the secrets of the task container; none where there is no such file.
 ///
@@ -50,7 +56,7 @@ pub fn read(files: &dyn Files) -> Result<(Credentials, Vec<Warning>), Report> {
     }
     let omitted = faults.len().saturating_sub(MOST_FAULTS);
     faults.truncate(MOST_FAULTS);
-    Err(Report { faults, omitted })
+    Err(Report { faults, omitted, allowances: Allowances::default() })
 }
 
 struct File<'a> {
@@ -92,7 +98,7 @@ impl File<'_> {
             let remedy =
                 "the passwords must be in the file: `docker login` without a credential store writes them";
             let fault = self.describe("", problem.to_owned(), remedy);
-            self.warnings.push(Warning(fault));
+            self.warnings.push(fault.into());
         }
         match root.get("auths") {
             Some(Value::Object(auths)) => {

@@ -1,7 +1,27 @@
-//! The format of env files, as Compose reads them, without interpolation: `$` stands for itself.
+//! The format of env files, as Compose reads them. Their variables are put in place elsewhere (`variables`).
 
 use std::iter::Peekable;
 use std::str::Chars;
+
+/// One variable of an env file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Variable {
+    pub(super) name: String,
+    /// A name without `=` has none.
+    pub(super) value: Option<Value>,
+    /// Where it begins.
+    pub(super) line: usize,
+    pub(super) column: usize,
+}
+
+/// The value of a variable as it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Value {
+    /// It holds variables, and `$$` for a dollar sign.
+    Template(String),
+    /// It is what it is.
+    Literal(String),
+}
 
 /// One line of an env file that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,13 +32,47 @@ pub(super) struct BadLine {
     pub(super) remedy: &'static str,
 }
 
-/// The variables of a file, in order; a name without `=` has no value.
-pub(super) fn parse(text: &str) -> (Vec<(String, Option<String>)>, Vec<BadLine>) {
-    let mut scanner = Scanner {
-        chars: text.strip_prefix('\u{feff}').unwrap_or(text).chars().peekable(),
-        line: 1,
-        column: 1,
-    };
+const NAMELESS: (&str, &str) = ("found no name of a variable", "valid are lines such as `NAME=value`");
+const NUL: (&str, &str) =
+    ("found a NUL character", "valid is text without one, since the kernel ends every string at it");
+
+/// The variables of a file of `format: raw`, in order: each line as it is, from its name to its end.
+pub(super) fn parse_raw(text: &str) -> (Vec<Variable>, Vec<BadLine>) {
+    let (mut variables, mut bad) = (Vec::new(), Vec::new());
+    for (index, whole) in without_mark(text).lines().enumerate() {
+        let text = whole.trim_start();
+        let (line, column) = (index + 1, whole.chars().count() - text.chars().count() + 1);
+        if text.is_empty() || text.starts_with('#') {
+            continue;
+        }
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) => (name, Some(Value::Literal(value.to_owned()))),
+            None => (text, None),
+        };
+        let wrong = match () {
+            () if name.is_empty() => Some(NAMELESS),
+            () if name.contains([' ', '\t']) => {
+                Some(("found a space in the name of a variable", "valid are lines such as `NAME=value`"))
+            }
+            () if text.contains('\0') => Some(NUL),
+            () => None,
+        };
+        match wrong {
+            Some((problem, remedy)) => bad.push(BadLine { line, column, problem, remedy }),
+            None => variables.push(Variable { name: name.to_owned(), value, line, column }),
+        }
+    }
+    (variables, bad)
+}
+
+/// The text behind a byte order mark, which editors of Windows write.
+fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
+/// The variables of a file, in order.
+pub(super) fn parse(text: &str) -> (Vec<Variable>, Vec<BadLine>) {
+    let mut scanner = Scanner { chars: without_mark(text).chars().peekable(), line: 1, column: 1 };
     let (mut variables, mut bad) = (Vec::new(), Vec::new());
     while scanner.skip_blank() {
         match scanner.variable() {
@@ -90,8 +144,9 @@ impl Scanner<'_> {
         self.while_true(|char| !char.is_whitespace() && !matches!(char, '=' | ':' | '#' | '\'' | '"'))
     }
 
-    fn variable(&mut self) -> Result<(String, Option<String>), BadLine> {
-        let start = self.bad("found no name of a variable", "valid are lines such as `NAME=value`");
+    fn variable(&mut self) -> Result<Variable, BadLine> {
+        let start = self.bad(NAMELESS.0, NAMELESS.1);
+        let BadLine { line, column, .. } = start;
         let mut name = self.name();
         let mut spaces = self.skip_spaces();
         // Files are written to be sourced by a shell too.
@@ -103,26 +158,26 @@ impl Scanner<'_> {
             return Err(start);
         }
         match self.chars.peek().copied() {
-            None | Some('\n') => Ok((name, None)),
-            Some('#') if spaces => Ok((name, None)),
+            None | Some('\n') => Ok(Variable { name, value: None, line, column }),
+            Some('#') if spaces => Ok(Variable { name, value: None, line, column }),
             Some('=' | ':') => {
                 self.next();
                 self.skip_spaces();
                 let value = self.value()?;
-                if value.contains('\0') || name.contains('\0') {
-                    let remedy = "valid is text without one, since the kernel ends every string at it";
-                    return Err(BadLine { problem: "found a NUL character", remedy, ..start });
+                let (Value::Template(text) | Value::Literal(text)) = &value;
+                if text.contains('\0') || name.contains('\0') {
+                    return Err(BadLine { problem: NUL.0, remedy: NUL.1, ..start });
                 }
-                Ok((name, Some(value)))
+                Ok(Variable { name, value: Some(value), line, column })
             }
             Some(_) => Err(self
                 .bad("found something after a name that is not `=`", "valid are lines such as `NAME=value`")),
         }
     }
 
-    fn value(&mut self) -> Result<String, BadLine> {
+    fn value(&mut self) -> Result<Value, BadLine> {
         let Some(quote) = self.next_if(|char| char == '"' || char == '\'') else {
-            return Ok(self.plain());
+            return Ok(Value::Template(self.plain()));
         };
         let open = BadLine {
             line: self.line,
@@ -138,7 +193,8 @@ impl Scanner<'_> {
                     'n' => value.push('\n'),
                     'r' => value.push('\r'),
                     't' => value.push('\t'),
-                    char @ ('"' | '\\' | '$') => value.push(char),
+                    char @ ('"' | '\\') => value.push(char),
+                    '$' => value.push_str("$$"),
                     char => value.extend(['\\', char]),
                 },
                 '\\' if self.chars.peek() == Some(&quote) => value.extend(self.next()),
@@ -147,7 +203,8 @@ impl Scanner<'_> {
         }
         self.skip_spaces();
         match self.chars.peek() {
-            None | Some('\n' | '#') => Ok(value),
+            None | Some('\n' | '#') if quote == '\'' => Ok(Value::Literal(value)),
+            None | Some('\n' | '#') => Ok(Value::Template(value)),
             Some(_) => Err(self
                 .bad("found something after the closing quote", "valid is a comment or the end of the line")),
         }
@@ -172,6 +229,15 @@ mod tests {
 
     use super::*;
 
+    /// Name and value, marked where it is not a template.
+    fn read(variables: Vec<Variable>) -> Vec<(String, Option<String>)> {
+        let value = |value| match value {
+            Value::Template(text) => text,
+            Value::Literal(text) => format!("={text}"),
+        };
+        variables.into_iter().map(|variable| (variable.name, variable.value.map(value))).collect()
+    }
+
     #[test]
     fn every_form_of_a_line_is_read_as_compose_reads_it() {
         for (text, expected) in [
@@ -192,8 +258,9 @@ mod tests {
             ("A=#b", &[("A", Some(""))]),
             ("A=a=b", &[("A", Some("a=b"))]),
             ("A=$B ${C}", &[("A", Some("$B ${C}"))]),
-            ("A='a # \"b\" \\n'", &[("A", Some("a # \"b\" \\n"))]),
-            ("A='it\\'s'", &[("A", Some("it's"))]),
+            ("A='a # \"b\" \\n $B'", &[("A", Some("=a # \"b\" \\n $B"))]),
+            ("A='it\\'s'", &[("A", Some("=it's"))]),
+            ("A=\"$B ${C} \\$D $$E\"", &[("A", Some("$B ${C} $$D $$E"))]),
             ("A=\"a # 'b' \\n \\\" \\\\ \\x\" # c", &[("A", Some("a # 'b' \n \" \\ \\x"))]),
             ("A=\"two\nlines\"\nB=1", &[("A", Some("two\nlines")), ("B", Some("1"))]),
             ("\u{feff}A=1", &[("A", Some("1"))]),
@@ -202,14 +269,44 @@ mod tests {
         ] {
             let expected: Vec<_> =
                 expected.iter().map(|(name, value)| ((*name).to_owned(), value.map(str::to_owned))).collect();
-            assert_eq!(parse(text), (expected, vec![]), "{text:?}");
+            let (variables, bad) = parse(text);
+            assert_eq!((read(variables), bad), (expected, vec![]), "{text:?}");
         }
+    }
+
+    #[test]
+    fn lines_of_a_raw_file_are_taken_as_they_are() {
+        let text = "\u{feff}# a\n\n  A='$B' \\n # c \nB\r\n\tC=\nD==\r\nexport=1";
+        let (variables, bad) = parse_raw(text);
+        let places: Vec<_> = variables.iter().map(|variable| (variable.line, variable.column)).collect();
+        assert_eq!(places, [(3, 3), (4, 1), (5, 2), (6, 1), (7, 1)]);
+        let expected = [
+            ("A", Some("='$B' \\n # c ")),
+            ("B", None),
+            ("C", Some("=")),
+            ("D", Some("==")),
+            ("export", Some("=1")),
+        ];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value.map(str::to_owned)));
+        assert_eq!((read(variables), bad), (expected.to_vec(), vec![]));
+        let (variables, bad) = parse_raw("=1\n A B=2\nC=\0\nexport D=1\nE=1");
+        assert_eq!(read(variables), [("E".to_owned(), Some("=1".to_owned()))]);
+        let places: Vec<_> = bad.iter().map(|bad| (bad.line, bad.column, bad.problem)).collect();
+        assert_eq!(
+            places,
+            [
+                (1, 1, "found no name of a variable"),
+                (2, 2, "found a space in the name of a variable"),
+                (3, 1, "found a NUL character"),
+                (4, 1, "found a space in the name of a variable"),
+            ]
+        );
     }
 
     #[test]
     fn a_bad_line_is_told_with_its_place_and_the_rest_is_read() {
         let (variables, bad) = parse("A=1\n =2\nB C\nD='x\n");
-        assert_eq!(variables, [("A".to_owned(), Some("1".to_owned()))]);
+        assert_eq!(read(variables), [("A".to_owned(), Some("1".to_owned()))]);
         let places: Vec<_> = bad.iter().map(|bad| (bad.line, bad.column, bad.problem)).collect();
         assert_eq!(
             places,
@@ -226,7 +323,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_read_to_its_end(text in any::<String>()) {
-            let _ = parse(&text);
+            let _ = (parse(&text), parse_raw(&text));
         }
     }
 }

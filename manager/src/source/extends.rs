@@ -1,80 +1,29 @@
-//! `extends` within a Compose file: a service with what it extends, merged as Compose merges (compose-go's
+//! A service with what it extends, or with one of the same name that is included: merged as Compose merges (compose-go's
 //! `override`): mappings by key, lists one after the other, the rest replaced, and the exceptions below.
 
-use super::cursor::{Cursor, Pair};
-use super::fault::{quote, suggest};
+use std::collections::BTreeMap;
+
 use super::values::tidy_path;
 use super::yaml::{Entry, Kind, Node, NodeId, value_of};
 
-/// How many services may extend one another in a row.
-const MOST_EXTENDED: usize = 32;
-
-/// A service with what it extends.
-pub(super) fn extended<'n>(all: &'n [Pair<'n>], service: &'n Pair<'n>) -> Node {
-    let node = merged_with_base(all, service, &mut Vec::new());
-    plain(node).unwrap_or(Node { id: service.value.node.id, kind: Kind::Null })
-}
-
-fn merged_with_base<'n>(all: &'n [Pair<'n>], service: &'n Pair<'n>, seen: &mut Vec<&'n str>) -> Node {
-    let mut own = service.value.node.clone();
-    let pairs = service.value.pairs().unwrap_or_default();
-    let Some(extends) = pairs.iter().find(|pair| pair.key == "extends") else { return own };
-    own.remove("extends");
-    if extends.value.is_null() {
-        return own;
-    }
-    seen.push(service.key);
-    let Some(name) = base_of(&extends.value) else { return own };
-    if seen.contains(&&*name) {
-        let problem = format!("the services `{}` extend one another in a circle", seen.join("`, `"));
-        extends.value.fault(problem, "leave one `extends` out");
-        return own;
-    }
-    if seen.len() >= MOST_EXTENDED {
-        let valid = format!("valid are up to {MOST_EXTENDED} in a row");
-        extends.value.fault("too many services extend one another", valid);
-        return own;
-    }
-    let Some(base) = all.iter().find(|pair| pair.key == name) else {
-        let remedy = suggest(&name, all.iter().map(|pair| pair.key));
-        extends.value.fault(format!("there is no service {}", quote(&name)), remedy);
-        return own;
-    };
-    merged(merged_with_base(all, base, seen), own, "")
-}
-
-/// The name of the service that is extended.
-fn base_of(extends: &Cursor<'_>) -> Option<String> {
-    if let Some(name) = extends.scalar() {
-        return Some(name);
-    }
-    let valid = "the name of a service, or a mapping such as `{service: base}`";
-    let pairs = extends.known_pairs(&["file", "service"], valid)?;
-    if let Some(file) = pairs.iter().find(|pair| pair.key == "file") {
-        file.value
-            .fault("a pod is defined by one file", "write the other service into it, and leave `file` out");
-        return None;
-    }
-    let name = pairs.iter().find(|pair| pair.key == "service").and_then(|pair| pair.value.scalar());
-    if name.is_none() {
-        extends.fault("`service` is missing", "valid is one such as `{service: base}`");
-    }
-    name
-}
-
 /// `own` over `base`, both the value of this key in a service, or in something of it.
-fn merged(base: Node, own: Node, key: &str) -> Node {
+pub(super) fn merged(base: Node, own: Node, key: &str) -> Node {
     let id = own.id;
     let kind = match (key, base.kind, own.kind) {
-        (_, base, Kind::Null) => base,
         (_, _, Kind::Override(new)) => new.kind,
+        // Nothing in their place takes them away, which it does nowhere else.
         ("command" | "entrypoint" | "test", _, own) => own,
+        (_, base, Kind::Null) => base,
         // The options of one driver mean nothing to another.
         ("logging", Kind::Map(base), Kind::Map(own)) if differ(&base, &own, "driver") => Kind::Map(own),
-        ("ulimits", Kind::Map(base), Kind::Map(own)) => Kind::Map(by_key(base, own, |_, own, _| own)),
-        ("depends_on", base, own) => as_mappings(base, own, |item, name| (name.to_owned(), started(item))),
+        ("ulimits", Kind::Map(base), Kind::Map(own)) => Kind::Map(by_key(base, own, replaced)),
+        ("depends_on", base, own) => {
+            let name = |item, name: &str| (name.to_owned(), started(item));
+            // The keys are names of services, which may be those of keys.
+            as_mappings(base, own, name, |base, own, _| merged(base, own, ""))
+        }
         ("annotations" | "environment" | "labels" | "sysctls", base, own) => {
-            as_mappings(base, own, assignment)
+            as_mappings(base, own, assignment, replaced)
         }
         (_, Kind::Map(base), Kind::Map(own)) => Kind::Map(by_key(base, own, merged)),
         ("env_file" | "label_file" | "tmpfs", base, own) => {
@@ -86,24 +35,45 @@ fn merged(base: Node, own: Node, key: &str) -> Node {
     Node { id, kind }
 }
 
-fn by_key(mut entries: Vec<Entry>, own: Vec<Entry>, merge: fn(Node, Node, &str) -> Node) -> Vec<Entry> {
+pub(super) fn by_key(
+    entries: Vec<Entry>,
+    own: Vec<Entry>,
+    merge: fn(Node, Node, &str) -> Node,
+) -> Vec<Entry> {
+    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    for (at, entry) in entries.iter().enumerate() {
+        places.entry(entry.key.clone()).or_insert(at);
+    }
+    let mut slots: Vec<Option<Entry>> = entries.into_iter().map(Some).collect();
     for entry in own {
-        match entries.iter().position(|known| known.key == entry.key) {
-            Some(at) if matches!(entry.value.kind, Kind::Reset) => drop(entries.remove(at)),
-            Some(at) => {
-                let known = &mut entries[at];
-                let before = std::mem::replace(&mut known.value, Node { id: entry.key_id, kind: Kind::Null });
-                known.value = merge(before, entry.value, &entry.key);
-                known.key_id = entry.key_id;
+        let known = places.get(&entry.key).copied();
+        match known.and_then(|at| slots[at].take().map(|known| (at, known))) {
+            Some(_) if matches!(entry.value.kind, Kind::Reset) => _ = places.remove(&entry.key),
+            Some((at, known)) => {
+                let value = merge(known.value, entry.value, &entry.key);
+                slots[at] = Some(Entry { key: known.key, key_id: entry.key_id, value });
             }
-            None => entries.push(entry),
+            None => {
+                places.insert(entry.key.clone(), slots.len());
+                slots.push(Some(entry));
+            }
         }
     }
-    entries
+    slots.into_iter().flatten().collect()
+}
+
+/// The later of two, also where it is nothing: a variable without a value has none of what is extended.
+fn replaced(_: Node, own: Node, _: &str) -> Node {
+    own
 }
 
 /// What may be a mapping or a list of texts that say the same.
-fn as_mappings(base: Kind, own: Kind, entry: fn(NodeId, &str) -> (String, Node)) -> Kind {
+fn as_mappings(
+    base: Kind,
+    own: Kind,
+    entry: fn(NodeId, &str) -> (String, Node),
+    merge: fn(Node, Node, &str) -> Node,
+) -> Kind {
     let mapping = |kind| match kind {
         Kind::Map(entries) => Ok(entries),
         Kind::List(items) => {
@@ -119,7 +89,7 @@ fn as_mappings(base: Kind, own: Kind, entry: fn(NodeId, &str) -> (String, Node))
         other => Err(other),
     };
     match (mapping(base), mapping(own)) {
-        (Ok(base), Ok(own)) => Kind::Map(by_key(by_key(Vec::new(), base, merged), own, merged)),
+        (Ok(base), Ok(own)) => Kind::Map(by_key(by_key(Vec::new(), base, merge), own, merge)),
         // One of them is wrong; whoever reads it will say so.
         (Err(wrong), _) | (_, Err(wrong)) => wrong,
     }
@@ -136,8 +106,9 @@ fn assignment(item: NodeId, text: &str) -> (String, Node) {
 
 /// What a name alone in `depends_on` means.
 fn started(item: NodeId) -> Node {
-    let value = Node { id: item, kind: Kind::Text("service_started".into()) };
-    Node { id: item, kind: Kind::Map(vec![Entry { key: "condition".into(), key_id: item, value }]) }
+    let entry = |key: &str, kind| Entry { key: key.into(), key_id: item, value: Node { id: item, kind } };
+    let condition = entry("condition", Kind::Text("service_started".into()));
+    Node { id: item, kind: Kind::Map(vec![condition, entry("required", Kind::Bool(true))]) }
 }
 
 fn differ(base: &[Entry], own: &[Entry], key: &str) -> bool {
@@ -155,18 +126,30 @@ fn sequence(kind: Kind, id: NodeId) -> Vec<Node> {
 
 /// One list after the other; what is there already takes the later one's content.
 fn appended(key: &str, mut items: Vec<Node>, own: Vec<Node>) -> Vec<Node> {
+    let mut places: BTreeMap<String, usize> = BTreeMap::new();
+    for (at, item) in items.iter().enumerate() {
+        if let Some(name) = identity(key, item) {
+            places.entry(name).or_insert(at);
+        }
+    }
     for item in own {
-        match items.iter_mut().find(|known| same(key, known, &item)) {
-            Some(known) => *known = item,
-            None => items.push(item),
+        let name = identity(key, &item);
+        match name.as_ref().and_then(|name| places.get(name)) {
+            Some(&at) => items[at] = item,
+            None => {
+                if let Some(name) = name {
+                    places.insert(name, items.len());
+                }
+                items.push(item);
+            }
         }
     }
     items
 }
 
-/// Both are the same entry of this list.
-fn same(key: &str, one: &Node, other: &Node) -> bool {
-    let place = |node| match key {
+/// By which two entries of this list are the same one; `None` for one that is like no other.
+fn identity(key: &str, node: &Node) -> Option<String> {
+    let place = match key {
         "volumes" | "devices" => {
             part(node, "target", |text| text.split(':').nth(1).unwrap_or(text)).map(tidy)
         }
@@ -176,10 +159,14 @@ fn same(key: &str, one: &Node, other: &Node) -> bool {
         "env_file" => part(node, "path", |text| text).map(str::to_owned),
         _ => None,
     };
-    match (place(one), place(other)) {
-        (Some(one), Some(other)) => one == other,
-        _ => one.kind == other.kind,
-    }
+    let scalar = || match &node.kind {
+        Kind::Null => Some("null".to_owned()),
+        Kind::Bool(value) => Some(format!("boolean {value}")),
+        Kind::Number(text) => Some(format!("number {text}")),
+        Kind::Text(text) => Some(format!("text {text}")),
+        Kind::List(_) | Kind::Map(_) | Kind::Tagged | Kind::Reset | Kind::Override(_) => None,
+    };
+    place.map(|place| format!("place {place}")).or_else(scalar)
 }
 
 /// A part of a text, or the value of this key.
@@ -205,7 +192,7 @@ fn tidy(path: &str) -> String {
 }
 
 /// Without Compose's tags: what is reset is not there, and what overrides is what it is.
-fn plain(node: Node) -> Option<Node> {
+pub(super) fn plain(node: Node) -> Option<Node> {
     let kind = match node.kind {
         Kind::Reset => return None,
         Kind::Override(new) => return plain(*new),

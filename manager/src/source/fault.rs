@@ -2,12 +2,18 @@
 
 use std::fmt;
 
+use crate::pod::policy::Allowances;
+
 /// How many faults a report prints: a reader mends the first ones and asks again, and finding the line of
 /// each costs a pass over the text.
 pub const MOST_FAULTS: usize = 100;
 
 /// How much of what the user wrote is repeated in a fault.
 const MOST_QUOTED: usize = 60;
+/// How many valid names a fault lists.
+const MOST_NAMES: usize = 80;
+/// Characters of a sentence that are shown.
+const MOST_OF_A_SENTENCE: usize = 1000;
 
 /// The text that a fault is in.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,7 +52,13 @@ pub struct Fault {
 
 /// Something that works, but perhaps not as the user expects.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Warning(pub Fault);
+pub struct Warning {
+    /// What to say.
+    pub fault: Fault,
+    /// Name of the volume that the pod makes, where the warning is of that: one that the engine has already is used in
+    /// silence.
+    pub new_volume: Option<String>,
+}
 
 /// Every mistake of one definition, in the order of the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -56,6 +68,8 @@ pub struct Report {
     pub faults: Vec<Fault>,
     /// How many more there are.
     pub omitted: usize,
+    /// What would have to be allowed for the definition to pass the policy.
+    pub allowances: Allowances,
 }
 
 impl Report {
@@ -88,7 +102,13 @@ impl fmt::Display for Fault {
 
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        self.fault.fmt(f)
+    }
+}
+
+impl From<Fault> for Warning {
+    fn from(fault: Fault) -> Self {
+        Warning { fault, new_volume: None }
     }
 }
 
@@ -104,6 +124,22 @@ impl fmt::Display for Origin {
 /// Text of the user between backticks, short and on one line whatever it holds.
 pub(super) fn quote(text: &str) -> String {
     format!("`{}`", shorten(text, MOST_QUOTED))
+}
+
+/// The text of the user as what was found; an empty text is called an empty string.
+pub(super) fn found_value(text: &str) -> String {
+    match text.is_empty() {
+        true => "found an empty string".to_owned(),
+        false => format!("found {}", quote(text)),
+    }
+}
+
+/// [`found_value`] where the reader must be told what it is for.
+pub(super) fn found_text(noun: &str, text: &str) -> String {
+    match text.is_empty() {
+        true => format!("found an empty string for {noun}"),
+        false => format!("found {noun} {}", quote(text)),
+    }
 }
 
 /// Names between backticks, as a list: "`a`, `b` and `c`".
@@ -139,12 +175,20 @@ pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
 }
 
 /// What to write instead of `word`: the nearest of the valid names, else all of them.
-pub(super) fn suggest<'a>(word: &str, names: impl Iterator<Item = &'a str> + Clone) -> String {
+pub(crate) fn suggest<'a>(word: &str, names: impl Iterator<Item = &'a str> + Clone) -> String {
     if let Some(near) = nearest(word, names.clone()) {
         return format!("did you mean {}?", quote(near));
     }
     let verb = if names.clone().nth(1).is_some() { "are" } else { "is" };
-    format!("valid {verb} {}", quote_all(names, "and"))
+    match names.clone().skip(MOST_NAMES).count() {
+        0 => format!("valid {verb} {}", quote_all(names, "and")),
+        more => format!("valid are {}, and {more} more", quote_all(names.take(MOST_NAMES), "and")),
+    }
+}
+
+/// A sentence about a definition on one line, and not without end, whatever the definition holds.
+pub fn one_line(text: &str) -> String {
+    shorten(text, MOST_OF_A_SENTENCE)
 }
 
 fn shorten(text: &str, most: usize) -> String {
@@ -202,13 +246,17 @@ mod tests {
             problem: "found `x`".into(),
             remedy: "valid is `y`".into(),
         };
-        let report = Report { faults: vec![fault(None, "")], omitted: 0 };
+        let report = Report { faults: vec![fault(None, "")], omitted: 0, allowances: Allowances::default() };
         assert_eq!(
             report.to_string(),
             "1 fault in the pod's definition\n  pod.component.app: found `x`; valid is `y`"
         );
         let at = Some(Position { line: 2, column: 7 });
-        let report = Report { faults: vec![fault(None, ""), fault(at, "tty")], omitted: 3 };
+        let report = Report {
+            faults: vec![fault(None, ""), fault(at, "tty")],
+            omitted: 3,
+            allowances: Allowances::default(),
+        };
         assert_eq!(
             report.to_string(),
             "5 faults in the pod's definition\n  pod.component.app: found `x`; valid is `y`\n  \

@@ -1,12 +1,20 @@
 //! `post_start` and `pre_stop`: commands that run in a component beside its own.
 
-use super::compose::{assignments, words};
+use super::compose::{assignments, folder, words};
 use super::cursor::{At, Cursor};
-use super::values::{boolean, text, tidy_path};
+use super::values::{boolean, text};
 use crate::pod::spec::Hook;
 
 const KEYS: &[&str] = &["command", "environment", "privileged", "user", "working_dir"];
 const FORM: &str = "a mapping such as `{command: ./register, user: root}`";
+/// What is valid as a user.
+pub(super) const USER: &str = "a user such as `1000`, `app` or `1000:1000`";
+
+/// Variables beside those of a component.
+pub(super) fn environment(cursor: &Cursor<'_>) -> Vec<(String, Option<String>)> {
+    let found = assignments(cursor, "a mapping such as `NAME: value`, or a list of `NAME=value`");
+    found.into_iter().map(|(name, value, _)| (name, value)).collect()
+}
 
 /// The hooks of one of these keys, in order.
 pub(super) fn hooks(cursor: &Cursor<'_>) -> Vec<At<Hook>> {
@@ -27,6 +35,9 @@ fn hook(cursor: &Cursor<'_>) -> Option<Hook> {
     let mut said = false;
     for pair in cursor.known_pairs(KEYS, FORM)?.iter().filter(|pair| !pair.value.is_null()) {
         let value = &pair.value;
+        if matches!(pair.key, "user" | "working_dir") && value.is_empty() {
+            continue;
+        }
         match pair.key {
             "command" => {
                 said = true;
@@ -37,10 +48,7 @@ fn hook(cursor: &Cursor<'_>) -> Option<Hook> {
                     command => hook.command = command.unwrap_or_default(),
                 }
             }
-            "environment" => {
-                let found = assignments(value, "a mapping such as `NAME: value`, or a list of `NAME=value`");
-                hook.environment = found.into_iter().map(|(name, value, _)| (name, value)).collect();
-            }
+            "environment" => hook.environment = environment(value),
             "privileged" => {
                 if boolean(value) == Some(true) {
                     value.fault(
@@ -50,15 +58,13 @@ fn hook(cursor: &Cursor<'_>) -> Option<Hook> {
                     );
                 }
             }
-            "user" => hook.user = text(value, "a user such as `1000`, `app` or `1000:1000`"),
-            _ => match value.scalar().as_deref().and_then(tidy_path) {
-                Some(path) => hook.working_dir = Some(path),
-                None => value.expected("an absolute path such as `/srv/app`"),
-            },
+            "user" => hook.user = text(value, USER),
+            _ => hook.working_dir = folder(value),
         }
     }
     if !said {
-        cursor.fault("`command` is missing", "valid is one such as `command: ./register --now`");
+        let valid = "valid is one such as `command: ./register --now`";
+        cursor.missing("command", valid, |key| KEYS.contains(&key));
     }
     Some(hook)
 }

@@ -1,21 +1,101 @@
 //! Compose's interpolation of variables in a string: `$VAR`, `${VAR:-default}` and its relatives, `$$`.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
+use super::cursor::{Cursor, Pair};
 use super::fault::quote;
+use super::yaml::{Entry, Kind, Node};
 
 /// How deep defaults may hold variables with defaults.
 const MOST_NESTED: usize = 32;
 
-/// Why a string cannot be interpolated: what was found, what is valid.
-pub(super) type Problem = (String, String);
+/// Where a variable that is required can be set: what a stack file's reader replaces by its own place.
+pub(super) const SET_IT: &str = "set it in the task container's environment, or in `.env` beside the file";
 
-/// The text with its variables in place, at most `most_bytes` of it.
-pub(super) fn interpolate(
-    text: &str,
-    lookup: &dyn Fn(&str) -> Option<String>,
-    most_bytes: usize,
-) -> Result<String, Problem> {
-    let mut left = most_bytes;
-    let (out, rest) = part(text, lookup, 0, &mut left)?;
+/// The value of a variable. It is shared, since a text may name a long one many times without taking it over.
+pub(super) type Lookup<'a> = &'a dyn Fn(&str) -> Option<Rc<str>>;
+
+/// Why a string cannot be interpolated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Problem {
+    /// What was found.
+    pub(super) problem: String,
+    /// The same without anything of the string, which may be a secret.
+    pub(super) quiet: &'static str,
+    /// What is valid.
+    pub(super) remedy: String,
+}
+
+/// What a string is interpolated with.
+#[derive(Clone, Copy)]
+pub(super) struct Scope<'a> {
+    pub(super) lookup: Lookup<'a>,
+    /// Gets the name of each variable that is not set and has no default, as often as it stands there.
+    pub(super) unset: &'a dyn Fn(&str),
+    /// A `$` before neither a name nor a brace is itself, as in Compose; `docker stack deploy` refuses it.
+    pub(super) lone_dollar: bool,
+}
+
+/// How the strings of a tree are interpolated.
+pub(super) struct Interpolation<'a> {
+    pub(super) lookup: Lookup<'a>,
+    /// [`Scope::unset`], with the place.
+    pub(super) unset: &'a dyn Fn(&Cursor<'_>, &str),
+    /// [`Scope::lone_dollar`].
+    pub(super) lone_dollar: bool,
+    /// How many bytes more there may be.
+    pub(super) left: Cell<usize>,
+    /// A string could not be interpolated, which is a fault.
+    pub(super) failed: Cell<bool>,
+}
+
+impl Interpolation<'_> {
+    /// The same tree with the variables of its strings in place; keys stay as they are, as in Compose.
+    pub(super) fn tree(&self, cursor: &Cursor<'_>) -> Node {
+        let kind = match &cursor.node.kind {
+            Kind::Text(text) if text.contains('$') => self.text(cursor, text),
+            Kind::List(_) => {
+                let items = cursor.items().unwrap_or_default();
+                Kind::List(items.iter().map(|item| self.tree(item)).collect())
+            }
+            Kind::Map(entries) => {
+                let pairs = cursor.pairs().unwrap_or_default();
+                let entry = |(pair, entry): (&Pair<'_>, &Entry)| Entry {
+                    value: self.tree(&pair.value),
+                    key: entry.key.clone(),
+                    key_id: entry.key_id,
+                };
+                Kind::Map(pairs.iter().zip(entries).map(entry).collect())
+            }
+            Kind::Override(content) => Kind::Override(Box::new(self.tree(&cursor.with_node(content)))),
+            other => other.clone(),
+        };
+        Node { id: cursor.node.id, kind }
+    }
+
+    fn text(&self, cursor: &Cursor<'_>, text: &str) -> Kind {
+        let unset = |name: &str| (self.unset)(cursor, name);
+        let scope = Scope { lookup: self.lookup, unset: &unset, lone_dollar: self.lone_dollar };
+        let mut left = self.left.get();
+        let new = interpolate(text, scope, &mut left);
+        self.left.set(left);
+        match new {
+            // `tty: ${TTY}` is to be a switch.
+            Ok(new) if matches!(new.as_str(), "true" | "false") => Kind::Bool(new == "true"),
+            Ok(new) => Kind::Text(new),
+            Err(Problem { problem, quiet, remedy }) => {
+                cursor.fault(if cursor.is_quiet() { quiet.to_owned() } else { problem }, remedy);
+                self.failed.set(true);
+                Kind::Null
+            }
+        }
+    }
+}
+
+/// The text with its variables in place, at most `left` bytes of it, which are then that many less, after a fault too.
+pub(super) fn interpolate(text: &str, scope: Scope<'_>, left: &mut usize) -> Result<String, Problem> {
+    let (out, rest) = part(text, scope, 0, left)?;
     debug_assert!(rest.is_empty(), "only a nested part ends at a brace");
     Ok(out)
 }
@@ -23,7 +103,7 @@ pub(super) fn interpolate(
 /// Up to the end, or, within braces, to the brace that closes them; and what follows.
 fn part<'a>(
     text: &'a str,
-    lookup: &dyn Fn(&str) -> Option<String>,
+    scope: Scope<'_>,
     depth: usize,
     left: &mut usize,
 ) -> Result<(String, &'a str), Problem> {
@@ -38,18 +118,23 @@ fn part<'a>(
             add(&mut out, "$", left)?;
             rest = after;
         } else if let Some(inner) = after.strip_prefix('{') {
-            let (value, after) = braced(rest, inner, lookup, depth, left)?;
+            let (value, after) = braced(rest, inner, scope, depth, left)?;
             add(&mut out, &value, left)?;
             rest = after;
         } else {
             let (name, after) = name(after);
-            if name.is_empty() {
-                return Err((
-                    format!("found `$` without the name of a variable in {}", quote(text)),
-                    "valid are `$NAME`, `${NAME}`, and `$$` for a dollar sign".into(),
-                ));
+            if name.is_empty() && !scope.lone_dollar {
+                return Err(Problem {
+                    problem: format!("found `$` without the name of a variable in {}", quote(text)),
+                    quiet: "found `$` without the name of a variable",
+                    remedy: "valid are `$NAME`, `${NAME}`, and `$$` for a dollar sign".into(),
+                });
             }
-            add(&mut out, &lookup(name).unwrap_or_default(), left)?;
+            match (scope.lookup)(name) {
+                _ if name.is_empty() => add(&mut out, "$", left)?,
+                Some(value) => add(&mut out, &value, left)?,
+                None => (scope.unset)(name),
+            }
             rest = after;
         }
     }
@@ -58,24 +143,27 @@ fn part<'a>(
 fn braced<'a>(
     whole: &'a str,
     inner: &'a str,
-    lookup: &dyn Fn(&str) -> Option<String>,
+    scope: Scope<'_>,
     depth: usize,
     left: &mut usize,
 ) -> Result<(String, &'a str), Problem> {
-    let unclosed = || {
-        let problem = format!("found {} without its closing brace", quote(whole));
-        (problem, "valid is one such as `${NAME:-default}`".to_owned())
+    let unclosed = || Problem {
+        problem: format!("found {} without its closing brace", quote(whole)),
+        quiet: "found `${` without its closing brace",
+        remedy: "valid is one such as `${NAME:-default}`".to_owned(),
     };
     if depth >= MOST_NESTED {
-        return Err((
-            "variables are nested too deeply".into(),
-            format!("valid are up to {MOST_NESTED} levels"),
-        ));
+        let problem = "variables are nested too deeply";
+        let remedy = format!("valid are up to {MOST_NESTED} levels");
+        return Err(Problem { problem: problem.into(), quiet: problem, remedy });
     }
     let (name, after) = name(inner);
-    let value = lookup(name);
+    let value = (scope.lookup)(name);
     if let Some(rest) = after.strip_prefix('}').filter(|_| !name.is_empty()) {
-        return Ok((value.unwrap_or_default(), rest));
+        if value.is_none() {
+            (scope.unset)(name);
+        }
+        return Ok((value.as_deref().unwrap_or_default().to_owned(), rest));
     }
     if after.is_empty() {
         return Err(unclosed());
@@ -87,42 +175,46 @@ fn braced<'a>(
     let mut chars = operator.chars();
     let sign = chars.next().filter(|sign| matches!(sign, '-' | '?' | '+') && !name.is_empty());
     let Some(sign) = sign else {
-        return Err((
-            format!("found {}", quote(whole)),
-            "valid are `${NAME}`, and after the name `:-default`, `-default`, `:?error`, `?error`, `:+other` \
-             and `+other`"
+        return Err(Problem {
+            problem: format!("found {}", quote(whole)),
+            quiet: "found `${` before what is no variable",
+            remedy: "valid are `${NAME}`, and after the name `:-default`, `-default`, `:?error`, `?error`, `:+other` \
+                     and `+other`"
                 .into(),
-        ));
+        });
     };
     // As in Compose, a variable in a word that is not used is not asked for: `${A:-${B:?}}` with A set.
     let set = value.filter(|value| empty_counts || !value.is_empty());
     let used = set.is_some() == (sign == '+');
-    let silent = |_: &str| Some("x".to_owned());
+    let silent = Scope { lookup: &|_| Some(Rc::from("x")), unset: &|_| {}, ..scope };
     let mut scratch = *left;
-    let (word, rest) = match used {
-        true => part(chars.as_str(), lookup, depth + 1, &mut scratch)?,
-        false => part(chars.as_str(), &silent, depth + 1, &mut scratch)?,
-    };
-    let rest = rest.strip_prefix('}').ok_or_else(unclosed)?;
+    let word = part(chars.as_str(), if used { scope } else { silent }, depth + 1, &mut scratch);
+    let closed = word.and_then(|(word, rest)| Ok((word, rest.strip_prefix('}').ok_or_else(unclosed)?)));
+    if closed.is_err() || (sign == '?' && used) {
+        // Each of many words costs as much, though none of them is taken over.
+        *left = scratch;
+    }
+    let (word, rest) = closed?;
     match (sign, set) {
         ('+', Some(_)) => Ok((word, rest)),
         ('+', None) => Ok((String::new(), rest)),
-        (_, Some(value)) => Ok((value, rest)),
+        (_, Some(value)) => Ok((value.as_ref().to_owned(), rest)),
         ('-', None) => Ok((word, rest)),
         (_, None) => {
             let why = if word.is_empty() { String::new() } else { format!(": {}", quote(&word)) };
-            let problem = format!("the variable {} is required{why}", quote(name));
-            Err((problem, "set it in the task container's environment, or in `.env` beside the file".into()))
+            Err(Problem {
+                problem: format!("the variable {} is required{why}", quote(name)),
+                quiet: "a variable is required that is not set",
+                remedy: SET_IT.into(),
+            })
         }
     }
 }
 
 fn add(out: &mut String, text: &str, left: &mut usize) -> Result<(), Problem> {
     *left = left.checked_sub(text.len()).ok_or_else(|| {
-        (
-            "the values of its variables make the text too large".to_owned(),
-            "valid are up to 4194304 bytes".to_owned(),
-        )
+        let problem = "the values of its variables make the text too large";
+        Problem { problem: problem.into(), quiet: problem, remedy: "valid are up to 4194304 bytes".into() }
     })?;
     out.push_str(text);
     Ok(())
@@ -144,12 +236,12 @@ mod tests {
 
     fn with(text: &str) -> Result<String, Problem> {
         let lookup = |name: &str| match name {
-            "SET" => Some("value".to_owned()),
-            "EMPTY" => Some(String::new()),
-            "LONG" => Some("x".repeat(600)),
+            "SET" => Some(Rc::from("value")),
+            "EMPTY" => Some(Rc::from("")),
+            "LONG" => Some(Rc::from("x".repeat(600))),
             _ => None,
         };
-        interpolate(text, &lookup, 1000)
+        interpolate(text, Scope { lookup: &lookup, unset: &|_| {}, lone_dollar: true }, &mut 1000)
     }
 
     #[test]
@@ -167,6 +259,11 @@ mod tests {
             ("${NONE:-${EMPTY:-a ${SET}}}!", "a value!"),
             ("${SET:-${NONE:?never asked}}", "value"),
             ("${NONE:-}", ""),
+            ("a $", "a $"),
+            ("^x$|$1|$.|$(date)", "^x$|$1|$.|$(date)"),
+            ("${NONE:-$(a) $}$", "$(a) $$"),
+            ("$$$SET$", "$value$"),
+            ("$\u{e9}", "$\u{e9}"),
         ] {
             assert_eq!(with(text), Ok(expected.to_owned()), "{text}");
         }
@@ -175,8 +272,6 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_and_growth_is_bounded() {
         for (text, expected) in [
-            ("a $", "found `$` without the name of a variable in `a $`"),
-            ("$1", "found `$` without the name of a variable in `$1`"),
             ("${SET", "found `${SET` without its closing brace"),
             ("${SET:-a", "found `${SET:-a` without its closing brace"),
             ("${}", "found `${}`"),
@@ -186,7 +281,52 @@ mod tests {
             ("$LONG$LONG", "the values of its variables make the text too large"),
             (&"${A:-".repeat(40), "variables are nested too deeply"),
         ] {
-            assert_eq!(with(text).map_err(|(problem, _)| problem), Err(expected.to_owned()), "{text}");
+            assert_eq!(with(text).map_err(|problem| problem.problem), Err(expected.to_owned()), "{text}");
+        }
+        let strict = Scope { lookup: &|_| None, unset: &|_| {}, lone_dollar: false };
+        for text in ["a $", "$1", "$(date)"] {
+            let problem = format!("found `$` without the name of a variable in {}", quote(text));
+            assert_eq!(interpolate(text, strict, &mut 1000).map_err(|it| it.problem), Err(problem));
+        }
+    }
+
+    #[test]
+    fn what_was_written_before_a_fault_counts() {
+        let lookup = |name: &str| (name == "LONG").then(|| Rc::from("x".repeat(600)));
+        let scope = Scope { lookup: &lookup, unset: &|_| {}, lone_dollar: true };
+        for (text, expected) in [
+            ("$LONG", 400),
+            ("$LONG${", 400),
+            ("${A:-$LONG${}", 400),
+            ("${A:-$LONG", 400),
+            ("${A:?$LONG}", 400),
+            ("${A:+$LONG}", 1000),
+            ("${A:-${B:-$LONG}}", 400),
+        ] {
+            let mut left = 1000;
+            let _ = interpolate(text, scope, &mut left);
+            assert_eq!(left, expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_variable_is_unset_where_it_is_used_without_a_default() {
+        for (text, expected) in [
+            ("$NONE ${NONE} $SET ${EMPTY}", &["NONE", "NONE"][..]),
+            ("${NONE:-a}${NONE-a}${NONE:+a}${NONE+a}", &[]),
+            ("${NONE:-$OTHER}${SET:-$THIRD}${SET:+${FOURTH}}", &["OTHER", "FOURTH"]),
+            ("$ $$NONE $(NONE)", &[]),
+        ] {
+            let found = std::cell::RefCell::default();
+            let lookup = |name: &str| match name {
+                "SET" => Some(Rc::from("value")),
+                "EMPTY" => Some(Rc::from("")),
+                _ => None,
+            };
+            let unset = |name: &str| Vec::push(&mut found.borrow_mut(), name.to_owned());
+            let scope = Scope { lookup: &lookup, unset: &unset, lone_dollar: true };
+            assert!(interpolate(text, scope, &mut 1000).is_ok(), "{text}");
+            assert_eq!(found.into_inner(), expected, "{text}");
         }
     }
 }

@@ -1,17 +1,21 @@
 //! The `pod.*` labels: which there are, and the definition that they hold.
 
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use super::compose;
 use super::compose_file;
 use super::cursor::{At, Cursor, Faults, Place};
-use super::fault::{Origin, Report, Warning, nearest, quote, suggest};
-use super::load::{Files, Possible};
+use super::fault::{Origin, Report, Warning, found_text, found_value, nearest, quote, suggest};
+use super::load::{Files, MOST_WRITTEN_BYTES, Possible};
 use super::lower;
 use super::raw::Raw;
+use super::seccomp;
 use super::tandem::Whole;
-use super::values::{Shortest, duration};
-use crate::pod::policy::Policy;
+use super::variables::Variables;
+use crate::pod::owner::Owner;
+use crate::pod::policy::{Host, LARGEST_MAX_COMPONENTS, Policy};
+use crate::pod::pre_start;
 use crate::pod::spec::{CopySpec, Definition};
 use crate::pod::task::TaskContainer;
 
@@ -49,10 +53,11 @@ pub struct Surroundings<'a> {
     pub task: &'a TaskContainer,
     /// Its files.
     pub files: &'a dyn Files,
-    /// The environment of the task container, for the variables of a Compose file.
+    /// The environment of the task container, for what a definition takes of it: the variables of a Compose file, of
+    /// `environment` and of env files.
     pub environment: &'a dyn Fn(&str) -> Option<String>,
-    /// The engine's socket, a path on the host, where the manager reaches the engine by one.
-    pub host_socket: Option<&'a str>,
+    /// The host, as far as it is known: what of it gives control of the engine, and what is the manager's.
+    pub host: &'a Host,
     /// `--volumes`: components get the task container's mounts too.
     pub share_volumes: bool,
     /// What the operator allows components to have.
@@ -85,7 +90,7 @@ pub fn definition(
         task,
         files,
         environment: &|_| None,
-        host_socket,
+        host: &Host::with_socket(task, host_socket),
         share_volumes: false,
         policy: &Policy::default(),
     })
@@ -93,17 +98,81 @@ pub fn definition(
 
 /// The definition in the labels of a task container, or everything that is wrong with it.
 pub fn read(around: &Surroundings<'_>) -> Result<(Definition, Vec<Warning>), Report> {
-    let around = &Surroundings { files: &Possible(around.files), ..*around };
+    let owner = Owner::of(&around.task.name, &around.task.labels);
+    let policy = &around.policy.of_owner(&owner);
+    let written_bytes = pod_labels(around.task).map(|(key, value)| key.len() + value.len()).sum();
+    let files = &Possible {
+        files: around.files,
+        task: around.task,
+        host: around.host,
+        policy,
+        written_bytes: Cell::new(written_bytes),
+        looked_at: RefCell::default(),
+        contents: RefCell::default(),
+    };
+    let task = &TaskContainer {
+        security_opt: around
+            .task
+            .security_opt
+            .iter()
+            .map(|option| seccomp::canonical_option(option))
+            .collect(),
+        ..around.task.clone()
+    };
+    let around = &Surroundings { task, files, policy, ..*around };
     let faults = Faults::default();
     let whole = faults.document(Origin::Labels, "");
+    if written_bytes > MOST_WRITTEN_BYTES {
+        let problem = format!("the labels `pod.*` have {written_bytes} bytes in all");
+        faults.fault(
+            &whole,
+            problem,
+            format!("valid are up to {MOST_WRITTEN_BYTES}, with the files that they name"),
+        );
+        return Err(faults.report());
+    }
+    // Before any of them is parsed: each may take a reader its time.
+    let most = usize::from(policy.max_components);
+    let is = |wanted: fn(Label<'_>) -> bool| {
+        move |(key, _): &(&String, &String)| classify(key).is_some_and(wanted)
+    };
+    let written = pod_labels(around.task).filter(is(|label| matches!(label, Label::Component(_)))).count();
+    let copied = pod_labels(around.task).filter(is(|label| matches!(label, Label::Copy(_)))).count();
+    if written > most {
+        let inits = match around.task.labels.contains_key(INIT) {
+            true => " beside its init components",
+            false => ", init components among them",
+        };
+        let problem = format!("the pod has {written} components{inits}");
+        faults.fault(&whole, problem, components_remedy(written, most));
+        return Err(faults.report());
+    }
+    // One for each component, and for each init component.
+    if copied > most {
+        let problem = format!("there are {copied} labels `pod.copy.*`");
+        faults.fault(&whole, problem, components_remedy(copied, most));
+        return Err(faults.report());
+    }
     let mut components: BTreeMap<String, Raw> = BTreeMap::new();
     let (mut init, mut copies, mut file) = (Vec::new(), Vec::new(), None);
     let mut pod = Whole::default();
+    let mut variables = Variables::new(around.environment);
     // The label of the pod counts more than the file.
-    let mut stop_timeout = None;
-    for (key, value) in around.task.labels.iter().filter(|(key, _)| key.starts_with("pod.")) {
+    let mut said = Whole::default();
+    let labels: Vec<(&String, &String, Option<String>)> = pod_labels(around.task)
+        .map(|(key, value)| (key, value, classify(key).is_none().then(|| meant(key)).flatten()))
+        .collect();
+    for (key, value, meant) in &labels {
+        let (key, value) = (*key, *value);
         let document = faults.document(Origin::Label(key.clone()), value);
-        match classify(key) {
+        let label = classify(key).or_else(|| {
+            faults.fault(&document, "this label is unknown", unknown(key, meant.as_deref()));
+            // It is read as what it was meant to be, so that nothing is said to be missing that is there.
+            let meant = meant.as_deref().filter(|meant| !around.task.labels.contains_key(*meant));
+            meant.filter(|_| components.len() < most).and_then(classify)
+        });
+        match label {
+            Some(Label::Component(name)) if components.contains_key(name) && classify(key).is_none() => {}
             Some(Label::Component(name)) if components.contains_key(name) => faults.fault(
                 &document,
                 format!("{} has a label {} too", quote(name), quote(&format!("{COMPONENT}{name}"))),
@@ -117,27 +186,28 @@ pub fn read(around: &Surroundings<'_>) -> Result<(Definition, Vec<Warning>), Rep
             Some(Label::Copy(name)) => copies.push((name, document)),
             Some(Label::ComposeFile) => file = Some((document, value)),
             Some(label @ (Label::Scratch | Label::StopGrace)) => {
-                let Some(node) = faults.parse(&document) else { continue };
+                let Some(node) = faults.parse_label(&document) else { continue };
                 let cursor = Cursor::root(&faults, &document, &node);
                 match label {
                     _ if cursor.is_null() => {}
                     Label::Scratch => pod.scratch(&cursor),
-                    _ => stop_timeout = duration(&cursor, Shortest::Zero),
+                    _ => said.stop_grace(&cursor),
                 }
             }
             Some(Label::Manager) if is_name(value) => {}
             Some(Label::Manager) => faults.fault(
                 &document,
-                format!("found {}", quote(value)),
+                found_value(value),
                 "valid is `sibling`, `agent`, or the name that an agent was given (letters, digits, `_`, `.` and `-`)",
             ),
-            None => faults.fault(&document, "this label is unknown", unknown(key)),
+            None => {}
         }
     }
     match &file {
         Some((document, path)) => {
             if components.is_empty() {
-                for raw in compose_file::components(around, &faults, document, path, &mut pod) {
+                let found = compose_file::components(around, &faults, document, path, &mut pod, &mut variables);
+                for raw in found {
                     check_name(around.task, &faults, &raw.place, &raw.name);
                     components.insert(raw.name.clone(), raw);
                 }
@@ -157,6 +227,15 @@ pub fn read(around: &Surroundings<'_>) -> Result<(Definition, Vec<Warning>), Rep
         ),
         None => {}
     }
+    let steps: usize = components.values().map(|raw| raw.pre_start.len()).sum();
+    let count = init.len() + components.len() + steps;
+    if count > most {
+        let place = file.as_ref().map_or(&whole, |(document, _)| document);
+        let among = if steps > 0 { "init components and entries of `pre_start`" } else { "init components" };
+        let problem = format!("the pod has {count} components, {among} among them");
+        faults.fault(place, problem, components_remedy(count, most));
+        return Err(faults.report());
+    }
     for raw in &init {
         if let Some(component) = components.get(raw.name.as_str()) {
             faults.fault(
@@ -166,8 +245,25 @@ pub fn read(around: &Surroundings<'_>) -> Result<(Definition, Vec<Warning>), Rep
             );
         }
     }
+    for raw in components.values() {
+        for (index, entry) in raw.pre_start.iter().enumerate() {
+            let name = pre_start::name(&raw.name, index + 1);
+            if let Some(component) = components.get(&name) {
+                faults.fault(
+                    &component.place,
+                    format!(
+                        "{} is the name of a `pre_start` container of {}",
+                        quote(&name),
+                        quote(&raw.name)
+                    ),
+                    "valid is any other name",
+                );
+            }
+            check_length(around.task, &faults, &entry.place, &name);
+        }
+    }
     // Where the file could not be read, nobody knows which components it has.
-    let unknown = file.is_some() && components.is_empty();
+    let unknown = file.is_some() && (components.is_empty() || pod.is_partial);
     for (name, document) in copies {
         let found = read_copies(&faults, &document);
         let raw = components.get_mut(name).or_else(|| init.iter_mut().find(|raw| raw.name == name));
@@ -185,9 +281,24 @@ pub fn read(around: &Surroundings<'_>) -> Result<(Definition, Vec<Warning>), Rep
             }
         }
     }
-    pod.stop_timeout = stop_timeout.or(pod.stop_timeout);
-    let definition = lower::definition(around, &faults, init, components.into_values().collect(), pod);
+    pod.stop_timeout = said.stop_timeout.or(pod.stop_timeout);
+    pod.places.extend(said.places);
+    let components = components.into_values().collect();
+    let definition = lower::definition(around, &variables, &faults, init, components, pod, &whole);
     faults.finish().map(|warnings| (definition, warnings))
+}
+
+/// What to do about so many components where so many are valid.
+fn components_remedy(count: usize, most: usize) -> String {
+    match count <= usize::from(LARGEST_MAX_COMPONENTS) {
+        true => format!("valid are up to {most}, or start the manager with `--max-components {count}`"),
+        false => format!("valid are up to {most}; the operator can allow {LARGEST_MAX_COMPONENTS}"),
+    }
+}
+
+/// The labels that define the pod.
+fn pod_labels(task: &TaskContainer) -> impl Iterator<Item = (&String, &String)> {
+    task.labels.iter().filter(|(key, _)| key.starts_with("pod."))
 }
 
 fn classify(key: &str) -> Option<Label<'_>> {
@@ -205,18 +316,24 @@ fn classify(key: &str) -> Option<Label<'_>> {
     key.strip_prefix(COPY).map(Label::Copy)
 }
 
-/// What an unknown label was probably meant to be.
-fn unknown(key: &str) -> String {
-    let name = key.splitn(3, '.').nth(2).unwrap_or_default();
-    let with_name = |prefix: &str| format!("{prefix}{}", if name.is_empty() { "<name>" } else { name });
-    let named = [COMPONENT, CONTAINER, COPY].map(with_name);
-    let known = named.iter().map(String::as_str).chain([INIT, COMPOSE_FILE, SCRATCH, STOP_GRACE, MANAGER]);
+/// The label that an unknown one was probably meant to be.
+fn meant(key: &str) -> Option<String> {
     // Only the part that is not the user's own can be misspelled.
-    let bare = [COMPONENT, CONTAINER, COPY].map(|prefix| prefix.trim_end_matches('.'));
-    if let Some(index) = bare.iter().position(|prefix| *prefix == key.trim_end_matches('.')) {
-        return format!("did you mean {}?", quote(&named[index]));
+    let name = key.splitn(3, '.').nth(2).filter(|name| !name.is_empty())?;
+    let named = [COMPONENT, CONTAINER, COPY].map(|prefix| format!("{prefix}{name}"));
+    let known = named.iter().map(String::as_str).chain([INIT, COMPOSE_FILE, SCRATCH, STOP_GRACE, MANAGER]);
+    nearest(key, known).map(str::to_owned)
+}
+
+/// What to do about an unknown label.
+fn unknown(key: &str, meant: Option<&str>) -> String {
+    let prefixes = [COMPONENT, CONTAINER, COPY];
+    if let Some(prefix) =
+        prefixes.iter().find(|prefix| prefix.trim_end_matches('.') == key.trim_end_matches('.'))
+    {
+        return format!("did you mean {}?", quote(&format!("{prefix}<name>")));
     }
-    match nearest(key, known) {
+    match meant {
         Some(near) => format!("did you mean {}?", quote(near)),
         None => format!(
             "valid are `{COMPONENT}<name>`, `{COPY}<name>`, `{INIT}`, `{COMPOSE_FILE}`, `{SCRATCH}`, `{STOP_GRACE}` \
@@ -229,12 +346,17 @@ fn check_name(task: &TaskContainer, faults: &Faults, document: &Place, name: &st
     if !is_name(name) {
         faults.fault(
             document,
-            format!("found the component name {}", quote(name)),
+            found_text("the component name", name),
             "valid are letters, digits, `_`, `.` and `-`, with a letter or digit first, since it is part of the \
              container's name",
         );
         return;
     }
+    check_length(task, faults, document, name);
+}
+
+/// The container of this name can be created.
+fn check_length(task: &TaskContainer, faults: &Faults, document: &Place, name: &str) {
     let length = task.name.len() + ".podlike.".len() + name.len();
     if length > LONGEST_NAME {
         faults.fault(
@@ -247,14 +369,14 @@ fn check_name(task: &TaskContainer, faults: &Faults, document: &Place, name: &st
 
 fn read_component(faults: &Faults, name: String, document: &Place) -> Raw {
     let mut raw = Raw::new(name, document.clone());
-    if let Some(node) = faults.parse(document) {
+    if let Some(node) = faults.parse_label(document) {
         compose::component(&mut raw, &Cursor::root(faults, document, &node));
     }
     raw
 }
 
 fn read_init(faults: &Faults, document: &Place) -> Vec<Raw> {
-    let Some(node) = faults.parse(document) else { return Vec::new() };
+    let Some(node) = faults.parse_label(document) else { return Vec::new() };
     let cursor = Cursor::root(faults, document, &node);
     if cursor.is_null() {
         return Vec::new();
@@ -273,7 +395,7 @@ fn read_init(faults: &Faults, document: &Place) -> Vec<Raw> {
 
 fn read_copies(faults: &Faults, document: &Place) -> Vec<At<CopySpec>> {
     const VALID: &str = "`/source:/target`, a list of those, or a mapping of sources to targets";
-    let Some(node) = faults.parse(document) else { return Vec::new() };
+    let Some(node) = faults.parse_label(document) else { return Vec::new() };
     let cursor = Cursor::root(faults, document, &node);
     if cursor.is_null() {
         return Vec::new();

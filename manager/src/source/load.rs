@@ -1,11 +1,22 @@
 //! Reads the files that a definition names.
 #![expect(clippy::disallowed_methods, reason = "the one file of `source` that touches the file system")]
 
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{ErrorKind, Read};
 
+use crate::pod::path::{is_kernels, tidy_path};
+use crate::pod::policy::manager_files::Purpose;
+use crate::pod::policy::{Allowance, Host, Policy};
+use crate::pod::task::TaskContainer;
+
 /// The largest env file that is read: far more than an environment can hold.
 pub const MOST_FILE_BYTES: u64 = 1 << 20;
+/// Most files of a definition that are read, and most paths that are looked at before.
+pub const MOST_FILES: usize = 1000;
+/// Most bytes of a definition as it is written: labels `pod.*` and the files that they name, each file once.
+pub const MOST_WRITTEN_BYTES: usize = 1 << 20;
 /// The longest path that Linux takes (`PATH_MAX`, less the zero at its end).
 const LONGEST_PATH: usize = 4095;
 /// The longest name of a file or folder, and so of a volume (`NAME_MAX`).
@@ -39,9 +50,21 @@ pub enum FileFault {
     /// It is no file, or too large to be one of settings.
     #[error("is larger than 1 MiB")]
     TooLarge,
+    /// The files of the definition that were read before it, and the labels, leave no room for it.
+    #[error("makes the labels `pod.*` and the files of the definition larger than 1 MiB together")]
+    TooMuch,
+    /// The definition names too many files.
+    #[error("is one file more than the {MOST_FILES} that a definition may name")]
+    TooMany,
     /// It is a folder, a socket, a device.
     #[error("is not a regular file")]
     NotAFile,
+    /// The path is one of the manager's files, contains one or lies in one.
+    #[error("is, contains or lies in {0}, which no component may have")]
+    Managers(Purpose),
+    /// The kernel shows its own state and the manager's processes there.
+    #[error("is in a folder of the kernel, in which no component has a file")]
+    Kernels,
     /// It is in a task container that is not at hand: nothing can be said against it.
     #[error("is not at hand")]
     Elsewhere,
@@ -65,26 +88,79 @@ pub trait Files {
     }
 }
 
-/// Files at paths that can be: nobody is asked for others.
-pub(super) struct Possible<'a>(pub(super) &'a dyn Files);
+/// Files at valid paths that are not the manager's, within a total size. Other paths are refused before `files` is asked.
+pub(super) struct Possible<'a> {
+    pub(super) files: &'a dyn Files,
+    pub(super) task: &'a TaskContainer,
+    pub(super) host: &'a Host,
+    pub(super) policy: &'a Policy,
+    /// Bytes that the labels and the files read so far have.
+    pub(super) written_bytes: Cell<usize>,
+    /// Paths whose kind was asked for, of which each is one request to the engine of an agent.
+    pub(super) looked_at: RefCell<BTreeSet<String>>,
+    /// What was read, by path: a file that several components name is read, and counted, once.
+    pub(super) contents: RefCell<BTreeMap<String, Result<Vec<u8>, FileFault>>>,
+}
+
+impl FileFault {
+    /// What to do about [`FileFault::TooMuch`].
+    pub const LESS: &'static str = "valid are up to 1 MiB in all";
+}
 
 impl Possible<'_> {
+    fn counted(&self, content: Vec<u8>) -> Result<Vec<u8>, FileFault> {
+        let bytes = self.written_bytes.get().saturating_add(content.len());
+        if bytes > MOST_WRITTEN_BYTES {
+            return Err(FileFault::TooMuch);
+        }
+        self.written_bytes.set(bytes);
+        Ok(content)
+    }
+
     fn at(&self, path: &str) -> Result<&dyn Files, FileFault> {
-        if too_long(path) { Err(FileFault::TooLong) } else { Ok(self.0) }
+        if too_long(path) {
+            return Err(FileFault::TooLong);
+        }
+        // What is there belongs to the manager's own processes.
+        if tidy_path(path).is_some_and(|path| is_kernels(&path)) {
+            return Err(FileFault::Kernels);
+        }
+        // This check compares the path. The opened file is checked again when it is opened.
+        match self.host.manager.in_task(self.task, path) {
+            Some(what) if !self.policy.allows(Allowance::EngineSocket) => Err(FileFault::Managers(what)),
+            _ => Ok(self.files),
+        }
     }
 }
 
 impl Files for Possible<'_> {
     fn kind(&self, path: &str) -> Result<FileKind, FileFault> {
-        self.at(path)?.kind(path)
+        let files = self.at(path)?;
+        let mut looked_at = self.looked_at.borrow_mut();
+        if !looked_at.contains(path) {
+            if looked_at.len() >= MOST_FILES {
+                return Err(FileFault::TooMany);
+            }
+            looked_at.insert(path.to_owned());
+        }
+        drop(looked_at);
+        files.kind(path)
     }
 
     fn read(&self, path: &str) -> Result<Vec<u8>, FileFault> {
-        self.at(path)?.read(path)
+        if let Some(known) = self.contents.borrow().get(path) {
+            return known.clone();
+        }
+        if self.contents.borrow().len() >= MOST_FILES {
+            return Err(FileFault::TooMany);
+        }
+        let read = self.at(path)?.read(path).and_then(|content| self.counted(content));
+        self.contents.borrow_mut().insert(path.to_owned(), read.clone());
+        read
     }
 
     fn names(&self, folder: &str) -> Vec<String> {
-        self.0.names(folder)
+        self.files.names(folder)
     }
 }
 

@@ -3,29 +3,35 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::compose::{OURS, taken_label};
+use super::compose::OURS;
 use super::cursor::{At, Faults, Place};
-use super::doors::Doors;
-use super::env_file;
-use super::fault::{Origin, quote, quote_all, suggest};
+use super::fault::{found_text, nearest, quote, quote_all};
 use super::labels::Surroundings;
 use super::load::{FileFault, FileKind, too_long};
-use super::raw::{EnvFile, Raw};
+use super::raw::Raw;
+use super::seccomp;
 use super::secrets;
 use super::tandem::Whole;
 use super::values::{parse_duration, tidy_path, within};
+use super::variables::{Reader, Variables};
+use crate::pod::bounds;
 use crate::pod::limits;
 use crate::pod::order;
-use crate::pod::policy::{self, Allowance};
+use crate::pod::owner::Owner;
+use crate::pod::path::{is_for_devices, is_kernels};
+use crate::pod::policy::{
+    Allowance, Allowed, Bind, Host, LABEL_REMEDY, Policy, Refusal, apply_floors, taken_label,
+};
+use crate::pod::pre_start::{self, CopyPlace, PreStart};
 use crate::pod::spec::{
     ComponentSpec, Condition, ContainerSpec, CopySpec, Definition, FileSpec, HealthCheck, Mount, MountSource,
-    Restart,
+    Recursion,
 };
 use crate::pod::task::{TaskContainer, TaskMount};
 
 /// Podlike's label for the name by which components call a volume.
 const VOLUME_REF: &str = "com.github.rycus86.podlike.volume-ref";
-const STACK: &str = "com.docker.stack.namespace";
+pub(super) const STACK: &str = "com.docker.stack.namespace";
 const COMPOSE_VOLUME: &str = "com.docker.compose.volume";
 
 /// Folders that the engine puts its own mounts on when a component starts: a copy would lie unseen below.
@@ -44,19 +50,25 @@ pub fn duration(text: &str) -> Result<Duration, BadDuration> {
 /// The definition, as far as it is sound; `init` in the order of their numbers, `components` by name.
 pub(super) fn definition(
     around: &Surroundings<'_>,
+    variables: &Variables<'_>,
     faults: &Faults,
     init: Vec<Raw>,
     components: Vec<Raw>,
     whole: Whole,
+    whole_place: &Place,
 ) -> Definition {
-    let doors = Doors::of(around.task, around.host_socket);
-    let shared =
-        if around.share_volumes { shared_mounts(around.task, around.host_socket) } else { Vec::new() };
+    let shared = if around.share_volumes {
+        shared_mounts(around.task, around.policy, around.host)
+    } else {
+        Vec::new()
+    };
     for raw in &init {
         runs_to_its_end(faults, raw);
-        for hook in raw.post_start.first().into_iter().chain(raw.pre_stop.first()) {
+        let steps = raw.pre_start.first().map(|entry| &entry.place);
+        let hooks = raw.post_start.first().into_iter().chain(raw.pre_stop.first()).map(|hook| &hook.place);
+        for place in hooks.chain(steps) {
             faults.fault(
-                &hook.place,
+                place,
                 "an init component cannot have hooks",
                 "write the command into a component, or into one more init component",
             );
@@ -80,16 +92,23 @@ pub(super) fn definition(
     }
     let components = without_missing(faults, &init, components);
     dependencies(faults, &init, &components);
-    let lower = |raw: Raw| component(around, faults, &doors, &shared, &whole, raw);
-    let init = init.into_iter().map(|raw| ComponentSpec { depends_on: Vec::new(), ..lower(raw) }).collect();
-    let components = components.into_iter().map(lower).collect();
-    Definition { init, components, scratch: whole.scratch, stop_timeout: whole.stop_timeout }
+    let lower = |raw: Raw| component(around, variables, faults, &shared, &whole, raw);
+    let init = init.into_iter().map(|raw| Raw { depends_on: Vec::new(), pre_start: Vec::new(), ..raw });
+    let init = init.flat_map(lower).collect();
+    let mut components: Vec<ComponentSpec> = components.into_iter().flat_map(lower).collect();
+    components.sort_by(|one, other| one.name.cmp(&other.name));
+    let Whole { scratch, stop_timeout, places, declared_volumes: _, is_partial: _ } = whole;
+    let definition = Definition { init, components, scratch, stop_timeout };
+    for refusal in bounds::check_pod(&definition, around.task, around.policy) {
+        faults.refuse(places.get(refusal.key).unwrap_or(whole_place), refusal);
+    }
+    definition
 }
 
 /// What an init component cannot be asked to do.
 fn runs_to_its_end(faults: &Faults, raw: &Raw) {
     const WHY: &str = "an init component runs to its end before any component starts";
-    if raw.restart == Restart::Always {
+    if raw.restart.is_endless() {
         let remedy = "valid are `no` and `on-failure`; what is to run beside the others is a component with \
                       `x-tandem: {sidecar: true}`";
         faults.fault(raw.places.get("restart").unwrap_or(&raw.place), WHY, remedy);
@@ -99,39 +118,89 @@ fn runs_to_its_end(faults: &Faults, raw: &Raw) {
     }
 }
 
-/// Every volume and bind of the task container (`--volumes`), except what is or contains the engine's socket, or what the
-/// manager has to limit the pod with.
-///
-/// `host_socket` is the socket's path on the host, where the manager reaches the engine by one.
-pub fn shared_mounts(task: &TaskContainer, host_socket: Option<&str>) -> Vec<Mount> {
-    let doors = Doors::of(task, host_socket);
-    task.mounts
-        .iter()
-        .filter(|mount| !doors.held_by(mount) && !managers_alone(task, mount))
-        .filter_map(|mount| {
-            let source = match mount.kind.as_str() {
-                "bind" => MountSource::bind(mount.source.clone()),
-                // What the volume holds was settled when the task container got it.
-                "volume" => {
-                    MountSource::Volume { name: Some(mount.volume.clone()?), no_copy: true, subpath: None }
-                }
-                _ => return None,
-            };
-            Some(Mount { target: tidy_path(&mount.target)?, read_only: !mount.writable, source })
-        })
-        .collect()
+/// Every volume and bind of the task container (`--volumes`) that this policy lets components have: none that holds a file
+/// of the manager's, or gives control of the engine.
+pub fn shared_mounts(task: &TaskContainer, policy: &Policy, host: &Host) -> Vec<Mount> {
+    let shared = task.mounts.iter().filter_map(|mount| {
+        let source = match mount.kind.as_str() {
+            "bind" => MountSource::Bind {
+                path: tidy_path(&mount.source)?,
+                propagation: None,
+                recursive: mount.recursive,
+            },
+            // What the volume holds was settled when the task container got it.
+            "volume" => MountSource::Volume {
+                name: Some(mount.volume.clone()?),
+                no_copy: true,
+                subpath: mount.subpath.clone(),
+                owner: None,
+            },
+            _ => return None,
+        };
+        Some((mount, Mount { target: tidy_path(&mount.target)?, read_only: !mount.writable, source }))
+    });
+    let allowed = |(given, mount): &(&TaskMount, Mount)| {
+        let guarded = !policy.allows(Allowance::EngineSocket) && host.manager.in_mount(given).is_some();
+        !guarded
+            && target_problem(&mount.target, bound(mount), task).is_none()
+            && check_source(policy, mount, task, host).is_none()
+    };
+    shared.filter(allowed).map(|(_, mount)| mount).collect()
 }
 
-/// A mount of the task container is there for its manager.
-fn managers_alone(task: &TaskContainer, mount: &TaskMount) -> bool {
-    let sources = [Some(&mount.source), mount.device.as_ref()].into_iter().flatten();
-    let mut paths = sources.filter_map(|path| tidy_path(path));
-    paths.any(|path| policy::managers_alone(task, &path, !mount.writable).is_some())
+/// Why this policy refuses the source of a mount, as far as can be told without the engine.
+fn check_source(policy: &Policy, mount: &Mount, task: &TaskContainer, host: &Host) -> Option<Refusal> {
+    let bind = Bind {
+        path: "",
+        target: &mount.target,
+        read_only: mount.read_only,
+        recursive: Recursion::default(),
+        propagation: None,
+    };
+    match &mount.source {
+        MountSource::Bind { path, propagation, recursive } => {
+            let propagation = propagation.as_deref();
+            policy.check_bind(&Bind { path, recursive: *recursive, propagation, ..bind }, task, host)
+        }
+        MountSource::Volume { name: Some(name), subpath, .. } => {
+            let mounted = task.mounts.iter().find(|mount| mount.volume.as_ref() == Some(name));
+            let info = mounted.map(TaskMount::volume_info).unwrap_or_default();
+            let narrower = policy.check_part(name, subpath.as_deref(), mount.read_only, task);
+            narrower.or_else(|| policy.check_volume(name, &info, &bind, mounted.is_some(), task, host))
+        }
+        MountSource::Volume { .. } | MountSource::Scratch(_) | MountSource::Tmpfs { .. } => None,
+    }
 }
 
-/// Why a component must not get this path of the host, which a volume may stand for; `None` where it may.
-pub fn leads_to_engine(task: &TaskContainer, host_socket: Option<&str>, path: &str) -> Option<&'static str> {
-    Doors::of(task, host_socket).behind_path(path)
+/// Why nothing may be mounted at this path of a component, and what to do instead: the engine hides parts of `/proc` and
+/// `/sys` by mounts of its own, and makes the devices in `/dev`. `bound` is the path of the host, for a bind.
+fn target_problem(
+    target: &str,
+    bound: Option<&str>,
+    task: &TaskContainer,
+) -> Option<(&'static str, &'static str)> {
+    // What the task container has at the same place, such as `/dev/log`.
+    let of_task = || {
+        task.mounts
+            .iter()
+            .any(|given| given.kind == "bind" && Some(&*given.source) == bound && given.target == target)
+    };
+    if is_kernels(target) {
+        let remedy = "valid is a path outside of `/proc` and `/sys`";
+        return Some(("where the engine hides what belongs to the kernel", remedy));
+    }
+    (is_for_devices(target) && !of_task()).then_some((
+        "where the engine makes the devices",
+        "valid are `/dev/shm`, `/dev/mqueue` and what the task container has mounted at the same path",
+    ))
+}
+
+/// The path of the host that a mount binds.
+fn bound(mount: &Mount) -> Option<&str> {
+    match &mount.source {
+        MountSource::Bind { path, .. } => Some(path),
+        _ => None,
+    }
 }
 
 /// Gives a container these mounts too, except where it has its own at the same target.
@@ -145,18 +214,23 @@ pub fn add_mounts(container: &mut ContainerSpec, mounts: &[Mount]) {
     }
 }
 
+/// A component, and the steps of its `pre_start`.
 fn component(
     around: &Surroundings<'_>,
+    variables: &Variables<'_>,
     faults: &Faults,
-    doors: &Doors,
     shared: &[Mount],
     whole: &Whole,
-    raw: Raw,
-) -> ComponentSpec {
+    mut raw: Raw,
+) -> Vec<ComponentSpec> {
     let mut container = raw.container;
-    for refusal in around.policy.against_container(&container) {
-        let place = raw.places.get(refusal.key).unwrap_or(&raw.place);
-        faults.fault(place, refusal.problem, refusal.remedy);
+    // Mounts are compared with one another: too many are not even looked at.
+    let mounts = raw.volumes.len() + raw.tmpfs.len() + raw.files.len();
+    if let Some(refusal) = bounds::check_mount_count(mounts) {
+        faults.refuse(raw.places.get(refusal.key).unwrap_or(&raw.place), refusal);
+        raw.volumes.clear();
+        raw.tmpfs.clear();
+        raw.files.clear();
     }
     for excess in limits::excess(&container, &around.task.limits) {
         let place = raw.places.get(excess.key).unwrap_or(&raw.place);
@@ -164,15 +238,20 @@ fn component(
             "a component is within its task: ask for less, or raise the limit of the pod's own service";
         faults.fault(place, excess.problem, remedy);
     }
+    let place = raw.places.get("environment").unwrap_or(&raw.place);
+    let reader = Reader { files: around.files, variables, faults };
+    container.environment = reader.environment(&raw.env_files, raw.environment, place);
     let mut from_files = BTreeMap::new();
-    container.environment = variables(around, faults, &raw.env_files, raw.environment);
-    for (name, value, place) in
-        raw.label_files.iter().flat_map(|file| file_entries(around, faults, file, true))
-    {
-        match taken_label(&name) {
-            Some(remedy) => faults.fault(&place, format!("found the label {}", quote(&name)), remedy),
+    // The file may be a secret that is no file of labels: its names are not repeated in messages.
+    for (name, value, At { value: path, place }) in reader.labels(&raw.label_files) {
+        if let Some(remedy) = taken_label(&name) {
+            faults.fault(place, format!("{} has a label that is taken", quote(path)), remedy);
+        } else if !around.policy.may_have_label(&name, &value, &around.task.labels) {
+            let problem = "a label on which other tools may act (`--policy restricted`)";
+            faults.fault(place, format!("{} has {problem}", quote(path)), LABEL_REMEDY);
+        } else {
             // A later file counts more; what `labels` says, most.
-            None => _ = from_files.insert(name, value.unwrap_or_default()),
+            from_files.insert(name, value.as_ref().to_owned());
         }
     }
     from_files.append(&mut container.labels);
@@ -188,6 +267,13 @@ fn component(
             );
         }
         free
+    };
+    let mountable = |target: &str, bound: Option<&str>, place: &Place| {
+        let problem = target_problem(target, bound, around.task);
+        if let Some((why, remedy)) = problem {
+            faults.fault(place, format!("found the target {}, {why}", quote(target)), remedy);
+        }
+        problem.is_none()
     };
     for At { value: mut mount, place } in raw.volumes {
         let (source, part) = match &mount.source {
@@ -214,11 +300,26 @@ fn component(
             }
             mount.source = MountSource::Scratch(name.clone());
         }
-        if let MountSource::Volume { name: Some(name), .. } = &mut mount.source {
+        if let MountSource::Volume { name: Some(name), owner, .. } = &mut mount.source {
             match task_volume(around.task, name) {
                 Ok(Some(found)) => *name = found,
-                // None of the task container's: a volume of that name at the engine, as Podlike had it.
-                Ok(None) => {}
+                // None of the task container's: one that the operator names, or else the pod's own.
+                Ok(None) if around.policy.allowed.has(&Allowed::Volume(name.clone())) => {}
+                Ok(None) => {
+                    let own = Owner::of(&around.task.name, &around.task.labels);
+                    let written = std::mem::replace(name, own.volume(name));
+                    // By its whole name it may be given as any other.
+                    let given = around.policy.allowed.has(&Allowed::Volume(name.clone()))
+                        || around.task.mounts.iter().any(|mount| mount.volume.as_ref() == Some(name));
+                    *owner = (!given).then(|| own.to_string());
+                    if !fits(faults, &place, name) {
+                        continue;
+                    }
+                    if owner.is_some() && written != *name && !whole.declared_volumes.contains_key(&written) {
+                        let (problem, remedy) = undeclared(&written, name, whole, around.task);
+                        faults.warn_of_new_volume(&place, name, problem, remedy);
+                    }
+                }
                 Err(candidates) => {
                     let all = quote_all(candidates.iter().map(String::as_str), "or");
                     faults.fault(
@@ -230,27 +331,19 @@ fn component(
                 }
             }
         }
-        if let Some(reason) =
-            doors.behind(&mount.source).filter(|_| !around.policy.allows(Allowance::EngineSocket))
-        {
-            let source = match &mount.source {
-                MountSource::Bind { path, .. } => path,
-                MountSource::Volume { name: Some(name), .. } => name,
-                _ => "",
-            };
-            faults.fault(
-                &place,
-                format!("{} {reason}", quote(source)),
-                "no component may reach the engine, which would give it the whole node: mount something else, or start \
-                 the manager with `--allow engine-socket`",
-            );
-        } else if let Some(refusal) = around.policy.against_mount(&mount, around.task) {
-            faults.fault(&place, refusal.problem, refusal.remedy);
-        } else if claim(&mount.target, &place) {
+        let source = check_source(around.policy, &mount, around.task, around.host);
+        let sound = mountable(&mount.target, bound(&mount), &place) & source.is_none();
+        if let Some(refusal) = source {
+            faults.refuse(&place, refusal);
+        }
+        if sound && claim(&mount.target, &place) {
             container.mounts.push(mount);
         }
     }
     for At { value: (path, options), place } in raw.tmpfs {
+        if !mountable(&path, None, &place) {
+            continue;
+        }
         if fits(faults, &place, &path) && claim(&path, &place) {
             container.tmpfs.insert(path, options);
         }
@@ -282,7 +375,8 @@ fn component(
         }
         check_copy(around, faults, &container, copy);
     }
-    ComponentSpec {
+    apply_floors(&mut container.tuning, around.task);
+    let mut component = ComponentSpec {
         name: raw.name,
         depends_on: raw.depends_on.into_iter().map(|dependency| dependency.value).collect(),
         copies: raw.copies.into_iter().map(|copy| tidied(copy.value)).collect(),
@@ -294,8 +388,39 @@ fn component(
         essential: raw.essential,
         sidecar: raw.sidecar,
         shutdown_delay: raw.shutdown_delay,
+        pre_start_of: None,
         container,
+    };
+    let check = |component: &ComponentSpec| {
+        let mut refusals =
+            around.policy.check_component(component, around.task, around.host, &seccomp::is_stricter);
+        refusals.extend(bounds::check_component(component, around.task, around.policy));
+        refusals
+    };
+    let refusals = check(&component);
+    // Each repeats what the component has.
+    let inherited = if raw.pre_start.is_empty() { 0 } else { pre_start::inherited_bytes(&component) };
+    raw.pre_start.retain(|entry| faults.expand(&entry.place, inherited));
+    let wanted: Vec<PreStart> = raw.pre_start.iter().map(|entry| entry.value.wanted.clone()).collect();
+    let volumes = component.container.clone();
+    let steps = pre_start::steps(&mut component, &wanted, |copy| {
+        let lies = tidy_path(&copy.target).and_then(|path| mount_at(&volumes, &path));
+        match lies {
+            Some(Lies::Volume { own: true, .. }) => CopyPlace::OwnVolume,
+            Some(Lies::Volume { own: false, .. }) => CopyPlace::Volume,
+            Some(Lies::Memory | Lies::Engine(_)) | None => CopyPlace::Container,
+        }
+    });
+    for (step, At { value: entry, place }) in steps.iter().zip(&raw.pre_start) {
+        // What it has of the component is refused there.
+        for refusal in check(step).into_iter().filter(|refusal| !refusals.contains(refusal)) {
+            faults.refuse(entry.places.get(refusal.key).unwrap_or(place), refusal);
+        }
     }
+    for refusal in refusals {
+        faults.refuse(raw.places.get(refusal.key).unwrap_or(&raw.place), refusal);
+    }
+    [component].into_iter().chain(steps).collect()
 }
 
 /// Something can have this name, or be at this path.
@@ -347,63 +472,6 @@ fn placed(
     true
 }
 
-/// Env files in order, then `environment`: the later wins, at the place where the name first stood.
-fn variables(
-    around: &Surroundings<'_>,
-    faults: &Faults,
-    files: &[At<EnvFile>],
-    own: Vec<(String, Option<String>)>,
-) -> Vec<(String, Option<String>)> {
-    let mut all = Vec::new();
-    for At { value: file, place } in files {
-        let path = At { value: file.path.clone(), place: place.clone() };
-        let entries = file_entries(around, faults, &path, file.required);
-        all.extend(entries.into_iter().map(|(name, value, _)| (name, value)));
-    }
-    all.extend(own);
-    let mut index: BTreeMap<String, usize> = BTreeMap::new();
-    let mut once: Vec<(String, Option<String>)> = Vec::new();
-    for (name, value) in all {
-        match index.get(&name) {
-            Some(&at) => once[at].1 = value,
-            None => {
-                index.insert(name.clone(), once.len());
-                once.push((name, value));
-            }
-        }
-    }
-    once
-}
-
-/// What an env file or label file says, with the place of the file.
-fn file_entries(
-    around: &Surroundings<'_>,
-    faults: &Faults,
-    At { value: path, place }: &At<String>,
-    required: bool,
-) -> Vec<(String, Option<String>, Place)> {
-    let content = match around.files.read(path) {
-        Ok(content) => content,
-        Err(FileFault::Missing) if !required => return Vec::new(),
-        Err(FileFault::Elsewhere) => return Vec::new(),
-        Err(fault) => {
-            let remedy = "valid is the path of a file in the task container";
-            faults.fault(place, format!("{} {fault}", quote(path)), remedy);
-            return Vec::new();
-        }
-    };
-    let Ok(text) = String::from_utf8(content) else {
-        faults.fault(place, format!("{} is not text", quote(path)), "valid is a file in UTF-8");
-        return Vec::new();
-    };
-    let (variables, bad) = env_file::parse(&text);
-    let document = faults.document(Origin::File(path.clone()), "");
-    for bad in bad {
-        faults.fault(&document.line(bad.line, bad.column), bad.problem, bad.remedy);
-    }
-    variables.into_iter().map(|(name, value)| (name, value, place.clone())).collect()
-}
-
 /// The engine's name of the task container's volume that a component calls `name`, if there is one; the candidates
 /// where there are several.
 pub(super) fn task_volume(task: &TaskContainer, name: &str) -> Result<Option<String>, BTreeSet<String>> {
@@ -435,6 +503,35 @@ pub(super) fn task_volume(task: &TaskContainer, name: &str) -> Result<Option<Str
     }
 }
 
+/// What to say of a volume that nobody declares, and that the pod therefore makes as `name`; and what to do.
+fn undeclared(written: &str, name: &str, whole: &Whole, task: &TaskContainer) -> (String, String) {
+    let makes = format!("the pod makes one of its own, {}", quote(name));
+    if task.stack_volumes.iter().any(|volume| volume == written) {
+        let problem = format!(
+            "the stack declares the volume {}, which the pod's own service does not mount",
+            quote(written)
+        );
+        return (format!("{problem}: {makes}"), "mount it in the service, too, to share it".to_owned());
+    }
+    let called = |mount: &TaskMount| {
+        let label = |key: &str| mount.labels.get(key).cloned();
+        let in_stack = || {
+            Some(mount.volume.as_ref()?.strip_prefix(label(STACK)?.as_str())?.strip_prefix('_')?.to_owned())
+        };
+        [label(VOLUME_REF), in_stack(), label(COMPOSE_VOLUME), mount.volume.clone()]
+            .into_iter()
+            .flatten()
+            .next()
+    };
+    let mounted: Vec<String> = task.mounts.iter().filter_map(called).collect();
+    let declared = mounted.iter().chain(whole.declared_volumes.values()).chain(&task.stack_volumes);
+    let remedy = match nearest(written, declared.map(String::as_str)) {
+        Some(near) => format!("did you mean {}?", quote(near)),
+        None => "to share a volume with others, declare it, and mount it in the pod's own service".to_owned(),
+    };
+    (format!("nobody declares the volume {}: {makes}", quote(written)), remedy)
+}
+
 /// The copy to the path that was judged. A target that can only be a folder ends with a slash.
 fn tidied(mut copy: CopySpec) -> CopySpec {
     let folder = matches!(copy.target.rsplit('/').next(), Some("" | "." | ".."));
@@ -450,7 +547,7 @@ fn check_copy(around: &Surroundings<'_>, faults: &Faults, container: &ContainerS
     match tidy_path(source) {
         None => faults.fault(
             place,
-            format!("found the source {}", quote(source)),
+            found_text("the source", source),
             "valid is an absolute path of the task container",
         ),
         Some(_) => match around.files.kind(source) {
@@ -469,7 +566,7 @@ fn check_copy(around: &Surroundings<'_>, faults: &Faults, container: &ContainerS
     }
     let Some(path) = tidy_path(target) else {
         let remedy = "valid is an absolute path of the component";
-        faults.fault(place, format!("found the target {}", quote(target)), remedy);
+        faults.fault(place, found_text("the target", target), remedy);
         return;
     };
     if !fits(faults, place, &path) {
@@ -477,8 +574,8 @@ fn check_copy(around: &Surroundings<'_>, faults: &Faults, container: &ContainerS
     }
     // The engine copies into the container before its start, when only volumes and binds are there.
     match mount_at(container, &path) {
-        Some(Lies::Volume { read_only: false }) => {}
-        Some(Lies::Volume { read_only: true }) => faults.fault(
+        Some(Lies::Volume { read_only: false, .. }) => {}
+        Some(Lies::Volume { read_only: true, .. }) => faults.fault(
             place,
             format!("the target {} lies in a volume that is mounted read-only", quote(target)),
             "valid is a path that the component may write to",
@@ -507,18 +604,23 @@ fn check_copy(around: &Surroundings<'_>, faults: &Faults, container: &ContainerS
 
 /// Where a path of a component lies, if not in its root file system.
 enum Lies {
-    Volume { read_only: bool },
+    Volume {
+        read_only: bool,
+        /// It has no name, and goes with the component's container.
+        own: bool,
+    },
     Memory,
     Engine(&'static str),
 }
 
 fn mount_at(container: &ContainerSpec, path: &str) -> Option<Lies> {
     let mounts = container.mounts.iter().map(|mount| {
-        let lies = match mount.source {
+        let lies = match &mount.source {
             MountSource::Tmpfs { .. } => Lies::Memory,
-            MountSource::Bind { .. } | MountSource::Volume { .. } | MountSource::Scratch(_) => {
-                Lies::Volume { read_only: mount.read_only }
-            }
+            MountSource::Bind { .. } | MountSource::Volume { .. } | MountSource::Scratch(_) => Lies::Volume {
+                read_only: mount.read_only,
+                own: matches!(mount.source, MountSource::Volume { name: None, .. }),
+            },
         };
         (mount.target.as_str(), lies)
     });
@@ -551,15 +653,17 @@ fn without_missing(faults: &Faults, init: &[Raw], mut components: Vec<Raw>) -> V
 
 /// Dependencies on what is not there, on itself, on what can never be, and in circles.
 fn dependencies(faults: &Faults, init: &[Raw], components: &[Raw]) {
+    let by_name: BTreeMap<&str, &Raw> = components.iter().map(|raw| (raw.name.as_str(), raw)).collect();
     let names: Vec<&str> = components.iter().map(|raw| raw.name.as_str()).collect();
+    let init: BTreeSet<&str> = init.iter().map(|raw| raw.name.as_str()).collect();
     let mut graph: Vec<ComponentSpec> = Vec::new();
     for raw in components {
         let mut node = ComponentSpec { name: raw.name.clone(), ..ComponentSpec::default() };
         for At { value: dependency, place } in &raw.depends_on {
             let on = dependency.on.as_str();
             let fault = |problem: String, remedy: String| faults.fault(place, problem, remedy);
-            let Some(target) = components.iter().find(|raw| raw.name == on) else {
-                if init.iter().any(|raw| raw.name == on) {
+            let Some(target) = by_name.get(on) else {
+                if init.contains(on) {
                     fault(
                         format!("{} is an init component", quote(on)),
                         "leave it out: all init components are done before any component starts".into(),
@@ -568,7 +672,7 @@ fn dependencies(faults: &Faults, init: &[Raw], components: &[Raw]) {
                     let others = names.iter().copied().filter(|name| *name != raw.name);
                     let remedy = match names.len() {
                         1 => "valid is another component, of which there is none".into(),
-                        _ => suggest(on, others),
+                        _ => faults.suggest(on, others),
                     };
                     fault(format!("there is no component {}", quote(on)), remedy);
                 }
@@ -586,7 +690,7 @@ fn dependencies(faults: &Faults, init: &[Raw], components: &[Raw]) {
                 );
                 continue;
             }
-            if dependency.condition == Condition::Completed && target.restart == Restart::Always {
+            if dependency.condition == Condition::Completed && target.restart.is_endless() {
                 fault(
                     format!("{} never completes: its `restart` starts it again", quote(on)),
                     "valid is `condition: service_started`, or another `restart` there".into(),
@@ -605,8 +709,10 @@ fn dependencies(faults: &Faults, init: &[Raw], components: &[Raw]) {
         }
         graph.push(node);
     }
-    // One after the other: each circle is a mistake of its own.
-    while let Some(circle) = order::cycle(&graph) {
+    // One after the other: each circle is a mistake of its own. The search costs as much as the whole graph each time.
+    while !faults.is_full()
+        && let Some(circle) = order::cycle(&graph)
+    {
         let (Some(first), Some(second)) = (circle.first(), circle.get(1)) else { return };
         let written = components
             .iter()

@@ -6,10 +6,9 @@ use super::cursor::{Cursor, Faults};
 use super::fault::{Origin, quote, suggest};
 use super::load::{FileFault, Files};
 use super::values::text;
-use crate::pod::policy::{Allowance, Policy};
+use crate::pod::policy::{Allowed, AllowedError, Level, Policy, REGISTRY_FORM, registry_entry, words};
 
-const KEYS: &[&str] = &["allow", "policy"];
-const POLICIES: &[&str] = &["default", "strict"];
+const KEYS: &[&str] = &["allow", "policy", "registries", "services"];
 
 /// The policy in this file of the task container; `None` where that container is not at hand.
 ///
@@ -38,33 +37,83 @@ pub fn read(files: &dyn Files, path: &str) -> Result<Option<Policy>, String> {
 }
 
 fn fill(policy: &mut Policy, root: &Cursor<'_>) {
-    for pair in root.known_pairs(KEYS, "a mapping with `policy` and `allow`").into_iter().flatten() {
-        if pair.key == "policy" {
-            match text(&pair.value, "`default` or `strict`").as_deref() {
-                Some("strict") => policy.strict = true,
-                Some("default") | None => {}
-                Some(other) => unknown(&pair.value, other, POLICIES.iter().copied()),
-            }
-            continue;
-        }
-        let Some(items) = pair.value.items() else {
-            pair.value.expected("a list, such as `[capabilities, host-paths]`");
-            continue;
-        };
-        for item in items {
-            let Some(word) = text(&item, "one of what can be allowed") else { continue };
-            match Allowance::ALL.into_iter().find(|what| what.as_str() == word) {
-                Some(what) => {
-                    policy.allowed.insert(what);
+    for pair in root
+        .known_pairs(KEYS, "a mapping with `policy`, `allow`, `registries` and `services`")
+        .into_iter()
+        .flatten()
+    {
+        match pair.key {
+            "policy" => {
+                let Some(word) = text(&pair.value, "`default`, `baseline` or `restricted`") else { continue };
+                match Level::of(&word) {
+                    Some(level) => policy.level = level,
+                    None => {
+                        let words = Level::ALL.map(Level::as_str);
+                        pair.value
+                            .fault(format!("found {}", quote(&word)), suggest(&word, words.into_iter()));
+                    }
                 }
-                None => unknown(&item, &word, Allowance::ALL.into_iter().map(Allowance::as_str)),
             }
+            "registries" => {
+                let Some(items) = pair.value.items() else {
+                    pair.value.expected("a list, such as `[docker.io, registry.example.com/team]`");
+                    continue;
+                };
+                let hosts = items.iter().filter_map(|item| {
+                    let word = text(item, REGISTRY_FORM)?;
+                    let entry = registry_entry(&word);
+                    if entry.is_none() {
+                        item.fault(format!("found {}", quote(&word)), format!("valid is {REGISTRY_FORM}"));
+                    }
+                    entry
+                });
+                policy.registries.extend(hosts);
+            }
+            "services" => services(policy, &pair.value),
+            _ => policy.allowed.extend(allowances(&pair.value)),
         }
     }
 }
 
-fn unknown<'a>(cursor: &Cursor<'_>, word: &str, known: impl Iterator<Item = &'a str> + Clone) {
-    cursor.fault(format!("found {}", quote(word)), suggest(word, known));
+/// Reads the permissions that only the pods of one service have.
+fn services(policy: &mut Policy, cursor: &Cursor<'_>) {
+    let form = "a mapping of services such as `{shop_web: {allow: [capabilities]}}`";
+    let Some(pairs) = cursor.pairs() else {
+        cursor.expected(form);
+        return;
+    };
+    for service in pairs {
+        let keys = service.value.known_pairs(&["allow"], "a mapping such as `{allow: [capabilities]}`");
+        for pair in keys.into_iter().flatten() {
+            policy.services.entry(service.key.to_owned()).or_default().extend(allowances(&pair.value));
+        }
+    }
+}
+
+fn allowances(cursor: &Cursor<'_>) -> Vec<Allowed> {
+    let Some(items) = cursor.items() else {
+        cursor.expected("a list, such as `[capabilities, 'host-paths=/srv/data:ro']`");
+        return Vec::new();
+    };
+    let read = |item: &Cursor<'_>| {
+        let word = text(item, "one of what can be allowed")?;
+        match word.parse() {
+            Ok(allowed) => Some(allowed),
+            Err(AllowedError::Unknown(_)) => {
+                let words: Vec<String> = words().collect();
+                item.fault(
+                    format!("found {}", quote(&word)),
+                    suggest(&word, words.iter().map(String::as_str)),
+                );
+                None
+            }
+            Err(AllowedError::Value { valid, .. } | AllowedError::Missing { valid, .. }) => {
+                item.fault(format!("found {}", quote(&word)), format!("valid is {valid}"));
+                None
+            }
+        }
+    };
+    items.iter().filter_map(read).collect()
 }
 
 #[cfg(test)]
@@ -90,8 +139,21 @@ mod tests {
 
     #[test]
     fn a_file_says_what_the_flags_say() {
-        let strict = Policy { strict: true, allowed: [Allowance::Capabilities, Allowance::HostPaths].into() };
-        assert_eq!(of("policy: strict\nallow: [host-paths, capabilities]\n"), Ok(Some(strict)));
+        let items = |items: &[&str]| items.iter().map(|item| item.parse().expect("an item")).collect();
+        let baseline = Policy {
+            level: Level::Baseline,
+            allowed: items(&["capabilities", "host-paths=/srv:ro"]),
+            registries: vec!["docker.io".into()],
+            services: [("shop_web".to_owned(), items(&["volumes=db"]))].into(),
+            ..Policy::default()
+        };
+        let text = "policy: baseline\nallow: ['host-paths=/srv:ro', capabilities]\nregistries: [docker.io]\n\
+                    services: {shop_web: {allow: [volumes=db]}}\n";
+        assert_eq!(of(text), Ok(Some(baseline)));
+        assert_eq!(
+            of("policy: strict\n").map(|policy| policy.map(|policy| policy.level)),
+            Ok(Some(Level::Baseline))
+        );
         assert_eq!(of("allow: []\npolicy: default\n"), Ok(Some(Policy::default())));
         assert_eq!(of("x-why: nothing is allowed here\n"), Ok(Some(Policy::default())));
     }
@@ -99,18 +161,29 @@ mod tests {
     #[test]
     fn a_wrong_file_is_refused_whole_with_every_place() {
         let wrong = |text| of(text).expect_err(text);
-        let words = wrong("policy: strickt\nallow: [host-path, [1]]\nalow: []\n");
+        let words = wrong(
+            "policy: basline\nallow: [host-path, [1], volumes, devices=kvm]\nalow: []\nservices: {a: {alow: []}}\n",
+        );
         for part in [
             "the operator's policy cannot be read:\n",
-            "/etc/policy.yml:1:9: `policy`: found `strickt`; did you mean `strict`?",
+            "/etc/policy.yml:1:9: `policy`: found `basline`; did you mean `baseline`?",
             "`allow[0]`: found `host-path`; did you mean `host-paths`?",
             "`allow[1]`: found a list",
+            "`allow[2]`: found `volumes`; valid is the name of a volume",
+            "`allow[3]`: found `devices=kvm`; valid is the absolute path of a device",
             "`alow`: this key is unknown; did you mean `allow`?",
+            "`services.a.alow`: this key is unknown; did you mean `allow`?",
         ] {
             assert!(words.contains(part), "no `{part}` in {words}");
         }
         assert!(wrong("allow: privileged\n").contains("valid is a list"));
-        assert!(wrong("- a\n").contains("valid is a mapping with `policy` and `allow`"));
+        assert!(
+            wrong("- a\n").contains("valid is a mapping with `policy`, `allow`, `registries` and `services`")
+        );
+        assert!(
+            wrong("registries: ['https://docker.io']\n")
+                .contains("found `https://docker.io`; valid is a host")
+        );
         assert!(wrong("a: [\n").contains("/etc/policy.yml:2:1"));
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::cursor::{At, Place};
+use super::pre_start::Entry;
 use super::resources::Deployed;
 use super::secrets::RawFile;
 use crate::pod::spec::{ContainerSpec, CopySpec, Dependency, Hook, Mount, Restart};
@@ -14,6 +15,8 @@ pub(super) struct EnvFile {
     pub(super) path: String,
     /// It may be missing where this is off.
     pub(super) required: bool,
+    /// `format: raw`: its lines are taken as they are.
+    pub(super) raw: bool,
 }
 
 /// One component as it was written.
@@ -46,6 +49,7 @@ pub(super) struct Raw {
     pub(super) stop_grace: Option<Duration>,
     pub(super) post_start: Vec<At<Hook>>,
     pub(super) pre_stop: Vec<At<Hook>>,
+    pub(super) pre_start: Vec<At<Entry>>,
     pub(super) restart: Restart,
     /// `x-tandem`.
     pub(super) essential: bool,
@@ -73,6 +77,7 @@ impl Raw {
             stop_grace: None,
             post_start: Vec::new(),
             pre_stop: Vec::new(),
+            pre_start: Vec::new(),
             restart: Restart::default(),
             essential: true,
             sidecar: false,

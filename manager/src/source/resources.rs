@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use super::compose::assignments;
 use super::cursor::{Cursor, Place};
-use super::fault::{quote, suggest};
+use super::fault::{found_text, quote, suggest};
 use super::raw::Raw;
+use super::seccomp;
 use super::values::{Shortest, boolean, duration, integer, nano_cpus, size, text, tidy_path};
 use crate::pod::tuning::{Blkio, Device, DeviceRequest, PullPolicy};
 
@@ -150,13 +151,13 @@ pub(super) fn devices(raw: &mut Raw, cursor: &Cursor<'_>) {
             continue;
         };
         let Some(target) = tidy_path(target.as_ref().unwrap_or(&source)) else {
-            let problem = format!("found the target {}", quote(&target.unwrap_or_default()));
+            let problem = found_text("the target", &target.unwrap_or_default());
             item.fault(problem, "valid is an absolute path of the component such as `/dev/fuse`");
             continue;
         };
         let permissions_said = rights.unwrap_or_else(|| "rwm".into());
         if !permissions(&permissions_said) {
-            let problem = format!("found the permissions {}", quote(&permissions_said));
+            let problem = found_text("the permissions", &permissions_said);
             item.fault(problem, "valid are some of `r`, `w` and `m`, such as `rwm`");
             continue;
         }
@@ -189,7 +190,7 @@ fn device_requests(raw: &mut Raw, cursor: &Cursor<'_>, gpus: bool) {
         return;
     };
     for item in items {
-        let mut request = DeviceRequest::default();
+        let (mut request, mut faulty) = (DeviceRequest::default(), false);
         let Some(pairs) = item.known_pairs(KEYS, item_form) else { continue };
         for pair in pairs {
             let value = &pair.value;
@@ -203,6 +204,7 @@ fn device_requests(raw: &mut Raw, cursor: &Cursor<'_>, gpus: bool) {
                     request.ids = texts(value, "a list of devices such as `['0']`", "the id of a device");
                 }
                 "capabilities" => {
+                    faulty = value.items().is_none_or(|items| !items.is_empty());
                     request.capabilities =
                         texts(value, "a list of capabilities such as `[gpu]`", "a capability such as `gpu`");
                 }
@@ -217,7 +219,10 @@ fn device_requests(raw: &mut Raw, cursor: &Cursor<'_>, gpus: bool) {
             request.capabilities.push("gpu".into());
         }
         if request.capabilities.is_empty() {
-            item.fault("`capabilities` is missing", "valid is a list such as `[gpu]`");
+            // Something was said, none of which is one.
+            if !faulty {
+                item.missing("capabilities", "valid is a list such as `[gpu]`", |key| KEYS.contains(&key));
+            }
             continue;
         }
         if request.count.is_none() && request.ids.is_empty() {
@@ -292,7 +297,7 @@ fn per_device<T>(
         }
         if !said.0 || !said.1 {
             let missing = if said.0 { what } else { "path" };
-            item.fault(format!("`{missing}` is missing"), format!("valid is {form}"));
+            item.missing(missing, format!("valid is {form}"), |key| ["path", what].contains(&key));
         }
         all.extend(path.zip(value));
     }
@@ -309,7 +314,7 @@ pub(super) fn ulimits(raw: &mut Raw, cursor: &Cursor<'_>) {
         let value = &pair.value;
         if !ULIMITS.contains(&pair.key) {
             let remedy = suggest(pair.key, ULIMITS.iter().copied());
-            cursor.faults.fault(&pair.key_place, format!("found the limit {}", quote(pair.key)), remedy);
+            cursor.faults.fault(&pair.key_place, found_text("the limit", pair.key), remedy);
             continue;
         }
         let limits = if value.pairs().is_some() {
@@ -321,7 +326,8 @@ pub(super) fn ulimits(raw: &mut Raw, cursor: &Cursor<'_>) {
             }
             if sound && soft.zip(hard).is_none() {
                 let missing = if soft.is_none() { "soft" } else { "hard" };
-                value.fault(format!("`{missing}` is missing"), "valid is `{soft: 1024, hard: 2048}`");
+                let is_key = |key: &str| ["soft", "hard"].contains(&key);
+                value.missing(missing, "valid is `{soft: 1024, hard: 2048}`", is_key);
             }
             soft.zip(hard)
         } else if let Some(number) = value.scalar().map(|_| integer(value, -1, i64::MAX, NUMBER)) {
@@ -378,6 +384,10 @@ pub(super) fn security_opt(raw: &mut Raw, cursor: &Cursor<'_>) {
                      node to read it from",
                 );
             }
+            Some(("seccomp", profile)) if profile.starts_with('{') => match seccomp::canonical(profile) {
+                Some(profile) => raw.container.tuning.security_opt.push(format!("seccomp={profile}")),
+                None => item.fault("found a seccomp profile that is not JSON", "valid is an object of JSON"),
+            },
             Some((
                 name @ ("apparmor" | "label" | "no-new-privileges" | "seccomp" | "systempaths"
                 | "writable-cgroups"),

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use super::cursor::{At, Cursor, Faults, Pair};
 use super::fault::{nearest, quote, quote_all};
+use super::interpolate::Lookup;
 use super::load::{FileFault, FileKind, Files};
 use super::raw::Raw;
 use super::values::{boolean, mode, text, tidy_path, within};
@@ -46,6 +47,8 @@ pub(super) enum Origin {
     Content(FileSource),
     /// It would be the value of this variable, which is not set.
     Unset(String),
+    /// The declaration is a fault, and nothing more need be said.
+    Faulty,
 }
 
 /// What the top-level `secrets` or `configs` of a Compose file declare, by name; labels declare none.
@@ -134,7 +137,8 @@ fn entry(cursor: &Cursor<'_>, kind: Kind) -> Option<RawFile> {
         sound &= read.is_some();
     }
     if !said {
-        cursor.fault("`source` is missing", format!("valid is the name of a {word} of the task container"));
+        let valid = format!("valid is the name of a {word} of the task container");
+        cursor.missing("source", valid, |key| KEYS.contains(&key));
     }
     (sound && said).then_some(file)
 }
@@ -170,34 +174,32 @@ fn id(cursor: &Cursor<'_>) -> Option<u32> {
 }
 
 impl RawFile {
-    /// Take what a Compose file declares for this name.
-    pub(super) fn declare(&mut self, secrets: &Declared, configs: &Declared) {
+    /// Takes what a Compose file declares for this name, and returns how many bytes of content that is.
+    /// A declaration that is not there may be in what could not be read of a file of which this `is_partial`.
+    pub(super) fn declare(&mut self, secrets: &Declared, configs: &Declared, is_partial: bool) -> usize {
         let declared = match self.kind {
             Kind::Secret => secrets,
             Kind::Config => configs,
         };
-        self.origin = declared.get(&self.source).cloned();
+        self.origin = declared.get(&self.source).cloned().or(is_partial.then_some(Origin::Faulty));
+        match &self.origin {
+            Some(Origin::Content(FileSource::Content(text))) => text.len(),
+            _ => 0,
+        }
     }
 }
 
 /// Reads the top-level `secrets` or `configs` of a Compose file in this folder.
-pub(super) fn declared(
-    cursor: &Cursor<'_>,
-    kind: Kind,
-    folder: &str,
-    lookup: &dyn Fn(&str) -> Option<String>,
-) -> Declared {
+pub(super) fn declared(cursor: &Cursor<'_>, kind: Kind, folder: &str, lookup: Lookup<'_>) -> Declared {
     let pairs = cursor.pairs().unwrap_or_default();
-    let declare = |pair: &Pair<'_>| Some((pair.key.to_owned(), origin(pair, kind, folder, lookup)?));
-    pairs.iter().filter(|pair| !pair.key.starts_with("x-")).filter_map(declare).collect()
+    let declare = |pair: &Pair<'_>| {
+        let origin = origin(pair, kind, folder, lookup).unwrap_or(Origin::Faulty);
+        (pair.key.to_owned(), origin)
+    };
+    pairs.iter().filter(|pair| !pair.key.starts_with("x-")).map(declare).collect()
 }
 
-fn origin(
-    declared: &Pair<'_>,
-    kind: Kind,
-    folder: &str,
-    lookup: &dyn Fn(&str) -> Option<String>,
-) -> Option<Origin> {
+fn origin(declared: &Pair<'_>, kind: Kind, folder: &str, lookup: Lookup<'_>) -> Option<Origin> {
     const KEYS: &[&str] = &[
         "content",
         "driver",
@@ -228,8 +230,15 @@ fn origin(
                 let relative = path.strip_prefix("./").unwrap_or(&path);
                 Origin::File(if path.starts_with('/') { path } else { format!("{folder}/{relative}") })
             }),
-            "environment" => text(value, "the name of a variable")
-                .map(|name| lookup(&name).map_or(Origin::Unset(name), content)),
+            "environment" => {
+                let name = text(value, "the name of a variable");
+                name.map(|name| match lookup(&name) {
+                    Some(text) if value.faults.expand(&value.place(), text.len()) => {
+                        content(text.as_ref().to_owned())
+                    }
+                    _ => Origin::Unset(name),
+                })
+            }
             "content" if kind == Kind::Secret => {
                 let problem = "a secret has no `content`, as in Compose";
                 declared.value.faults.fault(&pair.key_place, problem, "valid are `file` and `environment`");
@@ -293,6 +302,7 @@ pub(super) fn file(files: &dyn Files, faults: &Faults, written: &At<RawFile>) ->
     };
     let source = match &raw.origin {
         None => raw.kind.path(&raw.source)?,
+        Some(Origin::Faulty) => return None,
         Some(Origin::Given(name)) => raw.kind.path(name)?,
         Some(Origin::File(path)) => path.clone(),
         Some(Origin::Content(FileSource::Content(text))) if text.len() as u64 > LARGEST_SECRET_BYTES => {
@@ -338,7 +348,7 @@ pub(super) fn file(files: &dyn Files, faults: &Faults, written: &At<RawFile>) ->
                      volume"
                         .to_owned()
                 }
-                _ => missing(files, raw),
+                _ => missing(files, faults, raw),
             };
             faults.fault(place, problem, remedy);
             return None;
@@ -363,14 +373,14 @@ fn default_target(raw: &RawFile) -> Option<String> {
 }
 
 /// What to do about a secret or config that is not there.
-fn missing(files: &dyn Files, raw: &RawFile) -> String {
+fn missing(files: &dyn Files, faults: &Faults, raw: &RawFile) -> String {
     let give = match raw.kind {
         Kind::Secret => "give it to the pod's own service (`secrets`)",
         Kind::Config => {
             "give it to the pod's own service (`configs`), with no `target` or with this name as one"
         }
     };
-    if raw.kind == Kind::Config {
+    if raw.kind == Kind::Config || faults.is_full() {
         return give.to_owned();
     }
     let there = files.names(SECRETS);

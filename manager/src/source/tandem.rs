@@ -1,13 +1,15 @@
 //! What Compose has no key for: `x-tandem` of a component and of the pod; and `restart`, which a pod sees to itself.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::cursor::Cursor;
+use super::cursor::{Cursor, Place};
 use super::fault::quote;
 use super::raw::Raw;
 use super::values::{Shortest, boolean, duration, size};
+use crate::pod::bounds::MOST_SCRATCH;
 use crate::pod::spec::{Restart, Scratch};
-use crate::source::labels::is_name;
+use crate::source::labels::{SCRATCH, STOP_GRACE, is_name};
 
 const KEYS: &[&str] = &["essential", "sidecar", "shutdown_delay"];
 const POD_KEYS: &[&str] = &["scratch", "stop_grace_period"];
@@ -31,7 +33,8 @@ pub(super) fn restart(cursor: &Cursor<'_>) -> Restart {
     match text.as_str() {
         // YAML 1.1 takes `no` for a boolean.
         "no" | "false" => Restart::Never,
-        "always" | "unless-stopped" => Restart::Always,
+        "always" => Restart::Always,
+        "unless-stopped" => Restart::UnlessStopped,
         "on-failure" => Restart::OnFailure(None),
         other => {
             let most = other.strip_prefix("on-failure:").and_then(|most| most.parse::<u32>().ok());
@@ -49,6 +52,12 @@ pub(super) fn restart(cursor: &Cursor<'_>) -> Restart {
 pub(super) struct Whole {
     pub(super) scratch: Vec<Scratch>,
     pub(super) stop_timeout: Option<Duration>,
+    /// Where these stand, by the labels that say the same.
+    pub(super) places: BTreeMap<&'static str, Place>,
+    /// Volumes that a Compose file declares: their names at the engine, and those in the file.
+    pub(super) declared_volumes: BTreeMap<String, String>,
+    /// There is more in a file that could not be read, which is a fault already.
+    pub(super) is_partial: bool,
 }
 
 impl Whole {
@@ -58,19 +67,27 @@ impl Whole {
         for pair in cursor.known_pairs(POD_KEYS, form).unwrap_or_default() {
             match pair.key {
                 "scratch" => self.scratch(&pair.value),
-                _ => self.stop_timeout = duration(&pair.value, Shortest::Zero),
+                _ => self.stop_grace(&pair.value),
             }
         }
     }
 
+    /// Time for the pod's whole stop.
+    pub(super) fn stop_grace(&mut self, cursor: &Cursor<'_>) {
+        self.stop_timeout = duration(cursor, Shortest::Zero);
+        self.places.insert(STOP_GRACE, cursor.place());
+    }
+
     /// Volumes that come and go with the pod.
     pub(super) fn scratch(&mut self, cursor: &Cursor<'_>) {
+        self.places.insert(SCRATCH, cursor.place());
         let Some(items) = cursor.items() else {
             return cursor.expected(
                 "a list of volumes such as `[cache]` or `[{name: cache, type: memory, size: 64m}]`",
             );
         };
-        for item in items {
+        // One more than are valid is enough to say so.
+        for item in items.into_iter().take(MOST_SCRATCH + 1) {
             let Some(scratch) = scratch(&item) else { continue };
             if self.scratch.iter().any(|other| other.name == scratch.name) {
                 item.fault(format!("found {} twice", quote(&scratch.name)), "valid is each volume once");
@@ -106,7 +123,7 @@ fn scratch(cursor: &Cursor<'_>) -> Option<Scratch> {
         }
     }
     if scratch.name.is_empty() {
-        cursor.fault("`name` is missing", "valid is one such as `name: cache`");
+        cursor.missing("name", "valid is one such as `name: cache`", |key| SCRATCH_KEYS.contains(&key));
         return None;
     }
     Some(scratch)

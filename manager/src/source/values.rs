@@ -1,6 +1,6 @@
 //! Single values: what text is a duration, a size, a signal, and why other text is not.
 
-pub(super) use crate::pod::policy::within;
+pub(super) use crate::pod::path::{tidy_path, within};
 use std::time::Duration;
 
 use super::cursor::Cursor;
@@ -100,11 +100,12 @@ pub(super) fn text(cursor: &Cursor<'_>, valid: &str) -> Option<String> {
 /// A whole number within bounds.
 pub(super) fn integer(cursor: &Cursor<'_>, least: i64, most: i64, valid: &str) -> Option<i64> {
     let value = match &cursor.node.kind {
-        Kind::Number(text) | Kind::Text(text) => {
-            whole_number(text).filter(|value| (least..=most).contains(value))
-        }
+        // A YAML float such as `3.0` is a whole number too, as in Compose.
+        Kind::Number(text) => whole_number(text).or_else(|| whole_float(text)),
+        Kind::Text(text) => whole_number(text),
         _ => None,
     };
+    let value = value.filter(|value| (least..=most).contains(value));
     if value.is_none() {
         cursor.expected(valid);
     }
@@ -122,7 +123,7 @@ pub(super) fn duration(cursor: &Cursor<'_>, shortest: Shortest) -> Option<Durati
     match parse_duration(&text) {
         Some(Duration::ZERO) if shortest == Shortest::Millisecond => None,
         Some(duration) if shortest == Shortest::Millisecond && duration < Duration::from_millis(1) => {
-            cursor.fault(format!("found {}", quote(&text)), "valid is at least `1ms`");
+            cursor.fault(format!("found {}", cursor.describe()), "valid is at least `1ms`");
             None
         }
         Some(duration) => Some(duration),
@@ -134,7 +135,7 @@ pub(super) fn duration(cursor: &Cursor<'_>, shortest: Shortest) -> Option<Durati
             None
         }
         None => {
-            cursor.fault(format!("found {}", quote(&text)), VALID);
+            cursor.fault(format!("found {}", cursor.describe()), VALID);
             None
         }
     }
@@ -143,7 +144,9 @@ pub(super) fn duration(cursor: &Cursor<'_>, shortest: Shortest) -> Option<Durati
 /// A size in bytes, as a number or such as `64m`.
 pub(super) fn size(cursor: &Cursor<'_>) -> Option<i64> {
     let bytes = match &cursor.node.kind {
-        Kind::Number(text) | Kind::Text(text) => parse_size(text),
+        Kind::Number(text) | Kind::Text(text) => {
+            parse_size(text).or_else(|| whole_float(text).filter(|bytes| *bytes >= 0))
+        }
         _ => None,
     };
     if bytes.is_none() {
@@ -221,24 +224,6 @@ pub(super) fn mode(cursor: &Cursor<'_>) -> Option<u32> {
     mode
 }
 
-/// An absolute path, tidied: no `.`, no `..`, no double or final slash.
-pub(super) fn tidy_path(path: &str) -> Option<String> {
-    if !path.starts_with('/') {
-        return None;
-    }
-    let mut steps = Vec::new();
-    for step in path.split('/') {
-        match step {
-            "" | "." => {}
-            ".." => {
-                steps.pop();
-            }
-            step => steps.push(step),
-        }
-    }
-    Some(format!("/{}", steps.join("/")))
-}
-
 fn whole_number(text: &str) -> Option<i64> {
     let (sign, digits) = match text.strip_prefix('-') {
         Some(digits) => ("-", digits),
@@ -256,7 +241,32 @@ fn whole_number(text: &str) -> Option<i64> {
     i64::from_str_radix(&format!("{sign}{digits}"), radix).ok()
 }
 
-/// Go's `time.ParseDuration`, as Docker and Compose use it, without negative durations.
+/// The whole number that a float such as `3.0` or `1.5e9` is, exactly; `None` where a fraction is left.
+fn whole_float(text: &str) -> Option<i64> {
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (sign, mantissa) = match mantissa.strip_prefix('-') {
+        Some(mantissa) => (-1, mantissa),
+        None => (1, mantissa.strip_prefix('+').unwrap_or(mantissa)),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let significant = digits.trim_end_matches('0');
+    let zeros = i64::try_from(digits.len() - significant.len()).ok()?;
+    let exponent = i64::from(exponent.parse::<i32>().ok()?);
+    let zeros = exponent - i64::try_from(fraction.len()).ok()? + zeros;
+    let significant = significant.trim_start_matches('0');
+    if significant.is_empty() {
+        return Some(0);
+    }
+    let power = 10_i64.checked_pow(u32::try_from(zeros).ok()?)?;
+    significant.parse::<i64>().ok()?.checked_mul(power)?.checked_mul(sign)
+}
+
+/// A duration as Compose reads it (`str2duration`): that of Go's `time.ParseDuration`, and days and weeks. No duration is
+/// negative.
 pub(super) fn parse_duration(text: &str) -> Option<Duration> {
     if text == "0" {
         return Some(Duration::ZERO);
@@ -275,6 +285,8 @@ pub(super) fn parse_duration(text: &str) -> Option<Duration> {
             "s" => 1_000_000_000,
             "m" => 60_000_000_000,
             "h" => 3_600_000_000_000,
+            "d" => 86_400_000_000_000,
+            "w" => 604_800_000_000_000,
             _ => return None,
         };
         nanos = nanos.checked_add(decimal(number, unit)?)?;
@@ -359,7 +371,11 @@ mod tests {
             ("s", None),
             (".s", None),
             ("1.2.3s", None),
-            ("1d", None),
+            ("1d", Some(Duration::from_secs(86_400))),
+            ("1w", Some(Duration::from_secs(604_800))),
+            ("1w2d3h", Some(Duration::from_secs(604_800 + 2 * 86_400 + 3 * 3600))),
+            ("0.5d", Some(Duration::from_secs(43_200))),
+            ("1y", None),
             ("-1s", None),
             ("1 s", None),
             ("1s ", None),
@@ -367,6 +383,34 @@ mod tests {
             ("2562048h", None),
         ] {
             assert_eq!(parse_duration(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn floats_without_a_fraction_are_whole_numbers() {
+        for (text, expected) in [
+            ("3.0", Some(3)),
+            ("3.", Some(3)),
+            ("1.5e9", Some(1_500_000_000)),
+            ("1.5E+9", Some(1_500_000_000)),
+            ("15e-1", None),
+            ("150e-1", Some(15)),
+            ("-1.0", Some(-1)),
+            ("+2.50e1", Some(25)),
+            ("0.0", Some(0)),
+            ("0e999999", Some(0)),
+            ("3.5", None),
+            ("1e19", None),
+            ("1e999999999", None),
+            ("1e99999999999", None),
+            ("1e", None),
+            (".", None),
+            (".inf", None),
+            (".nan", None),
+            ("1.0.0", None),
+            ("", None),
+        ] {
+            assert_eq!(whole_float(text), expected, "{text}");
         }
     }
 
@@ -437,6 +481,15 @@ mod tests {
         ] {
             assert_eq!(whole_number(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn every_stop_signal_has_its_number() {
+        let real_time = ["RTMIN", "RTMIN+15", "RTMAX-14", "RTMAX"];
+        let unknown: Vec<&&str> = (SIGNALS.iter().chain(&real_time))
+            .filter(|name| crate::pod::in_place::signal_number(&format!("SIG{name}")).is_none())
+            .collect();
+        assert!(unknown.is_empty(), "{unknown:?}");
     }
 
     #[test]

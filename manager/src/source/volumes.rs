@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::cursor::{Cursor, Place};
-use super::fault::{quote, quote_all};
+use super::fault::{found_text, quote, quote_all};
 use super::values::{boolean, mode, size, text, tidy_path};
 use crate::pod::spec::{Mount, MountSource, Recursion};
 
@@ -121,7 +121,7 @@ pub(super) fn tmpfs(cursor: &Cursor<'_>) -> Option<(String, String)> {
         if !known {
             let remedy =
                 "valid are options of tmpfs such as `size=64m`, `mode=1777`, `uid=1000` and `noexec`";
-            cursor.fault(format!("found the option {}", quote(option)), remedy);
+            cursor.fault(found_text("the option", option), remedy);
             return None;
         }
     }
@@ -148,10 +148,6 @@ fn short_mount(cursor: &Cursor<'_>, from: &str, to: &str, words: &str) -> Option
     let source = source(cursor, from);
     let target = target(cursor, to);
     let mut mount = Mount { target: target?, read_only: false, source: source? };
-    // The engine makes the folder of a short bind where it is missing.
-    if let MountSource::Bind { create, .. } = &mut mount.source {
-        *create = true;
-    }
     mode_words(cursor, words, &mut mount)?;
     Some(mount)
 }
@@ -194,10 +190,10 @@ fn mode_words(cursor: &Cursor<'_>, words: &str, mount: &mut Mount) -> Option<()>
 
 fn long(cursor: &Cursor<'_>) -> Option<Mount> {
     const KEYS: &[&str] =
-        &["type", "source", "target", "read_only", "mode", "bind", "volume", "tmpfs", "consistency"];
+        &["type", "source", "target", "read_only", "mode", "bind", "volume", "tmpfs", "image", "consistency"];
     // Every part is read before any is missed, so that all of them are judged.
     let (mut kind, mut from, mut to, mut read_only, mut words) = (None, None, None, false, None);
-    let (mut bind, mut volume, mut tmpfs) = (None, None, None);
+    let (mut bind, mut volume, mut tmpfs, mut image) = (None, None, None, None);
     let mut sound = true;
     for pair in cursor.known_pairs(KEYS, SHORT)? {
         let value = pair.value;
@@ -213,6 +209,7 @@ fn long(cursor: &Cursor<'_>) -> Option<Mount> {
             "bind" => bind = Some((pair.key_place, bind_options(&value))),
             "volume" => volume = Some((pair.key_place, volume_options(&value))),
             "tmpfs" => tmpfs = Some((pair.key_place, tmpfs_options(&value))),
+            "image" => image = Some((pair.key_place, Some(Options::Image))),
             // Accepted for files shared with other platforms; nothing on Linux.
             _ => {
                 let known = value.scalar().is_some_and(|word| CONSISTENCY.contains(&word.as_str()));
@@ -231,7 +228,8 @@ fn long(cursor: &Cursor<'_>) -> Option<Mount> {
             }
         },
         None => {
-            cursor.fault("`target` is missing", "valid is an absolute path of the component such as `/data`");
+            let valid = "valid is an absolute path of the component such as `/data`";
+            cursor.missing("target", valid, |key| KEYS.contains(&key));
             None
         }
     };
@@ -258,7 +256,7 @@ fn long(cursor: &Cursor<'_>) -> Option<Mount> {
             return None;
         }
         ("bind", None) => {
-            cursor.fault("`source` is missing", "valid is an absolute path of the host");
+            cursor.missing("source", "valid is an absolute path of the host", |key| KEYS.contains(&key));
             return None;
         }
         ("volume", Some((_, source @ MountSource::Volume { .. }))) => source,
@@ -273,25 +271,25 @@ fn long(cursor: &Cursor<'_>) -> Option<Mount> {
             return None;
         }
         ("image", _) => {
+            // Docs of Docker, "Image mounts"; API 1.48 has `ImageOptions`.
             cursor.fault(
-                "found the type `image`",
-                "a pod has none: fill a volume from the image with an init component",
+                "found the type `image`, which Docker Engine 28.0 and newer have (API 1.48)",
+                "a component cannot mount an image: fill a volume from it with an init component",
             );
             return None;
         }
         (other, _) => {
-            cursor
-                .fault(format!("found the type {}", quote(other)), "valid are `volume`, `bind` and `tmpfs`");
+            cursor.fault(found_text("the type", other), "valid are `volume`, `bind` and `tmpfs`");
             return None;
         }
     };
     let mut mount = Mount { target, read_only, source };
     let mut recursion = None;
-    for (place, options) in [bind, volume, tmpfs].into_iter().flatten() {
+    for (place, options) in [bind, volume, tmpfs, image].into_iter().flatten() {
         match (options, &mut mount.source) {
             (None, _) => return None,
-            (Some(Options::Bind(said)), MountSource::Bind { create, propagation, .. }) => {
-                (*create, *propagation) = (said.create, said.propagation);
+            (Some(Options::Bind(said)), MountSource::Bind { propagation, .. }) => {
+                *propagation = said.propagation;
                 recursion = said.recursive;
             }
             (Some(Options::Volume(said, part)), MountSource::Volume { no_copy, subpath, .. }) => {
@@ -355,12 +353,12 @@ enum Options {
     /// No copy, and the part of it.
     Volume(bool, Option<String>),
     Tmpfs(Option<i64>, Option<u32>),
+    Image,
 }
 
 #[derive(Default)]
 struct BindOptions {
     propagation: Option<String>,
-    create: bool,
     recursive: Option<(Place, Recursion)>,
 }
 
@@ -370,6 +368,7 @@ impl Options {
             Options::Bind(..) => "bind",
             Options::Volume(..) => "volume",
             Options::Tmpfs(..) => "tmpfs",
+            Options::Image => "image",
         }
     }
 }
@@ -380,7 +379,8 @@ fn bind_options(cursor: &Cursor<'_>) -> Option<Options> {
     for pair in cursor.known_pairs(known, "a mapping such as `{propagation: rslave}`")? {
         let value = pair.value;
         match pair.key {
-            "create_host_path" => options.create = boolean(&value)?,
+            // A path of the host is never made: where it is missing the component does not start.
+            "create_host_path" => _ = boolean(&value)?,
             "recursive" => {
                 let wish = match value.scalar().as_deref() {
                     Some("enabled") => Recursion::Enabled,
@@ -479,7 +479,7 @@ fn target(cursor: &Cursor<'_>, text: &str) -> Option<String> {
             None
         }
         None => {
-            let problem = format!("found the target {}", quote(text));
+            let problem = found_text("the target", text);
             cursor.fault(problem, "valid is an absolute path of the component such as `/data`");
             None
         }

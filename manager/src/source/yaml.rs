@@ -16,8 +16,20 @@ use serde::de::{
 
 use super::fault::{Position, quote};
 
-/// The number of a node or key in reading order.
-pub(super) type NodeId = u32;
+/// A node or key: its document, and its number there in reading order. Nodes of several documents may be in one tree, since
+/// a service can extend one of another file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct NodeId {
+    document: u32,
+    number: u32,
+}
+
+impl NodeId {
+    /// The document, as a number of [`super::cursor::Faults`].
+    pub(super) fn document(self) -> usize {
+        self.document as usize
+    }
+}
 
 /// A node of the tree.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,6 +69,17 @@ impl Node {
         }
     }
 
+    /// How many bytes of text there are in it.
+    pub(super) fn bytes(&self) -> usize {
+        match &self.kind {
+            Kind::Text(text) | Kind::Number(text) => text.len(),
+            Kind::List(items) => items.iter().map(Node::bytes).sum(),
+            Kind::Map(entries) => entries.iter().map(|entry| entry.key.len() + entry.value.bytes()).sum(),
+            Kind::Override(content) => content.bytes(),
+            Kind::Null | Kind::Bool(_) | Kind::Tagged | Kind::Reset => 0,
+        }
+    }
+
     /// Takes a key out of it, where it is a mapping that has it.
     pub(super) fn remove(&mut self, key: &str) {
         if let Kind::Map(entries) = &mut self.kind {
@@ -86,6 +109,9 @@ pub(super) struct Defect {
     pub(super) remedy: &'static str,
 }
 
+/// What was read, and what is wrong with it although it could be read.
+pub(super) type Parsed<T> = Result<(T, Vec<Defect>), Defect>;
+
 /// Where a [`Defect`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum DefectAt {
@@ -107,8 +133,34 @@ struct Limits {
 
 const LIMITS: Limits = Limits { text_bytes: 256 << 10, brackets: 4096, nodes: 20_000, scalar_bytes: 4 << 20 };
 
-/// The tree of a text, and what is wrong with it although it could be read.
-pub(super) fn parse(text: &str) -> Result<(Node, Vec<Defect>), Defect> {
+/// The tree of the text of a document, and what is wrong with it although it could be read.
+pub(super) fn parse(text: &str, document: usize) -> Parsed<Node> {
+    read(
+        text,
+        document,
+        |pass| Reader { pass }.deserialize(serde_yaml::Deserializer::from_str(text)),
+        put_back,
+    )
+}
+
+/// The tree of each YAML document of a text, one after the other. The limits are those of one text.
+pub(super) fn parse_all(text: &str, document: usize) -> Parsed<Vec<Node>> {
+    let documents = |pass: &mut Pass| {
+        serde_yaml::Deserializer::from_str(text)
+            .map(|document| Reader { pass: &mut *pass }.deserialize(document))
+            .collect()
+    };
+    read(text, document, documents, |nodes: &mut Vec<Node>, texts| {
+        nodes.iter_mut().for_each(|node| put_back(node, texts));
+    })
+}
+
+fn read<T>(
+    text: &str,
+    document: usize,
+    trees: impl Fn(&mut Pass) -> Result<T, serde_yaml::Error>,
+    put_back: impl Fn(&mut T, &mut BTreeMap<NodeId, String>),
+) -> Parsed<T> {
     let whole = |problem: String, remedy| Defect { at: DefectAt::Place(None), problem, remedy };
     if text.len() > LIMITS.text_bytes {
         let problem = format!("the text has {} bytes", text.len());
@@ -120,27 +172,24 @@ pub(super) fn parse(text: &str) -> Result<(Node, Vec<Defect>), Defect> {
             "valid are up to 4096 of them",
         ));
     }
-    let mut pass = Pass::default();
-    let mut node = Reader { pass: &mut pass }
-        .deserialize(serde_yaml::Deserializer::from_str(text))
-        .map_err(|error| pass.defect(&error))?;
+    // Far fewer than four billion fit into the labels and files of a definition.
+    let document = u32::try_from(document).unwrap_or(u32::MAX);
+    let mut pass = Pass { document, ..Pass::default() };
+    let mut read = trees(&mut pass).map_err(|error| pass.defect(&error))?;
     if !pass.numbers.is_empty() {
-        let mut again = Pass { verbatim: std::mem::take(&mut pass.numbers), ..Pass::default() };
-        Reader { pass: &mut again }
-            .deserialize(serde_yaml::Deserializer::from_str(text))
-            .map_err(|error| again.defect(&error))?;
-        put_back(&mut node, &mut again.texts);
+        let mut again = Pass { document, verbatim: std::mem::take(&mut pass.numbers), ..Pass::default() };
+        trees(&mut again).map_err(|error| again.defect(&error))?;
+        put_back(&mut read, &mut again.texts);
     }
-    Ok((node, pass.defects))
+    Ok((read, pass.defects))
 }
 
 /// The place of a node of this text.
 pub(super) fn locate(text: &str, node: NodeId) -> Option<Position> {
-    let mut pass = Pass { stop_at: Some(node), ..Pass::default() };
-    Reader { pass: &mut pass }
-        .deserialize(serde_yaml::Deserializer::from_str(text))
-        .err()
-        .and_then(|error| position(&error))
+    let mut pass = Pass { document: node.document, stop_at: Some(node), ..Pass::default() };
+    let mut documents = serde_yaml::Deserializer::from_str(text);
+    let error = documents.find_map(|document| Reader { pass: &mut pass }.deserialize(document).err())?;
+    position(&error)
 }
 
 fn position(error: &serde_yaml::Error) -> Option<Position> {
@@ -165,7 +214,8 @@ fn put_back(node: &mut Node, texts: &mut BTreeMap<NodeId, String>) {
 /// One reading of a text.
 #[derive(Default)]
 struct Pass {
-    next: NodeId,
+    document: u32,
+    next: u32,
     scalar_bytes: usize,
     /// Fail at this node.
     stop_at: Option<NodeId>,
@@ -181,7 +231,7 @@ struct Pass {
 
 impl Pass {
     fn enter<E: serde::de::Error>(&mut self) -> Result<NodeId, E> {
-        let id = self.next;
+        let id = NodeId { document: self.document, number: self.next };
         self.next += 1;
         if self.next > LIMITS.nodes {
             self.refusal =
@@ -446,6 +496,14 @@ mod tests {
         })
     }
 
+    fn parse(text: &str) -> Parsed<Node> {
+        super::parse(text, 0)
+    }
+
+    fn parse_all(text: &str) -> Parsed<Vec<Node>> {
+        super::parse_all(text, 0)
+    }
+
     fn place(text: &str, id: NodeId) -> (usize, usize) {
         let position = locate(text, id).unwrap();
         (position.line, position.column)
@@ -527,6 +585,26 @@ deep:
     }
 
     #[test]
+    fn each_document_of_a_text_is_read_and_its_places_are_exact() {
+        let text = "a: &x 1.10\n--- # two\nb: [2.50]\n...\n---\n---\nc: {d: e}\n";
+        let (roots, defects) = parse_all(text).unwrap();
+        assert_eq!((roots.len(), defects), (4, vec![]));
+        assert_eq!(at(&roots[0], "a").kind, Kind::Number("1.10".into()));
+        assert_eq!(at(&roots[1], "b.0").kind, Kind::Number("2.50".into()));
+        assert_eq!(place(text, at(&roots[1], "b.0").id), (3, 5));
+        assert_eq!(roots[2].kind, Kind::Null);
+        assert_eq!(place(text, at(&roots[3], "c.d").id), (7, 8));
+        assert_eq!(parse_all("").unwrap().0.len(), 1);
+        for (text, problem) in [
+            ("a: &x 1\n---\nb: *x", "not YAML: unknown anchor"),
+            ("a: b\n---\n[", "not YAML: did not find expected node content, while parsing a flow node"),
+            (&"---\n- a\n".repeat(20_000), "the text holds too many values, or its aliases make them"),
+        ] {
+            assert_eq!(parse_all(text).unwrap_err().problem, problem);
+        }
+    }
+
+    #[test]
     fn own_keys_win_over_merged_ones_wherever_they_stand() {
         for text in ["b: &b {k: 1}\na: {<<: *b, k: 2}", "b: &b {k: 1}\na: {k: 2, <<: *b}"] {
             assert_eq!(at(&parse(text).unwrap().0, "a.k").kind, Kind::Number("2".into()), "{text}");
@@ -562,8 +640,20 @@ deep:
             ("!reset", Kind::Reset),
             ("!reset []", Kind::Reset),
             ("!reset null", Kind::Reset),
-            ("!override 1.10", Kind::Override(Box::new(Node { id: 1, kind: number("1.10") }))),
-            ("!override []", Kind::Override(Box::new(Node { id: 1, kind: Kind::List(Vec::new()) }))),
+            (
+                "!override 1.10",
+                Kind::Override(Box::new(Node {
+                    id: NodeId { document: 0, number: 1 },
+                    kind: number("1.10"),
+                })),
+            ),
+            (
+                "!override []",
+                Kind::Override(Box::new(Node {
+                    id: NodeId { document: 0, number: 1 },
+                    kind: Kind::List(Vec::new()),
+                })),
+            ),
         ] {
             assert_eq!(parse(text).unwrap().0.kind, expected, "{text}");
         }

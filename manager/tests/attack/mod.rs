@@ -1,5 +1,7 @@
 //! No component can reach the engine (DESIGN.md, rules 1 and 2): attackers in every kind of pod, and what they reached
-//! as a table, `attack.md` beside this file.
+//! as a table, `attack.md` beside this file. `definition` attacks by the labels themselves.
+
+mod definition;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -22,9 +24,9 @@ fn attackers() -> [(&'static str, String, &'static [&'static str], bool); 7] {
         ("ptrace", "cap_add: [SYS_PTRACE]\n".into(), &[], true),
         ("more", format!("cap_add: [{}]\n", more_capabilities().join(", ")), &[], true),
         ("dropped", "cap_drop: [ALL]\n".into(), &[], false),
-        ("same-user", "user: '65532'\n".into(), &[], false),
+        ("same-user", "user: '65529'\n".into(), &[], false),
         ("user", "user: '1000'\n".into(), &[], false),
-        ("setuid", String::new(), &["--setuid", "65532"], false),
+        ("setuid", String::new(), &["--setuid", "65529"], false),
     ]
 }
 
@@ -42,7 +44,7 @@ fn more_capabilities() -> Vec<String> {
 }
 
 /// Where namespaces live, and the manager.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Placement {
     Sandbox,
     Task,
@@ -104,6 +106,8 @@ impl Cell {
     fn args(self) -> Vec<String> {
         let mut args = vec![format!("--pids={}", self.pids), format!("--ipc={}", self.ipc)];
         args.push(format!("--volumes={}", self.volumes));
+        // What the operator gives to components is under attack as well.
+        args.push("--allow=capabilities".into());
         if !self.placement.outside() {
             args.push(format!("--pause={}", self.placement.word()));
         }
@@ -118,7 +122,10 @@ impl Cell {
     }
 
     fn plan(self, volume: &str, agent: Option<&Agent>) -> Plan {
+        let attacker = program("attacker").display().to_string();
         let mut options = vec!["--health-interval=1s".to_owned(), "-v".into(), format!("{volume}:/data")];
+        // A component binds what its task container has mounted.
+        options.extend(["-v".to_owned(), format!("{attacker}:/attacker:ro")]);
         if self.exposed() {
             options.extend(["--cap-drop=DAC_OVERRIDE", "--cap-drop=DAC_READ_SEARCH"].map(str::to_owned));
         }

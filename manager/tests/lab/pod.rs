@@ -121,6 +121,12 @@ impl Plan {
         self
     }
 
+    /// The task container gets the name of this one, which is gone.
+    pub(crate) fn named_as(mut self, earlier: &Pod) -> Self {
+        earlier.name().clone_into(&mut self.name);
+        self
+    }
+
     /// The name that the task container will have.
     pub(crate) fn name(&self) -> &str {
         &self.name
@@ -458,6 +464,11 @@ impl Drop for Pod {
             let words = format!("cannot remove what is left of {}: {left}", self.name);
             assert!(std::thread::panicking(), "{words}");
             eprintln!("{words}");
+        }
+        // Volumes that the pod made for itself outlive it, as those of a stack do.
+        let owner = format!("label=io.tandem.owner=container:{}", self.name);
+        for volume in attempt(&["volume", "ls", "-q", "--filter", &owner]).text().lines() {
+            attempt(&["volume", "rm", "-f", volume]);
         }
     }
 }

@@ -16,7 +16,9 @@ struct Said {
 fn check(files: &[(&str, &str)], args: &[&str]) -> Said {
     let folder = tempfile::tempdir().expect("a folder");
     for (name, text) in files {
-        fs::write(folder.path().join(name), text).expect("it is written");
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("it is made");
+        fs::write(path, text).expect("it is written");
     }
     run(folder.path(), args, "")
 }
@@ -58,12 +60,14 @@ services:
   web:
     image: tandem/manager
     command: -logs -pids=false
+    stop_grace_period: 24s
     environment:
       TANDEM_STOP_TIMEOUT: 20s
       TANDEM_PIDS: "true"
     secrets: [db_password, {source: key, target: tls.key}]
     configs: [{source: nginx, target: /etc/tandem/nginx.conf}, {source: env, target: /etc/tandem/app.env}]
-    volumes: [*socket, "data:/data"]
+    volumes: [*socket, "data:/data", "/srv/host:/mnt"]
+    cap_add: [NET_ADMIN]
     labels:
       pod.component.app: |
         image: example/app:${TAG}
@@ -110,6 +114,7 @@ Namespaces
 
 Start
   1.  app    image example/app:1.27
+             command: serve (and 2 arguments)
              health check every 1m30s
              post_start: ./register
              /run/secrets/db_password at /run/secrets/db_password, 0444 0:0
@@ -128,11 +133,14 @@ Start
              once app is healthy
              copy of /etc/tandem/nginx.conf at /etc/nginx/nginx.conf
 
-Stop, within 20s
+Stop, within 20s of the service's 24s
   proxy; then app (3s)
 
 Not checked: files of the task container
   /srv/other.env
+
+Not checked: health checks of images
+  nginx:1.27
 ";
     is(&said, 0, want, "");
 }
@@ -142,13 +150,23 @@ fn every_fault_of_a_stack_is_told_at_once() {
     let stack = STACK
         .replace("-pids=false", "-volumes")
         .replace("secrets: [db_password, {source: key", "secrets: [{source: key")
-        .replace("tmpfs: /tmp", "tmpfs: tmp");
+        .replace("tmpfs: /tmp", "tmpfs: tmp")
+        // What the pod's own service has no more.
+        .replace(", \"/srv/host:/mnt\"]", "]")
+        .replacen("    cap_add: [NET_ADMIN]\n", "", 1);
     let said = check(&[("stack.yml", &stack), ("app.env", "=fast\n")], &["--stack", "stack.yml", "web"]);
-    let want = "3 faults in the pod's definition
+    let want = "5 faults in the pod's definition
   pod.component.app:5:11: `secrets[0]`: the task container has no secret `db_password`; in `/run/secrets` there is \
                 `tls.key`: give it to the pod's own service (`secrets`)
+  pod.component.app:6:28: `volumes[1]`: found `/srv/host` of the host, which the task container does not mount; mount it \
+                into the pod's own service (`volumes: ['/srv/host:/host']`), or start the manager with `--allow \
+                host-paths=/srv/host`
   pod.component.app:7:8: `tmpfs`: found the target `tmp`; valid is an absolute path of the component such as `/data`
+  pod.component.app:15:10: `cap_add`: found `NET_ADMIN`, which is none of Docker's default capabilities, nor the task \
+                container's; add it to `cap_add` of the pod's own service, or start the manager with `--allow \
+                capabilities=NET_ADMIN`
   /etc/tandem/app.env:1:1: found no name of a variable; valid are lines such as `NAME=value`
+one flag for the manager that allows all that can be allowed: --allow capabilities=NET_ADMIN,host-paths=/srv/host
 ";
     is(&said, 64, "", want);
 }
@@ -260,17 +278,31 @@ fn the_operators_policy_counts_from_a_file_too() {
         (
             "--policy-file /etc/policy.yml",
             given,
-            "policy: strict\n",
+            "policy: default\n",
             64,
             "start the manager with `--allow privileged`",
         ),
-        ("--policy-file /etc/policy.yml --allow-privileged", given, "policy: strict\n", 0, ""),
+        ("--policy-file /etc/policy.yml --allow-privileged", given, "policy: default\n", 0, ""),
+        (
+            "--policy-file /etc/policy.yml --allow-privileged",
+            given,
+            "policy: strict\n",
+            64,
+            "`privileged`: found `true` (`--policy baseline`, control `privileged`); leave it out\n",
+        ),
+        (
+            "--policy-file /etc/policy.yml --policy restricted",
+            given,
+            "policy: baseline\n",
+            64,
+            "(`--policy restricted`, control `allowPrivilegeEscalation`); ",
+        ),
         (
             "--policy-file /etc/policy.yml",
             given,
             "allow: [everything]\n",
             64,
-            "/etc/policy.yml:1:9: `allow[0]`: found `everything`; valid are `capabilities`, `engine-socket`,",
+            "/etc/policy.yml:1:9: `allow[0]`: found `everything`; valid are `annotations`, `capabilities`, `engine-socket`, `host-network`, `host-paths`, `host-users`, `local-registries`, `log-drivers`, `privileged`, `raw-devices`, `runtimes`, `unconfined`, `capabilities=NAME`, `devices=PATH`, `host-paths=PATH[:ro]`, `volume-drivers=NAME` and `volumes=NAME`\n",
         ),
         ("--policy-file /etc/policy.yml", "", "", 64, "the policy file `/etc/policy.yml` "),
         ("--policy-file /etc/policy.yml --allow-privileged", "", "", 0, "cannot be seen from here"),
@@ -281,6 +313,77 @@ fn the_operators_policy_counts_from_a_file_too() {
         assert!(said.err.contains(words), "{flags} {policy}: {}", said.err);
         assert_eq!(said.err.is_empty(), words.is_empty(), "{flags} {policy}: {}", said.err);
     }
+}
+
+/// What the pod's own service has in a Compose file, its components may have: the check says so as the run does.
+#[test]
+fn what_the_service_has_its_components_may_have() {
+    let stack = r#"
+services:
+  web:
+    image: registry.example.com/tandem/manager
+    volumes:
+    - "/var/run/docker.sock:/var/run/docker.sock"
+    - {type: bind, source: /srv/a, target: /srv/a, bind: {propagation: rslave, recursive: disabled}}
+    devices: [/dev/kvm]
+    device_cgroup_rules: ["c 10:232 rwm"]
+    security_opt: ["label:type:container_kvm_t"]
+    runtime: runsc
+    logging: {driver: syslog, options: {tag: x}}
+    labels:
+      pod.component.app: |
+        image: registry.example.com/app
+        volumes: [{type: bind, source: /srv/a, target: /a, bind: {propagation: rslave, recursive: disabled}}]
+        devices: [/dev/kvm]
+        device_cgroup_rules: ["c 10:232 rwm"]
+        security_opt: ["label:type:container_kvm_t"]
+        runtime: runsc
+        logging: {driver: syslog, options: {tag: x}}
+"#;
+    for level in ["default", "baseline"] {
+        let args = ["--stack", "stack.yml", "web", "--", "--policy", level];
+        let said = check(&[("stack.yml", stack)], &args);
+        assert_eq!((said.err.as_str(), said.status), ("", Some(0)), "{level}");
+    }
+    let without = |keys: &[&str]| {
+        let (own, pod) = stack.split_once("    labels:").expect("labels");
+        let kept = own.lines().filter(|line| !keys.iter().any(|key| line.trim().starts_with(key)));
+        format!("{}\n    labels:{pod}", kept.collect::<Vec<_>>().join("\n"))
+    };
+    let bare = without(&["- {type", "devices", "device_cgroup_rules", "security_opt", "runtime", "logging"]);
+    let said = check(&[("stack.yml", &bare)], &["--stack", "stack.yml", "web"]);
+    let want = "6 faults in the pod's definition
+  pod.component.app:2:11: `volumes[0]`: found `/srv/a` of the host, which the task container does not mount; mount it into \
+                the pod's own service (`volumes: ['/srv/a:/a:rslave']`)
+  pod.component.app:3:10: `devices`: found `/dev/kvm`, which the task container does not have; give it to the pod's own \
+                service, or start the manager with `--allow devices=/dev/kvm`
+  pod.component.app:4:22: `device_cgroup_rules`: found `c 10:232 rwm`, which opens devices that the task container does not \
+                have; name less, or start the manager with `--allow raw-devices`
+  pod.component.app:5:15: `security_opt`: found `label=type:container_kvm_t`, which switches off or replaces what protects \
+                the host; leave it out, or give the pod's own service the same option, or start the manager with `--allow \
+                unconfined`
+  pod.component.app:6:10: `runtime`: found `runsc`, which is not the runtime of the task container; valid is `runc`, or the \
+                runtime of the pod's own service, or start the manager with `--allow runtimes`
+  pod.component.app:7:10: `logging`: found the driver `syslog`, which may send lines to sockets of the host; valid are \
+                `json-file`, `local` and `none` with `max-size` (1m at least), `max-file` (20 at most), `compress`, `mode` and \
+                `max-buffer-size` (4m at most), or exactly what the pod's own service has, or start the manager with `--allow \
+                log-drivers`
+one flag for the manager that allows all that can be allowed: --allow log-drivers,raw-devices,runtimes,unconfined,devices=/dev/kvm
+";
+    is(&said, 64, "", want);
+    let shared =
+        stack.replace("runtime: runsc\n    logging", "network_mode: host\n    pid: host\n    logging");
+    let said = check(
+        &[("stack.yml", &shared.replace("        runtime: runsc\n", ""))],
+        &["--stack", "stack.yml", "web", "--", "--policy", "baseline"],
+    );
+    let of = |key: &str| {
+        format!(
+            "the task container has `{key}: host`, and components join its namespaces (`--policy baseline`, control \
+             `hostNamespaces`): leave it out\n"
+        )
+    };
+    is(&said, 64, "", &["network", "pid"].map(of).concat());
 }
 
 #[test]
@@ -297,8 +400,11 @@ Namespaces
 Start
   1.  app  image a
 
-Stop, within 6s
+Stop, within 6s of the service's 10s
   app
+
+Not checked: health checks of images
+  a
 ";
     is(&said, 0, plan, "");
     let flags = ["--stack", "stack.yml", "pod", "--", "--pause", "service:pod", "--ipc=false"];
@@ -320,6 +426,9 @@ Start
 
 Stop, within 6s
   app
+
+Not checked: health checks of images
+  a
 ";
     let plan = |name: &str| plan.replace("NAME", name);
     for text in [
@@ -340,7 +449,7 @@ fn faults_of_labels() {
     for (text, err) in [
         (
             "pod.component.app: 'imag: a'",
-            "2 faults in the pod's definition\n  pod.component.app:1:1: `image` is missing; valid is one such as `image: nginx:1.27`\n  pod.component.app:1:1: `imag`: this key is unknown; did you mean `image`?\n",
+            "1 fault in the pod's definition\n  pod.component.app:1:1: `imag`: this key is unknown; did you mean `image`?\n",
         ),
         (
             "a: b",
@@ -382,6 +491,9 @@ Stop, within 6s
 
 Not checked: files of the task container
   /folder/later.env
+
+Not checked: health checks of images
+  app:7
 ";
     let warning = "warning: /folder/compose.yml: ignored: `app.ports`; a component cannot have these keys; those that it \
                    needs are the pod's own service's to have\n";
@@ -395,6 +507,27 @@ Not checked: files of the task container
         "{}",
         said.err
     );
+}
+
+#[test]
+fn files_that_a_compose_file_includes_or_extends_are_checked_with_it() {
+    let compose = "include: [db/compose.yml]\nservices:\n  app:\n    extends: {file: base.yml, service: base}\n    depends_on: [db]\n";
+    let files = [
+        ("compose.yml", compose),
+        ("base.yml", "services: {base: {image: app}}\n"),
+        ("db/compose.yml", "services: {db: {image: 'db:$LABEL', env_file: db.env}}\n"),
+        ("db/.env", "LABEL=7\n"),
+        ("db/db.env", "MODE=fast\n"),
+    ];
+    let said = check(&files, &["--compose", "compose.yml"]);
+    assert_eq!((said.err.as_str(), said.status), ("", Some(0)), "{}", said.out);
+    for part in ["1.  db   image db:7\n", "variables: MODE\n", "2.  app  image app\n"] {
+        assert!(said.out.contains(part), "{part} in {}", said.out);
+    }
+    let said = check(&[("compose.yml", "include: [/elsewhere/db.yml]\n")], &["--compose", "compose.yml"]);
+    let want = "1 fault in the pod's definition\n  /folder/compose.yml:1:11: `include[0]`: `/elsewhere/db.yml` is not at \
+                hand; put it where the check finds it: in the folder of the Compose file, or below\n";
+    is(&said, 64, "", want);
 }
 
 #[test]
@@ -469,4 +602,243 @@ services:
 ";
     let rest = "a component is within its task: ask for less, or raise the limit of the pod's own service";
     is(&said, 64, "", &want.replace("REST", rest));
+}
+
+#[test]
+fn a_grace_period_that_cannot_hold_is_a_fault() {
+    let stack = |keys: &str, label: &str, component: &str| {
+        format!(
+            "services:\n  web:\n    image: tandem/manager\n    volumes: ['/var/run/docker.sock:/var/run/docker.sock']\n\
+             {keys}    labels:\n{label}      pod.component.app: '{{image: a{component}}}'\n"
+        )
+    };
+    let long = "      pod.stop_grace_period: 20s\n";
+    let of_service = |stop: &str, grace: &str| {
+        format!(
+            "the stop of the pod takes up to {stop} (`pod.stop_grace_period`, or `--stop-timeout` of the manager), and \
+             Docker kills the service after {grace} (its `stop_grace_period`, 10s by default): "
+        )
+    };
+    let of_component = "`app`: `stop_grace_period` is 1m, and the whole pod is killed 6s after the begin of its stop: ask for \
+                        less, or raise the pod's time (`pod.stop_grace_period`, or `--stop-timeout` of the manager) and the \
+                        `stop_grace_period` of the pod's own service, which has to be 4s longer\n";
+    for (stack, status, err) in [
+        (stack("", "", ""), 0, String::new()),
+        (stack("    stop_grace_period: 24s\n", long, ", stop_grace_period: 20s"), 0, String::new()),
+        (
+            stack("", long, ""),
+            64,
+            of_service("20s", "10s") + "set the latter to 24s, or the former to less\n",
+        ),
+        (
+            stack("    stop_grace_period: 22s\n", long, ""),
+            0,
+            "warning: ".to_owned()
+                + &of_service("20s", "22s")
+                + "set the latter to 24s, so that the manager can remove what it killed\n",
+        ),
+        (stack("", "", ", stop_grace_period: 1m"), 64, of_component.to_owned()),
+    ] {
+        let said = check(&[("stack.yml", &stack)], &["--stack", "stack.yml", "web"]);
+        assert_eq!((said.err.as_str(), said.status), (err.as_str(), Some(status)), "{stack}");
+    }
+    // Without a stack nobody knows the grace period of the service, but the pod's own.
+    let labels = "pod.stop_grace_period: 20s\npod.component.app: '{image: a, stop_grace_period: 1m}'\n";
+    let said = check(&[("labels.yml", labels)], &["--labels", "labels.yml"]);
+    is(&said, 64, "", &of_component.replace("killed 6s", "killed 20s"));
+}
+
+/// Several pods and services that are none, each for another reason.
+const MANY: &str = r#"
+x-podlike:
+  old: {pod: {inline: "x"}}
+services:
+  web:
+    image: tandem/manager:1
+    volumes: ["/var/run/docker.sock:/var/run/docker.sock"]
+    labels: ["pod.component.app=image: a"]
+  bare:
+    image: registry.example.com/tandem/pause
+    labels: {pod.component.app: 'image: b'}
+  broken:
+    image: tandem/manager
+    volumes: ["/var/run/docker.sock:/var/run/docker.sock"]
+    labels: {pod.component.app: 'imag: a'}
+  foreign:
+    image: nginx:1.27
+    labels: {pod.component.app: 'image: c'}
+  hosted:
+    image: tandem/pause
+    stdin_open: true
+    networks: [outside]
+    labels: {pod.component.app: 'image: d'}
+  empty:
+    image: tandem/manager
+  agent: {image: tandem/manager, command: agent --logs}
+  sibling: {image: tandem/manager, command: "--pause service:bare"}
+  holder: {image: tandem/pause}
+  old: {image: demo/old}
+  db: {image: "postgres:17"}
+networks:
+  outside: {external: true, name: host}
+"#;
+
+const OTHERS: &str = "No pods
+  agent    a manager, of the pods of its node (`agent`)
+  sibling  a manager, of the pod of a container of the service `bare`
+  holder   a bare `pause` without labels `pod.*`
+  old      its pod is made of `x-podlike` by `podlike template`: check the stack that it prints
+  db       no label `pod.*`
+";
+
+#[test]
+fn without_a_service_every_pod_of_the_stack_is_checked_and_the_rest_is_listed() {
+    let said = check(&[("stack.yml", MANY)], &["--stack", "stack.yml"]);
+    let titles: Vec<&str> = said.out.lines().filter(|line| line.starts_with("The pod of")).collect();
+    let title = |name: &str| format!("The pod of the service `{name}` in stack.yml");
+    assert_eq!(titles, ["web", "bare", "foreign"].map(title), "{}", said.out);
+    assert!(said.out.ends_with(&format!("\n\n{OTHERS}")), "{}", said.out);
+    let faults = "the service `bare` in stack.yml:
+warning: stack.yml:10:5: `services.bare`: found a bare `pause` without `stdin_open`; the manager speaks to `pause` through \
+                  its standard input, and refuses the pod without it: add `stdin_open: true`
+the service `broken` in stack.yml:
+1 fault in the pod's definition
+  pod.component.app:1:1: `imag`: this key is unknown; did you mean `image`?
+the service `foreign` in stack.yml:
+warning: stack.yml:17:5: `services.foreign`: found labels `pod.*` and the image `nginx:1.27`, which is none of Tandem's by \
+                  its name; the labels take effect where the image is `tandem/manager`, or `tandem/pause` with a manager \
+                  elsewhere
+the service `hosted` in stack.yml:
+the task container is on the host's network, where components would reach every socket of the host, those of container \
+                  runtimes among them: give it a network of its own, or start the manager with `--allow host-network`
+the service `empty` in stack.yml:
+1 fault in the pod's definition
+  labels: the pod has no component; valid is at least one label `pod.component.<name>` on the container itself (in a stack: \
+                  `labels`, not `deploy.labels`)
+";
+    assert_eq!((said.err.as_str(), said.status), (faults, Some(64)));
+
+    let allowed = ["--stack", "stack.yml", "hosted", "--allow", "host-network"];
+    let said = check(&[("stack.yml", MANY)], &allowed);
+    assert!(
+        said.out.contains("  network  the host's, as the task container's\n"),
+        "{}{}",
+        said.out,
+        said.err
+    );
+
+    let none = check(&[("stack.yml", "services: {db: {image: a}}")], &["--stack", "stack.yml"]);
+    let words = "there is no pod in stack.yml: no service of it has labels `pod.*`\n";
+    is(&none, 64, "No pods\n  db  no label `pod.*`\n", words);
+    let none = check(&[("stack.yml", "services: {}")], &["--stack", "stack.yml"]);
+    let words = "1 fault in the pod's definition\n  stack.yml: the file has no service; valid is a stack file with `services`\n";
+    is(&none, 64, "", words);
+}
+
+#[test]
+fn a_required_variable_of_a_stack_and_a_template_name_what_to_do() {
+    let stack = "services:\n  web:\n    image: tandem/manager:${RELEASE:?}\n    labels: {pod.component.app: 'image: a'}\n";
+    let said = check(&[("stack.yml", stack)], &["--stack", "stack.yml", "web"]);
+    let want = "1 fault in the pod's definition\n  stack.yml:3:12: `services.web.image`: the variable `RELEASE` is required; \
+                set it in the environment of the shell that runs this check and `docker stack deploy`\n";
+    is(&said, 64, "", want);
+
+    let own = "services:\n  web:\n    image: demo\n    x-podlike: {pod: {inline: x}}\n";
+    let said = check(&[("stack.yml", own)], &["--stack", "stack.yml", "web"]);
+    let want = "warning: stack.yml:4:5: `services.web.x-podlike`: found templates, which neither this check nor `docker stack \
+                deploy` renders; render them by `podlike template stack.yml`, and check the stack that it prints\n";
+    assert!(said.err.starts_with(want), "{}", said.err);
+}
+
+#[test]
+fn the_answer_is_one_json_object_where_it_is_asked_for() {
+    let json = |said: &Said| -> serde_json::Value {
+        assert_eq!(said.err, "");
+        serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {}", said.out))
+    };
+    let said =
+        check(&[("stack.yml", STACK), ("app.env", "")], &["--stack", "stack.yml", "web", "--format", "json"]);
+    assert!(!said.out.contains("hunter2"), "{}", said.out);
+    let sound = json(&said);
+    let plan = &sound["pods"][0]["plan"];
+    assert_eq!((&sound["status"], said.status, &plan["stop_ms"]), (&0.into(), Some(0), &20_000.into()));
+    assert_eq!(plan["components"][0]["command"], "serve (and 2 arguments)");
+    assert_eq!(plan["components"][1]["depends_on"][0]["condition"], "service_healthy");
+    assert_eq!(plan["components"][0]["limits"]["memory_bytes"], 64 << 20);
+    assert_eq!(plan["not_checked"]["files"][0], "/srv/other.env");
+    assert_eq!(plan["not_checked"]["health_checks"][0], "nginx:1.27");
+
+    let said = check(&[("stack.yml", MANY)], &["--stack", "stack.yml", "--format=json"]);
+    let many = json(&said);
+    assert_eq!((&many["status"], said.status), (&64.into(), Some(64)));
+    let broken = many["pods"].as_array().expect("pods").iter().find(|pod| pod["service"] == "broken");
+    let fault = &broken.expect("the pod")["faults"][0];
+    assert_eq!(
+        (&fault["place"], &fault["line"], &fault["path"]),
+        (&"pod.component.app".into(), &1.into(), &"imag".into())
+    );
+    assert_eq!(fault["remedy"], "did you mean `image`?");
+    assert_eq!(many["no_pods"][4]["service"], "db");
+    assert!(
+        many["pods"][1]["warnings"][0].as_str().is_some_and(|text| text.contains("stdin_open")),
+        "{}",
+        said.out
+    );
+
+    let said = check(&[], &["--stack", "none.yml", "--format", "json"]);
+    let none = json(&said);
+    assert_eq!(
+        (said.status, &none["faults"][0]["problem"]),
+        (Some(64), &"cannot check `none.yml`: there is no such file".into())
+    );
+}
+
+#[test]
+fn the_json_tells_a_pre_start_from_its_component_and_how_both_are_restarted() {
+    let labels = "pod.component.app: '{image: a, restart: \"on-failure:3\", depends_on: {db: {condition: service_started, \
+                  restart: true}}, pre_start: [{command: ./migrate}]}'\npod.component.db: '{image: b, restart: always}'\n";
+    let said = check(&[("labels.yml", labels)], &["--labels", "labels.yml", "--format", "json"]);
+    let answer: serde_json::Value =
+        serde_json::from_str(&said.out).unwrap_or_else(|error| panic!("{error}: {}", said.out));
+    let components = answer["pods"][0]["plan"]["components"].as_array().expect("components");
+    let named = |name: &str| {
+        components.iter().find(|one| one["name"] == name).unwrap_or_else(|| panic!("{}", said.out))
+    };
+    let (app, step, db) = (named("app"), named("app.pre-1"), named("db"));
+    assert_eq!((&app["pre_start_of"], &step["pre_start_of"]), (&serde_json::Value::Null, &"app".into()));
+    assert_eq!(
+        (&app["restart"], &step["restart"], &db["restart"]),
+        (&"on-failure:3".into(), &"no".into(), &"always".into())
+    );
+    let on = |one: &serde_json::Value, other: &str| {
+        let all = one["depends_on"].as_array().expect("a list");
+        all.iter().find(|on| on["component"] == other).map(|on| on["restart"].clone())
+    };
+    assert_eq!((on(app, "db"), on(app, "app.pre-1")), (Some(true.into()), Some(false.into())));
+}
+
+#[test]
+fn a_policy_file_of_this_machine_is_read_and_one_that_is_missing_is_told_as_such() {
+    let labels = ("labels.yml", "pod.component.app: '{image: a, privileged: true}'\n");
+    let with =
+        |files: &[(&str, &str)]| check(files, &["--labels", "labels.yml", "--policy-file", "policy.yml"]);
+    assert_eq!(with(&[labels, ("policy.yml", "allow: [privileged]\n")]).status, Some(0));
+    let said = with(&[labels]);
+    assert_eq!((said.status, said.out.as_str()), (Some(64), ""));
+    assert_eq!(said.err, "cannot read the policy file `policy.yml`: there is no such file\n");
+}
+
+#[test]
+fn more_components_than_the_default_are_checked_with_the_flag_of_the_manager() {
+    let labels: String = (0..101).map(|number| format!("pod.component.c{number}: 'image: a'\n")).collect();
+    let files = [("labels.yml", labels.as_str())];
+    let refused = check(&files, &["--labels", "labels.yml"]);
+    assert_eq!(refused.status, Some(64), "{}", refused.err);
+    assert!(refused.err.contains("start the manager with `--max-components 101`"), "{}", refused.err);
+    for flags in [&["--max-components", "101"][..], &["--", "--max-components=1000"]] {
+        let said = check(&files, &[&["--labels", "labels.yml"][..], flags].concat());
+        assert_eq!((said.status, said.err.as_str()), (Some(0), ""), "{flags:?}");
+    }
+    let said = check(&files, &["--labels", "labels.yml", "--max-components", "1001"]);
+    assert!(said.err.contains("1001 is not in 1..=1000"), "{}", said.err);
 }

@@ -47,16 +47,39 @@ const ENV: &[u8] = b"TAG=from-file\nBOTH=file\n";
 
 /// The components and the warnings of a file at this path, with this `.env` beside it.
 fn read_file(path: &str, file: &[u8], env: &[u8]) -> Result<(Vec<ComponentSpec>, Vec<String>), Report> {
+    read_under(&Policy::default(), path, file, env)
+}
+
+fn read_under(
+    policy: &Policy,
+    path: &str,
+    file: &[u8],
+    env: &[u8],
+) -> Result<(Vec<ComponentSpec>, Vec<String>), Report> {
     let labels = BTreeMap::from([("pod.compose.file".to_owned(), path.to_owned())]);
     let theirs = TaskMount {
         kind: "volume".into(),
         volume: Some("stack_theirs".into()),
         labels: BTreeMap::from([("com.docker.stack.namespace".to_owned(), "stack".to_owned())]),
         target: "/x".into(),
+        writable: true,
         ..TaskMount::default()
     };
-    let task =
-        TaskContainer { name: "task".into(), labels, mounts: vec![theirs], ..TaskContainer::default() };
+    let bound = |path: &str| TaskMount {
+        kind: "bind".into(),
+        source: path.into(),
+        target: path.into(),
+        writable: true,
+        ..TaskMount::default()
+    };
+    // What its services ask of the host, the pod's own service has.
+    let task = TaskContainer {
+        name: "task".into(),
+        labels,
+        mounts: vec![theirs, bound("/srv/a"), bound("/srv/b")],
+        cap_add: vec!["NET_ADMIN".into()],
+        ..TaskContainer::default()
+    };
     let environment = |name: &str| match name {
         "BOTH" => Some("environment".to_owned()),
         "COMPOSE_PROFILES" => Some("one,two".to_owned()),
@@ -66,9 +89,9 @@ fn read_file(path: &str, file: &[u8], env: &[u8]) -> Result<(Vec<ComponentSpec>,
         task: &task,
         files: &World { file, env },
         environment: &environment,
-        host_socket: None,
+        host: &manager::pod::policy::Host::default(),
         share_volumes: false,
-        policy: &Policy::default(),
+        policy,
     };
     let (definition, warnings) = read(&around)?;
     Ok((definition.components, warnings.iter().map(ToString::to_string).collect()))
@@ -131,7 +154,7 @@ fn a_compose_file_runs_as_it_is_and_what_a_pod_cannot_have_is_one_warning() {
             other => panic!("{other:?}"),
         })
         .collect();
-    assert_eq!(sources, ["full-name", "/srv/b"]);
+    assert_eq!(sources, ["task.podlike.full-name", "/srv/b"]);
     assert_eq!(
         warnings,
         [
@@ -168,6 +191,22 @@ fn each_fault_of_a_compose_file_has_its_place() {
                 "/app/compose.yml:10:7: `configs.h.fil`: this key is unknown; did you mean `file`?",
             ],
         ),
+        (
+            "secrets:\n  a: {file: []}\n  b: text\nservices:\n  a: {image: a, secrets: [a, b]}",
+            &[
+                "/app/compose.yml:2:13: `secrets.a.file`: found a list; valid is the path of a file in the task container",
+                "/app/compose.yml:3:6: `secrets.b`: found a string; valid is a mapping such as `{file: ./name}`",
+            ],
+        ),
+        (
+            "services:\n  a: {build: .}\n  b: {provider: {type: model}}\n  c: {extends: a}\n  d: {extends: none}\n  e: {extends: d, image: e, tty: 7}",
+            &[
+                "/app/compose.yml:2:7: `services.a.build`: found `build` and no `image`; a pod builds no image: build it beforehand, and name it with `image`",
+                "/app/compose.yml:3:7: `services.b.provider`: found `provider` and no `image`; a pod runs containers alone: name the image of one with `image`",
+                "/app/compose.yml:5:16: `services.d.extends`: there is no service `none`; valid are `a`, `b`, `c`, `d` and `e`",
+                "/app/compose.yml:6:34: `services.e.tty`: found `7`; valid is `true` or `false`",
+            ],
+        ),
         ("services: {}", &["/app/compose.yml: the file has no service; valid is at least one in `services`"]),
         (
             "services:\n  a: {image: '${NO:?say}', imag: b}",
@@ -179,15 +218,14 @@ fn each_fault_of_a_compose_file_has_its_place() {
             "service: {}\nservices:\n  a:\n    tty: true\n    imag: b",
             &[
                 "/app/compose.yml:1:1: `service`: this key is unknown; did you mean `services`?",
-                "/app/compose.yml:4:5: `services.a`: `image` is missing; valid is one such as `image: nginx:1.27`",
                 "/app/compose.yml:5:5: `services.a.imag`: this key is unknown; did you mean `image`?",
             ],
         ),
         (
             "include: [other.yml]\nservices:\n  a: {image: a, extends: {file: b.yml, service: b}}\n  c: {image: c, extends: d}\n  e: {image: e, extends: e}",
             &[
-                "/app/compose.yml:1:1: `include`: a pod is defined by one file; write the services of the other files into it (`docker compose config` does)",
-                "/app/compose.yml:3:33: `services.a.extends.file`: a pod is defined by one file; write the other service into it, and leave `file` out",
+                "/app/compose.yml:1:11: `include[0]`: `/app/other.yml` does not exist in the task container; valid is the path of a Compose file in the task container",
+                "/app/compose.yml:3:33: `services.a.extends.file`: `/app/b.yml` does not exist in the task container; valid is the path of a Compose file in the task container",
                 "/app/compose.yml:4:26: `services.c.extends`: there is no service `d`; valid are `a`, `c` and `e`",
                 "/app/compose.yml:5:26: `services.e.extends`: the services `e` extend one another in a circle; leave one `extends` out",
             ],
@@ -197,9 +235,8 @@ fn each_fault_of_a_compose_file_has_its_place() {
             &[
                 "/app/compose.yml:2:26: `services.a.extends`: `service` is missing; valid is one such as `{service: base}`",
                 "/app/compose.yml:3:26: `services.b.extends`: found a list; valid is the name of a service, or a mapping such as `{service: base}`",
-                "/app/compose.yml:4:26: `services.c.extends`: `service` is missing; valid is one such as `{service: base}`",
                 "/app/compose.yml:4:27: `services.c.extends.servce`: this key is unknown; did you mean `service`?",
-                "/app/compose.yml:5:26: `services.d.extends`: `service` is missing; valid is one such as `{service: base}`",
+                "/app/compose.yml:5:36: `services.d.extends.service`: found a list; valid is the name of a service",
             ],
         ),
         (
@@ -234,8 +271,34 @@ fn each_fault_of_a_compose_file_has_its_place() {
                 "/app/compose.yml:4:5: `services.d`: found nothing; valid is a mapping of Compose keys such as `image: nginx`",
             ],
         ),
-        ("text", &["/app/compose.yml:1:1: found `text`; valid is a Compose file with `services`"]),
-        ("", &["/app/compose.yml:1:1: found nothing; valid is a Compose file with `services`"]),
+        (
+            "services:\n  x-a: {tty: true}\n  a: {image: a, depends_on: {b: {required: false}, c: {}}}\n  b: {image: b, profiles: [off]}\n  c: {image: c, profiles: [off]}",
+            &[
+                "/app/compose.yml:2:8: `services.x-a`: `image` is missing; valid is one such as `image: nginx:1.27`",
+                "/app/compose.yml:3:52: `services.a.depends_on.c`: none of the profiles of `c` is active; set `COMPOSE_PROFILES`, or leave the dependency out",
+            ],
+        ),
+        (
+            "services:\n  a: {image: a}\n---\nservices:\n  b: {image: b, extends: a}\n---\nservices: {a: {tty: 5}}\nsevices: {}",
+            &[
+                "/app/compose.yml:5:26: `services.b.extends`: there is no service `a`; valid is `b`",
+                "/app/compose.yml:7:21: `services.a.tty`: found `5`; valid is `true` or `false`",
+                "/app/compose.yml:8:1: `sevices`: this key is unknown; did you mean `services`?",
+            ],
+        ),
+        (
+            "services: {a: {image: a}}\n--- secret",
+            &["/app/compose.yml:2:5: found a string; valid is a Compose file with `services`"],
+        ),
+        ("---\n---\n", &["/app/compose.yml:2:1: found nothing; valid is a Compose file with `services`"]),
+        (
+            "services: {a: {image: a}}\n---\nservices: {a: {image: [}}",
+            &[
+                "/app/compose.yml:3:24: not YAML: did not find expected node content, while parsing a flow node; valid is YAML, such as `image: nginx`",
+            ],
+        ),
+        ("text", &["/app/compose.yml:1:1: found a string; valid is a Compose file with `services`"]),
+        ("", &["/app/compose.yml:1:1: found an empty string; valid is a Compose file with `services`"]),
         (
             "services:\n  a: {image: a\n",
             &[
@@ -264,12 +327,10 @@ fn each_fault_of_a_compose_file_has_its_place() {
         (
             "services:\n  a: {image: '$', user: '${', working_dir: '${A', command: '${A!b}', labels: {a: '${:-b}', b: '$1'}}",
             &[
-                "/app/compose.yml:2:14: `services.a.image`: found `$` without the name of a variable in `$`; valid are `$NAME`, `${NAME}`, and `$$` for a dollar sign",
                 "/app/compose.yml:2:25: `services.a.user`: found `${` without its closing brace; valid is one such as `${NAME:-default}`",
                 "/app/compose.yml:2:44: `services.a.working_dir`: found `${A` without its closing brace; valid is one such as `${NAME:-default}`",
                 "/app/compose.yml:2:60: `services.a.command`: found `${A!b}`; valid are `${NAME}`, and after the name `:-default`, `-default`, `:?error`, `?error`, `:+other` and `+other`",
                 "/app/compose.yml:2:82: `services.a.labels.a`: found `${:-b}`; valid are `${NAME}`, and after the name `:-default`, `-default`, `:?error`, `?error`, `:+other` and `+other`",
-                "/app/compose.yml:2:95: `services.a.labels.b`: found `$` without the name of a variable in `$1`; valid are `$NAME`, `${NAME}`, and `$$` for a dollar sign",
             ],
         ),
         (
@@ -290,6 +351,18 @@ const EXTENDED: &[(&str, &str, &str)] = &[
     ("user: a", "user: b", "{user: b}"),
     ("user: a", "user:", "{user: a}"),
     ("command: [a, b]", "command: [c]", "{command: [c]}"),
+    ("command: [a, b]", "command:", "{}"),
+    ("entrypoint: a", "entrypoint: ~", "{}"),
+    ("healthcheck: {test: a, interval: 5s}", "healthcheck: {test: , interval: }", "{healthcheck: {interval: 5s}}"),
+    ("healthcheck: {test: a}", "healthcheck:", "{healthcheck: {test: a}}"),
+    ("healthcheck: {test: a}", "healthcheck: {disable: true}", "{healthcheck: {disable: true}}"),
+    ("environment: {BOTH: 1, B: 1}", "environment: {BOTH: }", "{environment: {BOTH: environment, B: 1}}"),
+    ("environment: {BOTH: 1, B: 1}", "environment: [BOTH]", "{environment: {BOTH: environment, B: 1}}"),
+    ("environment: {A: 1}", "environment:", "{environment: {A: 1}}"),
+    ("labels: {a: 1}", "labels: {a: }", "{labels: {a: ''}}"),
+    ("tty: true", "extends: {file: compose.yml, service: a}", "{tty: true}"),
+    ("tty: true", "extends: {file: ./compose.yml, service: a}", "{tty: true}"),
+    ("tty: true", "extends: {file: /app/../app/compose.yml, service: a}", "{tty: true}"),
     ("entrypoint: [a, b]", "entrypoint: c", "{entrypoint: c}"),
     ("healthcheck: {test: [CMD, a], interval: 5s}", "healthcheck: {test: [CMD, b]}", "{healthcheck: {test: [CMD, b], interval: 5s}}"),
     ("cap_add: [SYS_TIME]", "cap_add: [SYS_TIME, NET_ADMIN]", "{cap_add: [SYS_TIME, NET_ADMIN]}"),
@@ -314,7 +387,8 @@ const EXTENDED: &[(&str, &str, &str)] = &[
     ("logging: {driver: json-file, options: {max-size: 1m}}", "logging: {driver: syslog}", "{logging: {driver: syslog}}"),
     ("deploy: {resources: {limits: {cpus: '1', memory: 64m}}}", "deploy: {resources: {limits: {memory: 32m}}}", "{deploy: {resources: {limits: {cpus: '1', memory: 32m}}}}"),
     ("depends_on: [other]", "depends_on: {other: {condition: service_healthy}}", "{depends_on: {other: {condition: service_healthy}}}"),
-    ("depends_on: {other: {condition: service_healthy, required: false}}", "depends_on: [other]", "{depends_on: {other: {required: false}}}"),
+    ("depends_on: {other: {condition: service_healthy, required: false}}", "depends_on: [other]", "{depends_on: [other]}"),
+    ("depends_on: {test: {condition: service_healthy}}", "depends_on: {test: {restart: true}}", "{depends_on: {test: {condition: service_healthy, restart: true}}}"),
     ("depends_on: [other]", "depends_on: [other]", "{depends_on: [other]}"),
     ("cap_add: [SYS_TIME]\n    tty: true", "cap_add: !reset []\n    tty: !reset null", "{}"),
     ("cap_add: [SYS_TIME]", "cap_add: !override [NET_ADMIN]", "{cap_add: [NET_ADMIN]}"),
@@ -329,15 +403,17 @@ fn what_is_extended_is_merged_as_compose_merges_it() {
     for (base, own, same) in EXTENDED {
         let extends = if own.starts_with("extends") { "" } else { "extends: a\n    " };
         let merged = format!(
-            "services:\n  a:\n    image: a\n    profiles: [one]\n    {base}\n  b:\n    image: b\n    {extends}{own}\n  other: {{image: o, healthcheck: {{test: x}}}}\n"
+            "services:\n  a:\n    image: a\n    profiles: [one]\n    {base}\n  b:\n    image: b\n    {extends}{own}\n  other: &other {{image: o, healthcheck: {{test: x}}}}\n  test: *other\n"
         );
         let merged = merged.replacen("    profiles: [one]\n", "", usize::from(base.starts_with("profiles")));
         let said = format!(
-            "services:\n  b:\n    image: b\n    <<: {same}\n  other: {{image: o, healthcheck: {{test: x}}}}\n"
+            "services:\n  b:\n    image: b\n    <<: {same}\n  other: &other {{image: o, healthcheck: {{test: x}}}}\n  test: *other\n"
         );
         let of = |text: &str| {
-            let (components, warnings) = run(text).unwrap_or_else(|faults| panic!("{text}\n{faults:#?}"));
-            let odd = warnings.iter().any(|warning| !warning.contains("is not declared"));
+            let everything = Policy::everything();
+            let read = read_under(&everything, "/app/compose.yml", text.as_bytes(), ENV);
+            let (components, warnings) = read.unwrap_or_else(|report| panic!("{text}\n{report}"));
+            let odd = warnings.iter().any(|warning| !warning.contains("nobody declares the volume"));
             assert!(!odd, "{text}\n{warnings:?}");
             components.into_iter().find(|component| component.name == "b").unwrap_or_else(|| panic!("{text}"))
         };
@@ -366,7 +442,7 @@ fn a_file_that_cannot_be_read_is_told_at_the_label() {
             b"",
             ["pod.compose.file: found `compose.yml`; valid is an absolute path of the task container"],
         ),
-        ("", b"", ["pod.compose.file: found nothing; valid is an absolute path of the task container"]),
+        ("", b"", ["pod.compose.file: found an empty string; valid is an absolute path of the task container"]),
         (
             "/app/none.yml",
             b"",
@@ -398,7 +474,7 @@ fn volumes_that_are_not_declared_and_keys_that_mean_nothing_are_warned_of() {
     let (_, warnings) = run(text).unwrap();
     let told = [
         "/app/compose.yml: ignored: `volumes.data.labels`; a component cannot have these keys; those that it needs are the pod's own service's to have",
-        "/app/compose.yml:1:47: `services.a.volumes[1]`: the volume `dat` is not declared; the engine's of that name is mounted, and made where it is missing: declare it in the file's `volumes`",
+        "/app/compose.yml:1:47: `services.a.volumes[1]`: nobody declares the volume `dat`: the pod makes one of its own, `task.podlike.dat`; did you mean `data`?",
     ];
     assert_eq!(warnings, told);
 }

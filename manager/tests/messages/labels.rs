@@ -17,7 +17,7 @@ struct World;
 impl Files for World {
     fn kind(&self, path: &str) -> Result<FileKind, FileFault> {
         match path {
-            "/file" | "/binary" | "/bad.env" | "/good.env" => Ok(FileKind::File),
+            "/file" | "/binary" | "/bad.env" | "/braces.env" | "/good.env" => Ok(FileKind::File),
             "/run/secrets/db_password" | "/app.conf" => Ok(FileKind::File),
             "/folder" | "/run/secrets/folder" => Ok(FileKind::Folder),
             "/socket" => Ok(FileKind::Other),
@@ -29,6 +29,7 @@ impl Files for World {
         match path {
             "/binary" => Ok(vec![0xff, 0xfe]),
             "/bad.env" => Ok(b"A=1\n=2\nB = 'open\n".to_vec()),
+            "/braces.env" => Ok(b"A=secret${B\nC=${secret!}\nD=\"${E:?secret}\"\nF='${'\n".to_vec()),
             "/good.env" => Ok(b"A=file\nexport B='two words' # why\n".to_vec()),
             _ if self.kind(path)? == FileKind::Folder => Err(FileFault::NotAFile),
             _ => Ok(Vec::new()),
@@ -50,8 +51,8 @@ fn volume(name: &str, labels: &[(&str, &str)]) -> TaskMount {
         source: format!("/var/lib/docker/volumes/{name}/_data"),
         target: format!("/mnt/{name}"),
         writable: true,
-        device: None,
         labels: labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect(),
+        ..TaskMount::default()
     }
 }
 
@@ -63,6 +64,13 @@ fn task(labels: BTreeMap<String, String>) -> TaskContainer {
         target: "/var/run/docker.sock".into(),
         ..TaskMount::default()
     };
+    let bound = TaskMount {
+        kind: "bind".into(),
+        source: "/a".into(),
+        target: "/a".into(),
+        writable: true,
+        ..TaskMount::default()
+    };
     let mut sockets = volume("stack_sockets", &[("com.docker.stack.namespace", "stack")]);
     sockets.source = "/srv/engine".into();
     TaskContainer {
@@ -70,6 +78,7 @@ fn task(labels: BTreeMap<String, String>) -> TaskContainer {
         labels,
         mounts: vec![
             socket,
+            bound,
             sockets,
             volume("one", &[(reference, "shared")]),
             volume("two", &[(reference, "shared")]),
@@ -79,6 +88,22 @@ fn task(labels: BTreeMap<String, String>) -> TaskContainer {
 }
 fn labels(labels: &[(&str, &str)]) -> BTreeMap<String, String> {
     labels.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+/// So many components.
+fn many(number: usize) -> BTreeMap<String, String> {
+    (0..number).map(|number| (format!("pod.component.c{number}"), "image: a".to_owned())).collect()
+}
+
+/// The same labels and one more.
+fn more(mut all: BTreeMap<String, String>, key: &str, value: &str) -> BTreeMap<String, String> {
+    all.insert(key.to_owned(), value.to_owned());
+    all
+}
+
+/// A component whose aliases make 1.5 MB of it.
+fn laughing() -> String {
+    format!("image: a\nx-a: &a {}\nx-b: [{}]", "x".repeat(150_000), "*a, ".repeat(9))
 }
 
 /// A word that is too long for anything.
@@ -103,7 +128,7 @@ fn cases() -> Vec<Case> { vec![
     ("an unknown label", labels(&[("pod.component.app", "image: a"), ("pod.colour", "blue")]), &["pod.colour: this label is unknown; valid are `pod.component.<name>`, `pod.copy.<name>`, `pod.init.components`, `pod.compose.file`, `pod.scratch`, `pod.stop_grace_period` and `pod.manager`"]),
     ("a misspelled label of fixed name", labels(&[("pod.component.app", "image: a"), ("pod.init.component", "- image: a")]), &["pod.init.component: this label is unknown; did you mean `pod.init.components`?"]),
     ("both spellings for one component", labels(&[("pod.component.app", "image: a"), ("pod.container.app", "image: a")]), &["pod.container.app: `app` has a label `pod.component.app` too; valid is one label for each component"]),
-    ("an empty component name", labels(&[("pod.component.", "image: a")]), &["pod.component.: found the component name ``; valid are letters, digits, `_`, `.` and `-`, with a letter or digit first, since it is part of the container's name"]),
+    ("an empty component name", labels(&[("pod.component.", "image: a")]), &["pod.component.: found an empty string for the component name; valid are letters, digits, `_`, `.` and `-`, with a letter or digit first, since it is part of the container's name"]),
     ("a component name with a slash", labels(&[("pod.component.a/b", "image: a")]), &["pod.component.a/b: found the component name `a/b`; valid are letters, digits, `_`, `.` and `-`, with a letter or digit first, since it is part of the container's name"]),
     ("a component name that starts with a dash", labels(&[("pod.component.-a", "image: a")]), &["pod.component.-a: found the component name `-a`; valid are letters, digits, `_`, `.` and `-`, with a letter or digit first, since it is part of the container's name"]),
     ("a component name that is too long", labels(&[(&format!("pod.component.{}", "x".repeat(250)), "image: a")]), &["pod.component.xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…: the container's name would have 274 characters; valid are up to 255"]),
@@ -126,7 +151,7 @@ fn cases() -> Vec<Case> { vec![
     ("a merge of a scalar", keys("<<: b"), &["pod.component.app:2:5: found something to merge with `<<` that is not a mapping; valid is an alias to a mapping, such as `<<: *base`, or a list of them"]),
     ("a tag", keys("user: !secret root"), &["pod.component.app:2:7: `user`: found a value with a YAML tag; valid is a user such as `1000`, `app` or `1000:1000`"]),
     ("a NUL character", keys("user: \"a\\0b\""), &["pod.component.app:2:7: found a NUL character; valid is text without one, since the kernel ends every string at it"]),
-    ("an empty label", labels(&[("pod.component.app", "")]), &["pod.component.app:1:1: found nothing; valid is a mapping of Compose keys such as `image: nginx`"]),
+    ("an empty label", labels(&[("pod.component.app", "")]), &["pod.component.app:1:1: found an empty string; valid is a mapping of Compose keys such as `image: nginx`"]),
     ("a string for a component", labels(&[("pod.component.app", "password")]), &["pod.component.app:1:1: found a string; valid is a mapping of Compose keys such as `image: nginx`"]),
     ("a list for a component", labels(&[("pod.component.app", "- image: a")]), &["pod.component.app:1:1: found a list; valid is a mapping of Compose keys such as `image: nginx`"]),
     ("nesting without end", keys(&format!("x-a: {}{}", "[".repeat(200), "]".repeat(200))), &["pod.component.app:2:133: nested too deeply; valid are up to 128 levels"]),
@@ -140,6 +165,19 @@ fn cases() -> Vec<Case> { vec![
     ("a CPU period without a unit", keys("cpu_period: soon"), &["pod.component.app:2:13: `cpu_period`: found `soon`; valid is a number of microseconds such as `50000`, or a time such as `50ms`"]),
     ("shares of nothing", keys("cpu_shares: -1"), &["pod.component.app:2:13: `cpu_shares`: found `-1`; valid is a whole number such as `512`"]),
     ("a swappiness above a hundred", keys("mem_swappiness: 101"), &["pod.component.app:2:17: `mem_swappiness`: found `101`; valid is a whole number from `0` to `100`"]),
+    ("a health check that runs all the time", keys("healthcheck: {test: a, interval: 1ms, start_interval: 499ms}"), &[
+        "pod.component.app:2:14: `healthcheck`: found 1 ms for `interval`; valid is at least 500 ms: each check is a process that the engine and the runtime start, for 50 to 100 ms of CPU outside of the pod's limits",
+        "pod.component.app:2:14: `healthcheck`: found 499 ms for `start_interval`; valid is at least 500 ms: each check is a process that the engine and the runtime start, for 50 to 100 ms of CPU outside of the pod's limits",
+    ]),
+    ("a score that makes the kernel kill others", keys("oom_score_adj: -1"), &["pod.component.app:2:16: `oom_score_adj`: found -1 for `oom_score_adj`; valid is at least 0 (what the task container has, else 0): with less the kernel kills processes of other pods first"]),
+    ("more open files than a process may have", keys("ulimits: {nofile: -1}"), &["pod.component.app:2:10: `ulimits`: found no limit for `nofile`; valid is at most 1048576 (1048576, or what the task container has beyond): open files take memory of the kernel"]),
+    ("a pod that takes days to stop", labels(&[("pod.component.app", "image: a"), ("pod.stop_grace_period", "25h")]), &["pod.stop_grace_period:1:1: found 25 h for `pod.stop_grace_period`; valid is at most 1 h: the engine and the node wait for the end, an update of the service too"]),
+    ("a hundred and one components", many(101), &["labels: the pod has 101 components, init components among them; valid are up to 100, or start the manager with `--max-components 101`"]),
+    ("a thousand and one components", many(1001), &["labels: the pod has 1001 components, init components among them; valid are up to 100; the operator can allow 1000"]),
+    ("a hundred and one components beside an init component", more(many(101), "pod.init.components", "- image: a"), &["labels: the pod has 101 components beside its init components; valid are up to 100, or start the manager with `--max-components 101`"]),
+    ("more copies than there may be components", (0..101).fold(many(1), |all, number| more(all, &format!("pod.copy.c{number}"), "/a: /b")), &["labels: there are 101 labels `pod.copy.*`; valid are up to 100, or start the manager with `--max-components 101`"]),
+    ("labels that are too large in all", labels(&[("pod.component.app", "image: a"), ("pod.copy.app", &"x".repeat(1 << 20))]), &["labels: the labels `pod.*` have 1048613 bytes in all; valid are up to 1048576, with the files that they name"]),
+    ("aliases that are too large in all", labels(&["a", "b", "c"].map(|name| (format!("pod.component.{name}"), laughing())).each_ref().map(|(key, text)| (key.as_str(), text.as_str()))), &["pod.component.c: the definition is too large with its aliases, variables, `extends`, env files and `pre_start` in place; valid are up to 4 MiB in all"]),
     ("an OOM score out of bounds", keys("oom_score_adj: 1001"), &["pod.component.app:2:16: `oom_score_adj`: found `1001`; valid is a whole number from `-1000` to `1000`"]),
     ("a text for a weight", keys("blkio_config: {weight: heavy}"), &["pod.component.app:2:24: `blkio_config.weight`: found `heavy`; valid is a weight from `10` to `1000`"]),
     ("a device without a rate", keys("blkio_config: {device_read_bps: [{path: /dev/a}]}"), &["pod.component.app:2:34: `blkio_config.device_read_bps[0]`: `rate` is missing; valid is a mapping such as `{path: /dev/sda, rate: 300}`"]),
@@ -162,6 +200,7 @@ fn cases() -> Vec<Case> { vec![
     ("a list for a limit", keys("ulimits: {nofile: [5]}"), &["pod.component.app:2:19: `ulimits.nofile`: found a list; valid is a whole number such as `1024`, or `{soft: 1024, hard: 2048}`"]),
     ("an unknown security option", keys("security_opt: ['selinux:off']"), &["pod.component.app:2:16: `security_opt[0]`: found `selinux:off`; valid is an option such as `no-new-privileges:true` or `apparmor:unconfined`"]),
     ("a seccomp profile in a file", keys("security_opt: ['seccomp:/p.json']"), &["pod.component.app:2:16: `security_opt[0]`: found the seccomp profile `/p.json`; valid are `unconfined`, `builtin`, and a profile in JSON itself: there is no folder of the node to read it from"]),
+    ("a seccomp profile that is none", keys("security_opt: ['seccomp:{']"), &["pod.component.app:2:16: `security_opt[0]`: found a seccomp profile that is not JSON; valid is an object of JSON"]),
     ("a text for security options", keys("security_opt: no-new-privileges"), &["pod.component.app:2:15: `security_opt`: found `no-new-privileges`; valid is a list of options such as `[no-new-privileges:true]`"]),
     ("another user namespace", keys("userns_mode: private"), &["pod.component.app:2:14: `userns_mode`: found `private`; valid is `host`"]),
     ("an image to be built", keys("pull_policy: build"), &["pod.component.app:2:14: `pull_policy`: found `build`, but a node builds no image; valid are `always`, `missing`, `if_not_present` and `never`"]),
@@ -183,18 +222,58 @@ fn cases() -> Vec<Case> { vec![
     ("a key for Windows", keys("isolation: hyperv"), &["pod.component.app:2:1: `isolation`: a component cannot have this key; leave it out: it is for containers of Windows"]),
     ("a model", keys("models: [llm]"), &["pod.component.app:2:1: `models`: a component cannot have this key; say in `environment` where the model is"]),
     ("an env file without a path", keys("env_file: [{required: false}]"), &["pod.component.app:2:12: `env_file[0]`: `path` is missing; valid is the path of a file in the task container"]),
-    ("an env file in another format", keys("env_file: [{path: /good.env, format: raw}]"), &["pod.component.app:2:38: `env_file[0].format`: found a `format`; leave it out: env files have the form of Compose"]),
+    ("an env file in another format", keys("env_file: [{path: /good.env, format: ini}]"), &["pod.component.app:2:38: `env_file[0].format`: found `ini`; valid is `raw`; leave it out for env files of the usual form"]),
     ("an env file that is required", keys("env_file: [{path: /b.env, required: true}]"), &["pod.component.app:2:19: `env_file[0].path`: `/b.env` does not exist in the task container; valid is the path of a file in the task container"]),
     ("a label file that is missing", keys("label_file: /b.env"), &["pod.component.app:2:13: `label_file`: `/b.env` does not exist in the task container; valid is the path of a file in the task container"]),
-    ("an empty text for a runtime", keys("runtime: ''"), &["pod.component.app:2:10: `runtime`: found an empty string; valid is a runtime that the engine knows such as `runc`"]),
+    ("a blank text for a runtime", keys("runtime: ' '"), &["pod.component.app:2:10: `runtime`: found ` `; valid is a runtime that the engine knows such as `runc`"]),
     ("a list for annotations", keys("annotations: [[a]]"), &["pod.component.app:2:15: `annotations[0]`: found a list; valid is a string such as `NAME=value`"]),
     ("a text for an attachment", keys("attach: perhaps"), &["pod.component.app:2:9: `attach`: found `perhaps`; valid is `true` or `false`"]),
 
     // which keys there are
     ("a misspelled key", keys("comand: b"), &["pod.component.app:2:1: `comand`: this key is unknown; did you mean `command`?"]),
     ("a key in another spelling", keys("workingDir: /b"), &["pod.component.app:2:1: `workingDir`: this key is unknown; did you mean `working_dir`?"]),
-    ("an unknown key", keys("colour: blue"), &["pod.component.app:2:1: `colour`: this key is unknown; valid are `annotations`, `attach`, `blkio_config`, `cap_add`, `cap_drop`, `command`, `configs`, `cpu_period`, `cpu_quota`, `cpu_rt_period`, `cpu_rt_runtime`, `cpu_shares`, `cpus`, `cpuset`, `depends_on`, `deploy`, `device_cgroup_rules`, `devices`, `entrypoint`, `env_file`, `environment`, `gpus`, `group_add`, `healthcheck`, `image`, `label_file`, `labels`, `logging`, `mem_limit`, `mem_reservation`, `mem_swappiness`, `memswap_limit`, `oom_kill_disable`, `oom_score_adj`, `pids_limit`, `platform`, `post_start`, `pre_stop`, `privileged`, `pull_policy`, `read_only`, `restart`, `runtime`, `secrets`, `security_opt`, `shm_size`, `stdin_open`, `stop_grace_period`, `stop_signal`, `storage_opt`, `sysctls`, `tmpfs`, `tty`, `ulimits`, `user`, `userns_mode`, `volumes`, `working_dir` and `x-tandem`"]),
+    ("an unknown key", keys("colour: blue"), &["pod.component.app:2:1: `colour`: this key is unknown; valid are `annotations`, `attach`, `blkio_config`, `cap_add`, `cap_drop`, `command`, `configs`, `cpu_period`, `cpu_quota`, `cpu_rt_period`, `cpu_rt_runtime`, `cpu_shares`, `cpus`, `cpuset`, `depends_on`, `deploy`, `device_cgroup_rules`, `devices`, `entrypoint`, `env_file`, `environment`, `gpus`, `group_add`, `healthcheck`, `image`, `label_file`, `labels`, `logging`, `mem_limit`, `mem_reservation`, `mem_swappiness`, `memswap_limit`, `oom_kill_disable`, `oom_score_adj`, `pids_limit`, `platform`, `post_start`, `pre_start`, `pre_stop`, `privileged`, `pull_policy`, `read_only`, `restart`, `runtime`, `secrets`, `security_opt`, `shm_size`, `stdin_open`, `stop_grace_period`, `stop_signal`, `storage_opt`, `sysctls`, `tmpfs`, `tty`, `ulimits`, `user`, `userns_mode`, `volumes`, `working_dir` and `x-tandem`"]),
     ("no image", labels(&[("pod.component.app", "command: b")]), &["pod.component.app:1:1: `image` is missing; valid is one such as `image: nginx:1.27`"]),
+    ("a build and no image", labels(&[("pod.component.app", "build: .\nuser: []")]), &["pod.component.app:1:1: `build`: found `build` and no `image`; a pod builds no image: build it beforehand, and name it with `image`", "pod.component.app:2:7: `user`: found a list; valid is a user such as `1000`, `app` or `1000:1000`"]),
+    ("a provider and no image", labels(&[("pod.component.app", "provider: {type: model}")]), &["pod.component.app:1:1: `provider`: found `provider` and no `image`; a pod runs containers alone: name the image of one with `image`"]),
+    ("a build that says nothing, and no image", labels(&[("pod.component.app", "build:\ntty: true")]), &["pod.component.app:1:1: `image` is missing; valid is one such as `image: nginx:1.27`"]),
+    ("a misspelled image", labels(&[("pod.component.app", "imgae: a\ntty: true")]), &["pod.component.app:1:1: `imgae`: this key is unknown; did you mean `image`?"]),
+    ("an empty image", labels(&[("pod.component.app", "image: ''")]), &["pod.component.app:1:8: `image`: found an empty string; valid is the name of an image such as `nginx:1.27`"]),
+    ("misspelled parts that must be there", keys("env_file: [{pth: /good.env}]\nvolumes: [{source: b, targt: /x}, {type: bind, sorce: /a, target: /y}]\nsecrets: [{sourc: db_password}]\npost_start: [{comand: b}]\nulimits: {nofile: {sft: 1, hard: 2}}\nblkio_config: {device_read_bps: [{pth: /dev/a, rate: 1}]}\ngpus: [{count: 1, device_ids: ['0']}]"), &[
+        "pod.component.app:2:13: `env_file[0].pth`: this key is unknown; did you mean `path`?",
+        "pod.component.app:3:23: `volumes[0].targt`: this key is unknown; did you mean `target`?",
+        "pod.component.app:3:48: `volumes[1].sorce`: this key is unknown; did you mean `source`?",
+        "pod.component.app:4:12: `secrets[0].sourc`: this key is unknown; did you mean `source`?",
+        "pod.component.app:5:15: `post_start[0].comand`: this key is unknown; did you mean `command`?",
+        "pod.component.app:6:20: `ulimits.nofile.sft`: this key is unknown; did you mean `soft`?",
+        "pod.component.app:7:35: `blkio_config.device_read_bps[0].pth`: this key is unknown; did you mean `path`?",
+        "pod.component.app:8:8: `gpus[0]`: found `count` beside `device_ids`; leave one of them out",
+    ]),
+    ("empty strings", keys("environment: {'': a}\nlabels: {'': a}\nhealthcheck: {interval: ''}\nvolumes: ['a:', {type: '', target: /x}]\ndevices: ['/dev/fuse::r']\nulimits: {'': 1}\ncommand: ''\nworking_dir: ''\ncap_add: ['']"), &[
+        "pod.component.app:2:15: `environment[\"\"]`: found an empty string for the name; valid is a name without `=`",
+        "pod.component.app:3:10: `labels[\"\"]`: found an empty string for the name; valid is a name without `=`",
+        "pod.component.app:4:25: `healthcheck.interval`: found an empty string; valid is a duration such as `1m30s`, `10s` or `500ms`",
+        "pod.component.app:5:11: `volumes[0]`: found an empty string for the target; valid is an absolute path of the component such as `/data`",
+        "pod.component.app:5:24: `volumes[1].type`: found an empty string; valid is one of `volume`, `bind` and `tmpfs`",
+        "pod.component.app:6:11: `devices[0]`: found an empty string for the target; valid is an absolute path of the component such as `/dev/fuse`",
+        "pod.component.app:7:11: `ulimits[\"\"]`: found an empty string for the limit; valid are `core`, `cpu`, `data`, `fsize`, `locks`, `memlock`, `msgqueue`, `nice`, `nofile`, `nproc`, `rss`, `rtprio`, `rttime`, `sigpending` and `stack`",
+        "pod.component.app:10:11: `cap_add[0]`: found an empty string; valid is a capability of Linux such as `NET_ADMIN`, or `ALL`",
+    ]),
+    ("empty strings in other labels", labels(&[("pod.component.app", "image: a"), ("pod.copy.app", "':'"), ("pod.init.components", ""), ("pod.manager", ""), ("pod.stop_grace_period", "''")]), &[
+        "pod.copy.app:1:1: found an empty string for the source; valid is an absolute path of the task container",
+        "pod.copy.app:1:1: found an empty string for the target; valid is an absolute path of the component",
+        "pod.manager: found an empty string; valid is `sibling`, `agent`, or the name that an agent was given (letters, digits, `_`, `.` and `-`)",
+        "pod.stop_grace_period:1:1: found an empty string; valid is a duration such as `1m30s`, `10s` or `500ms`",
+    ]),
+    ("a misspelled label that others need", labels(&[("pod.componet.web", "image: a\ntty: perhaps"), ("pod.copy.web", "/file:/file"), ("pod.component.app", "image: a\ndepends_on: [web]")]), &[
+        "pod.componet.web: this label is unknown; did you mean `pod.component.web`?",
+        "pod.componet.web:2:6: `tty`: found `perhaps`; valid is `true` or `false`",
+    ]),
+    ("a misspelled label that is the only one", labels(&[("pod.componet.web", "image: a")]), &["pod.componet.web: this label is unknown; did you mean `pod.component.web`?"]),
+    ("a misspelled label of init components that others need", labels(&[("pod.component.app", "image: a"), ("pod.init.component", "- image: a"), ("pod.copy.init-1", "/file:/file")]), &["pod.init.component: this label is unknown; did you mean `pod.init.components`?"]),
+    ("a misspelled label beside the right one", labels(&[("pod.component.app", "image: a"), ("pod.componet.app", "image: [")]), &["pod.componet.app: this label is unknown; did you mean `pod.component.app`?"]),
+    ("a mistake that many share by an alias", keys("x-env: &env {A: [b]}\nenvironment: *env\npost_start: [{command: a, environment: *env}]"), &["pod.component.app:2:17: `environment.A`: found a list; valid is a string, a number or a boolean"]),
+    ("capabilities of a device that are none", keys("gpus: [{capabilities: 7}]"), &["pod.component.app:2:23: `gpus[0].capabilities`: found `7`; valid is a list of capabilities such as `[gpu]`"]),
     ("an image without a value", labels(&[("pod.component.app", "image:")]), &["pod.component.app:1:1: `image` is missing; valid is one such as `image: nginx:1.27`"]),
     ("a key that is the pod's", keys("ports: ['80:80']"), &["pod.component.app:2:1: `ports`: a component cannot have this key; publish ports on the pod's own service: components share its network"]),
     ("the network", keys("network_mode: host"), &["pod.component.app:2:1: `network_mode`: a component cannot have this key; components share the network of the task container: set it on the pod's own service"]),
@@ -239,7 +318,7 @@ fn cases() -> Vec<Case> { vec![
     ("volumes of another container", keys("volumes_from: [b]"), &["pod.component.app:2:1: `volumes_from`: a component cannot have this key; name the volume in `volumes`, or share those of the task container with `--volumes`"]),
     ("a volume driver", keys("volume_driver: nfs"), &["pod.component.app:2:1: `volume_driver`: a component cannot have this key; declare the volume with its driver in the stack's own `volumes`"]),
     ("a profile", keys("profiles: [debug]"), &["pod.component.app:2:1: `profiles`: a component cannot have this key; leave the component out instead"]),
-    ("several services in one label", labels(&[("pod.component.app", "services:\n  app:\n    image: a")]), &["pod.component.app:1:1: `image` is missing; valid is one such as `image: nginx:1.27`", "pod.component.app:1:1: `services`: a component cannot have this key; a label holds one component: write one label `pod.component.<name>` for each service"]),
+    ("several services in one label", labels(&[("pod.component.app", "services:\n  app:\n    image: a")]), &["pod.component.app:1:1: `services`: a component cannot have this key; a label holds one component: write one label `pod.component.<name>` for each service"]),
     ("the engine's socket by Compose's own key", keys("use_api_socket: true"), &["pod.component.app:2:17: `use_api_socket`: a component cannot have this; leave it out: no component may reach the engine, whose socket would give it the whole node"]),
     ("a provider", keys("provider: {type: b}"), &["pod.component.app:2:1: `provider`: a component cannot have this key; use the `image` of a container"]),
     ("settings for development", keys("develop: {}"), &["pod.component.app:2:1: `develop`: a component cannot have this key; leave it out: it is for `docker compose watch`"]),
@@ -276,6 +355,20 @@ fn cases() -> Vec<Case> { vec![
     ("a privileged hook", keys("pre_stop: [{command: a, privileged: true}]"), &["pod.component.app:2:37: `pre_stop[0].privileged`: a component cannot have this; leave it out, and name what the component needs in `cap_add`: a privileged hook reaches the engine and owns the node"]),
     ("an unknown key of a hook", keys("pre_stop: [{command: a, timeout: 3s}]"), &["pod.component.app:2:25: `pre_stop[0].timeout`: this key is unknown; valid are `command`, `environment`, `privileged`, `user` and `working_dir`"]),
     ("hooks of an init component", labels(&[("pod.component.app", "image: a"), ("pod.init.components", "- image: a\n  post_start: [{command: b}]\n  pre_stop: [{command: c}]")]), &["pod.init.components:2:16: `[0].post_start[0]`: an init component cannot have hooks; write the command into a component, or into one more init component", "pod.init.components:3:14: `[0].pre_stop[0]`: an init component cannot have hooks; write the command into a component, or into one more init component"]),
+
+    // pre_start
+    ("a `pre_start` that is no list", keys("pre_start: ./migrate"), &["pod.component.app:2:12: `pre_start`: found a string; valid is a list of containers such as `[{command: ./migrate}]`"]),
+    ("an entry that is no mapping", keys("pre_start: [./migrate]"), &["pod.component.app:2:13: `pre_start[0]`: found a string; valid is a mapping such as `{command: ./migrate, user: root}`"]),
+    ("each part of an entry", keys("pre_start: [{command: {}, image: a b, user: [], working_dir: a, environment: 1, privileged: 2, per_replica: 3}]"), &["pod.component.app:2:23: `pre_start[0].command`: found a mapping; valid is a string such as `nginx -g \"daemon off;\"`, or a list of strings", "pod.component.app:2:34: `pre_start[0].image`: found `a b`; valid is the name of an image such as `nginx:1.27`", "pod.component.app:2:45: `pre_start[0].user`: found a list; valid is a user such as `1000`, `app` or `1000:1000`", "pod.component.app:2:62: `pre_start[0].working_dir`: found `a`; valid is an absolute path such as `/srv/app`", "pod.component.app:2:78: `pre_start[0].environment`: found a number; valid is a mapping such as `NAME: value`, or a list of `NAME=value`", "pod.component.app:2:93: `pre_start[0].privileged`: found `2`; valid is `true` or `false`", "pod.component.app:2:109: `pre_start[0].per_replica`: found `3`; valid is `true` or `false`"]),
+    ("an unknown key of an entry", keys("pre_start: [{command: a, entrypoint: b}]"), &["pod.component.app:2:26: `pre_start[0].entrypoint`: this key is unknown; valid are `command`, `environment`, `image`, `per_replica`, `privileged`, `user` and `working_dir`"]),
+    ("a privileged entry", keys("pre_start: [{command: a}, {command: b, privileged: true}]"), &["pod.component.app:2:52: `pre_start[1].privileged`: found `true`: a privileged component reaches the engine and owns the node; name what it needs in `cap_add` and `devices`, or start the manager with `--allow privileged`"]),
+    ("a fault of a component is not said once more for each entry", keys("cap_add: [SYS_ADMIN]\npre_start: [{command: a}]"), &["pod.component.app:2:10: `cap_add`: found `SYS_ADMIN`, which is none of Docker's default capabilities, nor the task container's; add it to `cap_add` of the pod's own service, or start the manager with `--allow capabilities=SYS_ADMIN`"]),
+    ("an entry whose variables are too many with its component's", keys(&format!("environment: [{}]\npre_start: [{{environment: {{MORE: ''}}}}]", (0..1024).map(|number| format!("v{number}=")).collect::<Vec<_>>().join(", "))), &["pod.component.app:3:27: `pre_start[0].environment`: found 1025 for the number of variables; valid is at most 1024: the engine keeps, sends and stores the whole list with each change of the container"]),
+    ("a `pre_start` of an init component", labels(&[("pod.component.app", "image: a"), ("pod.init.components", "- image: a\n  pre_start: [{command: b}]")]), &["pod.init.components:2:15: `[0].pre_start[0]`: an init component cannot have hooks; write the command into a component, or into one more init component"]),
+    ("a component with the name of an entry's container", labels(&[("pod.component.app", "image: a\npre_start: [{}, {}]"), ("pod.component.app.pre-2", "image: b"), ("pod.component.app.pre-3", "image: b")]), &["pod.component.app.pre-2: `app.pre-2` is the name of a `pre_start` container of `app`; valid is any other name"]),
+    ("an entry's container with a name that is too long", BTreeMap::from([(format!("pod.component.{}", "x".repeat(228)), "image: a\npre_start: [{}]".to_owned())]), &["pod.component.xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…:2:13: `pre_start[0]`: the container's name would have 258 characters; valid are up to 255"]),
+    ("a hundred containers with those of `pre_start`", more(many(99), "pod.component.last", "image: a\npre_start: [{}]"), &["labels: the pod has 101 components, init components and entries of `pre_start` among them; valid are up to 100, or start the manager with `--max-components 101`"]),
+    ("what entries repeat of their component", keys(&format!("environment: {{A: '{}', B: '{}'}}\npre_start: [{}]", "x".repeat(120_000), "x".repeat(120_000), vec!["{}"; 40].join(", "))), &["pod.component.app:3:77: `pre_start[16]`: the definition is too large with its aliases, variables, `extends`, env files and `pre_start` in place; valid are up to 4 MiB in all"]),
     ("a privileged component", keys("privileged: true"), &["pod.component.app:2:13: `privileged`: found `true`: a privileged component reaches the engine and owns the node; name what it needs in `cap_add` and `devices`, or start the manager with `--allow privileged`"]),
 
     // image, command, entrypoint, user, folders, flags
@@ -285,7 +378,7 @@ fn cases() -> Vec<Case> { vec![
     ("a mapping for a command", keys("command: {a: b}"), &[r#"pod.component.app:2:10: `command`: found a mapping; valid is a string such as `nginx -g "daemon off;"`, or a list of strings"#]),
     ("a list within a command", keys("command: [sh, [-c]]"), &["pod.component.app:2:15: `command[1]`: found a list; valid is a string"]),
     ("nothing in an entrypoint", keys("entrypoint: [sh, ~]"), &["pod.component.app:2:18: `entrypoint[1]`: found nothing; valid is a string"]),
-    ("an empty user", keys("user: ''"), &["pod.component.app:2:7: `user`: found an empty string; valid is a user such as `1000`, `app` or `1000:1000`"]),
+    ("a blank user", keys("user: ' '"), &["pod.component.app:2:7: `user`: found ` `; valid is a user such as `1000`, `app` or `1000:1000`"]),
     ("a relative working folder", keys("working_dir: srv"), &["pod.component.app:2:14: `working_dir`: found `srv`; valid is an absolute path such as `/srv/app`"]),
     ("an unknown boolean", keys("read_only: maybe"), &["pod.component.app:2:12: `read_only`: found `maybe`; valid is `true` or `false`"]),
     ("a number for a boolean", keys("tty: 1"), &["pod.component.app:2:6: `tty`: found `1`; valid is `true` or `false`"]),
@@ -299,12 +392,16 @@ fn cases() -> Vec<Case> { vec![
     ("an env file that is not there", keys("env_file: /none.env"), &["pod.component.app:2:11: `env_file`: `/none.env` does not exist in the task container; valid is the path of a file in the task container"]),
     ("an env file that is a folder", keys("env_file: /folder"), &["pod.component.app:2:11: `env_file`: `/folder` is not a regular file; valid is the path of a file in the task container"]),
     ("an env file that is not text", keys("env_file: /binary"), &["pod.component.app:2:11: `env_file`: `/binary` is not text; valid is a file in UTF-8"]),
+    ("an env file in which a variable is not closed, of which nothing is told", keys("env_file: /braces.env"), &["/braces.env:1:1: found `${` without its closing brace; valid is one such as `${NAME:-default}`", "/braces.env:2:1: found `${` before what is no variable; valid are `${NAME}`, and after the name `:-default`, `-default`, `:?error`, `?error`, `:+other` and `+other`", "/braces.env:3:1: a variable is required that is not set; set it in the task container's environment, or in `.env` beside the file"]),
+    ("a raw env file with bad lines", keys("env_file: [{path: /bad.env, format: raw}]"), &["/bad.env:2:1: found no name of a variable; valid are lines such as `NAME=value`", "/bad.env:3:1: found a space in the name of a variable; valid are lines such as `NAME=value`"]),
     ("an env file with bad lines", keys("env_file: [/bad.env, /good.env]"), &["/bad.env:2:1: found no name of a variable; valid are lines such as `NAME=value`", "/bad.env:3:5: found a quote that is never closed; close it, or put the value between quotes of the other kind"]),
     ("a bad env file of two components, told once", labels(&[("pod.component.app", "image: a\nenv_file: /bad.env"), ("pod.component.web", "image: a\nenv_file: /bad.env")]), &["/bad.env:2:1: found no name of a variable; valid are lines such as `NAME=value`", "/bad.env:3:5: found a quote that is never closed; close it, or put the value between quotes of the other kind"]),
     ("a label of Tandem's own", keys("labels: {io.tandem.pod: b}"), &[r#"pod.component.app:2:10: `labels["io.tandem.pod"]`: found the label `io.tandem.pod`; valid is any other name: Tandem finds its containers by these"#]),
     ("a label of Swarm's", keys("labels: [com.docker.swarm.task=b]"), &["pod.component.app:2:10: `labels[0]`: found the label `com.docker.swarm.task`; valid is any other name: Swarm would count the component as a task of its own"]),
     ("a label of a stack", keys("labels: {com.docker.stack.namespace: b}"), &[r#"pod.component.app:2:10: `labels["com.docker.stack.namespace"]`: found the label `com.docker.stack.namespace`; valid is any other name: `docker stack` would count the component as a part of a stack"#]),
     ("a label of Compose's", keys("labels: {com.docker.compose.project: b}"), &[r#"pod.component.app:2:10: `labels["com.docker.compose.project"]`: found the label `com.docker.compose.project`; valid is any other name: Compose would count the component as a service and remove it"#]),
+
+    ("a label of another tool of Docker's", keys("labels: {com.docker.desktop.x: b}"), &[r#"pod.component.app:2:10: `labels["com.docker.desktop.x"]`: found the label `com.docker.desktop.x`; valid is any other name: Docker's own tools find their containers by these"#]),
 
     // volumes and tmpfs
     ("a string for volumes", keys("volumes: data:/data"), &["pod.component.app:2:10: `volumes`: found `data:/data`; valid is a list of volumes such as `data:/var/lib/data`"]),
@@ -336,7 +433,8 @@ fn cases() -> Vec<Case> { vec![
     ("an unknown propagation", keys("volumes: [{type: bind, source: /a, target: /a, bind: {propagation: all}}]"), &["pod.component.app:2:68: `volumes[0].bind.propagation`: found `all`; valid is `private`, `rprivate`, `shared`, `rshared`, `slave` or `rslave`"]),
     ("parts of a volume that are none", keys("volumes:\n- {type: volume, source: a, target: /a, volume: {subpath: /b}}\n- {type: volume, source: a, target: /b, volume: {subpath: b/../..}}\n- {type: volume, source: a, target: /c, volume: {subpath: ./}}"), &["pod.component.app:3:59: `volumes[0].volume.subpath`: found `/b`; valid is a relative path within the volume such as `data/app`", "pod.component.app:4:59: `volumes[1].volume.subpath`: found `b/../..`; valid is a relative path within the volume such as `data/app`", "pod.component.app:5:59: `volumes[2].volume.subpath`: found `./`; valid is a relative path within the volume such as `data/app`"]),
     ("labels of a volume", keys("volumes: [{type: volume, source: a, target: /a, volume: {labels: [a=b]}}]"), &["pod.component.app:2:58: `volumes[0].volume.labels`: a mount cannot label its volume; set the labels where the volume is made: in the stack's own `volumes`, or by `docker volume create`"]),
-    ("an image as a volume", keys("volumes: [{type: image, source: a, target: /a}]"), &["pod.component.app:2:11: `volumes[0]`: found the type `image`; a pod has none: fill a volume from the image with an init component"]),
+    ("options of an image for a bind", keys("volumes: [{type: bind, source: /a, target: /a, image: {subpath: b}}]"), &["pod.component.app:2:48: `volumes[0].image`: found `image` for `type: bind`; only `type: image` can have it"]),
+    ("an image as a volume", keys("volumes: [{type: image, source: a, target: /a}]"), &["pod.component.app:2:11: `volumes[0]`: found the type `image`, which Docker Engine 28.0 and newer have (API 1.48); a component cannot mount an image: fill a volume from it with an init component"]),
     ("no such wish for the mounts below", keys("volumes: [{type: bind, source: /a, target: /a, bind: {recursive: yes}}]"), &["pod.component.app:2:66: `volumes[0].bind.recursive`: found `yes`; valid is `enabled`, `disabled`, `writable` or `readonly`"]),
     ("mounts below a path that is writable", keys("volumes: [{type: bind, source: /a, target: /a, bind: {recursive: readonly}}]"), &["pod.component.app:2:66: `volumes[0].bind.recursive`: found `readonly` for a path that is not mounted read-only; valid with `read_only: true`"]),
     ("read-only below with a propagation", keys("volumes: [{type: bind, source: /a, target: /a, read_only: true, bind: {recursive: readonly, propagation: shared}}]"), &["pod.component.app:2:83: `volumes[0].bind.recursive`: found `readonly` with the propagation `shared`; valid is `rprivate`, or no propagation"]),
@@ -349,32 +447,46 @@ fn cases() -> Vec<Case> { vec![
     ("an unknown option of a tmpfs", keys("tmpfs: /run:size=64m,colour=blue"), &["pod.component.app:2:8: `tmpfs`: found the option `colour=blue`; valid are options of tmpfs such as `size=64m`, `mode=1777`, `uid=1000` and `noexec`"]),
     ("a mapping for a tmpfs", keys("tmpfs: {a: b}"), &["pod.component.app:2:8: `tmpfs`: found a mapping; valid is a path such as `/run`, with options such as `/run:size=64m`"]),
 
+    // where nothing is mounted
+    ("targets in the kernel's folders", keys("volumes: ['a:/proc/x', '/a:/sys/..//sys/fs', {type: tmpfs, target: /proc}]\ntmpfs: [/sys/fs/cgroup]"), &[
+        "pod.component.app:2:11: `volumes[0]`: found the target `/proc/x`, where the engine hides what belongs to the kernel; valid is a path outside of `/proc` and `/sys`",
+        "pod.component.app:2:24: `volumes[1]`: found the target `/sys/fs`, where the engine hides what belongs to the kernel; valid is a path outside of `/proc` and `/sys`",
+        "pod.component.app:2:46: `volumes[2]`: found the target `/proc`, where the engine hides what belongs to the kernel; valid is a path outside of `/proc` and `/sys`",
+        "pod.component.app:3:9: `tmpfs[0]`: found the target `/sys/fs/cgroup`, where the engine hides what belongs to the kernel; valid is a path outside of `/proc` and `/sys`",
+    ]),
+    ("targets among the devices", keys("volumes: ['a:/dev', 'b:/dev/log', '/a:/dev/a']\ntmpfs: [/dev/shm, /dev/x]"), &[
+        "pod.component.app:2:11: `volumes[0]`: found the target `/dev`, where the engine makes the devices; valid are `/dev/shm`, `/dev/mqueue` and what the task container has mounted at the same path",
+        "pod.component.app:2:21: `volumes[1]`: found the target `/dev/log`, where the engine makes the devices; valid are `/dev/shm`, `/dev/mqueue` and what the task container has mounted at the same path",
+        "pod.component.app:2:35: `volumes[2]`: found the target `/dev/a`, where the engine makes the devices; valid are `/dev/shm`, `/dev/mqueue` and what the task container has mounted at the same path",
+        "pod.component.app:3:19: `tmpfs[1]`: found the target `/dev/x`, where the engine makes the devices; valid are `/dev/shm`, `/dev/mqueue` and what the task container has mounted at the same path",
+    ]),
+
     // what the operator must allow
-    ("capabilities that lead out", keys("cap_add: [SYS_ADMIN, NET_ADMIN, ALL]"), &["pod.component.app:2:10: `cap_add`: found `ALL`, which leads out of the container; name less, or start the manager with `--allow capabilities`", "pod.component.app:2:10: `cap_add`: found `SYS_ADMIN`, which leads out of the container; name less, or start the manager with `--allow capabilities`"]),
+    ("capabilities that Docker gives no container by itself", keys("cap_add: [SYS_ADMIN, NET_ADMIN, ALL]"), &["pod.component.app:2:10: `cap_add`: found `ALL`, which is none of Docker's default capabilities, nor the task container's; add it to `cap_add` of the pod's own service, or start the manager with `--allow capabilities=ALL`", "pod.component.app:2:10: `cap_add`: found `NET_ADMIN`, which is none of Docker's default capabilities, nor the task container's; add it to `cap_add` of the pod's own service, or start the manager with `--allow capabilities=NET_ADMIN`", "pod.component.app:2:10: `cap_add`: found `SYS_ADMIN`, which is none of Docker's default capabilities, nor the task container's; add it to `cap_add` of the pod's own service, or start the manager with `--allow capabilities=SYS_ADMIN`"]),
     ("the host's users", keys("userns_mode: host"), &["pod.component.app:2:14: `userns_mode`: found `host`: root in the component would be root of the host; leave it out, or start the manager with `--allow host-users`"]),
-    ("protection switched off", keys("security_opt: ['seccomp:unconfined', 'systempaths=unconfined']"), &["pod.component.app:2:15: `security_opt`: found `seccomp=unconfined`, which switches off what protects the host; leave it out, or name a profile, or start the manager with `--allow unconfined`", "pod.component.app:2:15: `security_opt`: found `systempaths=unconfined`, which switches off what protects the host; leave it out, or name a profile, or start the manager with `--allow unconfined`"]),
-    ("a seccomp profile", keys(r#"security_opt: ['seccomp={"defaultAction":"SCMP_ACT_ALLOW"}']"#), &["pod.component.app:2:15: `security_opt`: found a seccomp profile, which may switch off what protects the host; leave it out, or start the manager with `--allow unconfined`"]),
-    ("a disk", keys("devices: [/dev/fuse, '/dev/sda1:/dev/x', '/dev/disk/by-id/ata-1:/dev/y:r']"), &["pod.component.app:2:10: `devices`: found `/dev/disk/by-id/ata-1`, which is not known to be harmless: it may lead to disks, to memory or to a keyboard of the host; leave it out, or start the manager with `--allow raw-devices`", "pod.component.app:2:10: `devices`: found `/dev/sda1`, which is not known to be harmless: it may lead to disks, to memory or to a keyboard of the host; leave it out, or start the manager with `--allow raw-devices`"]),
-    ("a disk, by a way around", keys("devices: ['/dev/dri/..//./mapper/root:/dev/x']"), &["pod.component.app:2:10: `devices`: found `/dev/mapper/root`, which is not known to be harmless: it may lead to disks, to memory or to a keyboard of the host; leave it out, or start the manager with `--allow raw-devices`"]),
-    ("a folder of devices", keys("devices: [/dev/dri/, /dev/bus/usb]"), &["pod.component.app:2:10: `devices`: found `/dev/bus/usb`, which is not known to be harmless: it may lead to disks, to memory or to a keyboard of the host; leave it out, or start the manager with `--allow raw-devices`"]),
-    ("a rule for disks", keys("device_cgroup_rules: ['c 1:3 r', 'c 01:1 r', 'b *:* rwm']"), &["pod.component.app:2:22: `device_cgroup_rules`: found `b *:* rwm`, which opens what is not known to be harmless: it may lead to disks, to memory or to a keyboard of the host; name less, or start the manager with `--allow raw-devices`", "pod.component.app:2:22: `device_cgroup_rules`: found `c 01:1 r`, which opens what is not known to be harmless: it may lead to disks, to memory or to a keyboard of the host; name less, or start the manager with `--allow raw-devices`"]),
-    ("the kernel's folders", keys("volumes: ['/sys:/sys:ro', '/proc/sys:/x']"), &["pod.component.app:2:11: `volumes[0]`: found `/sys` of the host, through which the kernel is told what to do; mount something below it, or start the manager with `--allow host-paths`", "pod.component.app:2:27: `volumes[1]`: found `/proc/sys` of the host, through which the kernel is told what to do; mount something below it, or start the manager with `--allow host-paths`"]),
-    ("what the engine keeps", keys("volumes: ['/var/lib/docker:/x']"), &["pod.component.app:2:11: `volumes[0]`: found `/var/lib/docker` of the host, which holds or is in what the engine keeps; mount something below it, or start the manager with `--allow host-paths`"]),
+    ("protection switched off", keys("security_opt: ['seccomp:unconfined', 'systempaths=unconfined']"), &["pod.component.app:2:15: `security_opt`: found `seccomp=unconfined`, which switches off or replaces what protects the host; leave it out, or give the pod's own service the same option, or start the manager with `--allow unconfined`", "pod.component.app:2:15: `security_opt`: found `systempaths=unconfined`, which switches off or replaces what protects the host; leave it out, or give the pod's own service the same option, or start the manager with `--allow unconfined`"]),
+    ("a seccomp profile", keys(r#"security_opt: ['seccomp={"defaultAction":"SCMP_ACT_ALLOW"}']"#), &["pod.component.app:2:15: `security_opt`: found a seccomp profile that may allow what Docker's default profile does not; leave it out, or give the pod's own service the same option, or start the manager with `--allow unconfined`"]),
+    ("a disk", keys("devices: [/dev/fuse, '/dev/sda1:/dev/x', '/dev/disk/by-id/ata-1:/dev/y:r']"), &["pod.component.app:2:10: `devices`: found `/dev/disk/by-id/ata-1`, which the task container does not have; give it to the pod's own service, or start the manager with `--allow devices=/dev/disk/by-id/ata-1`", "pod.component.app:2:10: `devices`: found `/dev/sda1`, which the task container does not have; give it to the pod's own service, or start the manager with `--allow devices=/dev/sda1`"]),
+    ("a disk, by a way around", keys("devices: ['/dev/dri/..//./mapper/root:/dev/x']"), &["pod.component.app:2:10: `devices`: found `/dev/mapper/root`, which the task container does not have; give it to the pod's own service, or start the manager with `--allow devices=/dev/mapper/root`"]),
+    ("a folder of devices", keys("devices: [/dev/dri/, /dev/bus/usb]"), &["pod.component.app:2:10: `devices`: found `/dev/bus/usb`, which the task container does not have; give it to the pod's own service, or start the manager with `--allow devices=/dev/bus/usb`", "pod.component.app:2:10: `devices`: found `/dev/dri`, which the task container does not have; give it to the pod's own service, or start the manager with `--allow devices=/dev/dri`"]),
+    ("a rule for disks", keys("device_cgroup_rules: ['c 1:3 r', 'c 01:1 r', 'b *:* rwm']"), &["pod.component.app:2:22: `device_cgroup_rules`: found `b *:* rwm`, which opens devices that the task container does not have; name less, or start the manager with `--allow raw-devices`", "pod.component.app:2:22: `device_cgroup_rules`: found `c 01:1 r`, which opens devices that the task container does not have; name less, or start the manager with `--allow raw-devices`"]),
+    ("the kernel's folders", keys("volumes: ['/sys:/sys:ro', '/proc/sys:/x']"), &["pod.component.app:2:11: `volumes[0]`: found `/sys` of the host, which is or contains the cgroup tree, through which every limit of the host can be changed; mount something else, or start the manager with `--allow engine-socket,host-paths=/sys:ro`", "pod.component.app:2:11: `volumes[0]`: found the target `/sys`, where the engine hides what belongs to the kernel; valid is a path outside of `/proc` and `/sys`", "pod.component.app:2:27: `volumes[1]`: found `/proc/sys` of the host, which the task container does not mount; mount it into the pod's own service (`volumes: ['/proc/sys:/x']`), or start the manager with `--allow host-paths=/proc/sys`"]),
+    ("what the engine keeps", keys("volumes: ['/var/lib/docker:/x']"), &["pod.component.app:2:11: `volumes[0]`: found `/var/lib/docker` of the host, which is or contains the folder in which the engine keeps its data; mount something else, or start the manager with `--allow engine-socket,host-paths=/var/lib/docker`"]),
 
     // the engine's socket
-    ("the socket itself", keys("volumes: ['/var/run/docker.sock:/var/run/docker.sock:ro']"), &["pod.component.app:2:11: `volumes[0]`: `/var/run/docker.sock` is the engine's socket; no component may reach the engine, which would give it the whole node: mount something else, or start the manager with `--allow engine-socket`"]),
-    ("a folder of it", keys("volumes: ['/var/run:/host']"), &["pod.component.app:2:11: `volumes[0]`: `/var/run` contains the engine's socket; no component may reach the engine, which would give it the whole node: mount something else, or start the manager with `--allow engine-socket`"]),
-    ("the root of the host", keys("volumes: [{type: bind, source: /, target: /host, read_only: true}]"), &["pod.component.app:2:11: `volumes[0]`: `/` contains the engine's socket; no component may reach the engine, which would give it the whole node: mount something else, or start the manager with `--allow engine-socket`"]),
-    ("the processes of the host", keys("volumes: ['/proc:/host/proc:ro']"), &["pod.component.app:2:11: `volumes[0]`: `/proc` shows the processes that hold the engine's socket; no component may reach the engine, which would give it the whole node: mount something else, or start the manager with `--allow engine-socket`"]),
-    ("the socket elsewhere on the host", keys("volumes: ['/srv/engine:/engine']"), &["pod.component.app:2:11: `volumes[0]`: `/srv/engine` contains the engine's socket; no component may reach the engine, which would give it the whole node: mount something else, or start the manager with `--allow engine-socket`"]),
-    ("what is the engine's too", keys("volumes: ['/var/run/docker/swarm/control.sock:/x']"), &["pod.component.app:2:11: `volumes[0]`: `/var/run/docker/swarm/control.sock` belongs to a container engine; no component may reach the engine, which would give it the whole node: mount something else, or start the manager with `--allow engine-socket`"]),
-    ("a volume that holds it", keys("volumes: ['sockets:/sockets']"), &["pod.component.app:2:11: `volumes[0]`: `stack_sockets` holds the engine's socket; no component may reach the engine, which would give it the whole node: mount something else, or start the manager with `--allow engine-socket`"]),
+    ("the socket itself", keys("volumes: ['/var/run/docker.sock:/var/run/docker.sock:ro']"), &["pod.component.app:2:11: `volumes[0]`: found `/var/run/docker.sock` of the host, which is or contains the engine's socket; mount something else, or start the manager with `--allow engine-socket`"]),
+    ("a folder of it", keys("volumes: ['/var/run:/host']"), &["pod.component.app:2:11: `volumes[0]`: found `/var/run` of the host, which is or contains the engine's socket; mount something else, or start the manager with `--allow engine-socket,host-paths=/var/run`"]),
+    ("the root of the host", keys("volumes: [{type: bind, source: /, target: /host, read_only: true}]"), &["pod.component.app:2:11: `volumes[0]`: found `/` of the host, which is the whole host; mount something else, or start the manager with `--allow engine-socket,host-paths=/:ro`"]),
+    ("the processes of the host", keys("volumes: ['/proc:/host/proc:ro']"), &["pod.component.app:2:11: `volumes[0]`: found `/proc` of the host, which shows the processes that hold the engine's socket; mount something else, or start the manager with `--allow engine-socket,host-paths=/proc:ro`"]),
+    ("the socket elsewhere on the host", keys("volumes: ['/srv/engine:/engine']"), &["pod.component.app:2:11: `volumes[0]`: found `/srv/engine` of the host, which is or contains the engine's socket; mount something else, or start the manager with `--allow engine-socket,host-paths=/srv/engine`"]),
+    ("what is the engine's too", keys("volumes: ['/var/run/docker/swarm/control.sock:/x']"), &["pod.component.app:2:11: `volumes[0]`: found `/var/run/docker/swarm/control.sock` of the host, which belongs to a container engine; mount something else, or start the manager with `--allow engine-socket,host-paths=/var/run/docker/swarm/control.sock`"]),
+    ("a volume that holds it", keys("volumes: ['sockets:/sockets']"), &["pod.component.app:2:11: `volumes[0]`: the volume `stack_sockets` holds the engine's socket; mount another volume, or start the manager with `--allow engine-socket`"]),
 
     // health checks
     ("a string for a health check", keys("healthcheck: curl localhost"), &["pod.component.app:2:14: `healthcheck`: found `curl localhost`; valid is a mapping such as `{test: curl -f localhost, interval: 10s}`"]),
     ("a misspelled key of a health check", keys("healthcheck: {intervall: 10s}"), &["pod.component.app:2:15: `healthcheck.intervall`: this key is unknown; did you mean `interval`?"]),
     ("a duration without a unit", keys("healthcheck:\n  test: 'true'\n  interval: 10"), &["pod.component.app:4:13: `healthcheck.interval`: found `10` without a unit; write `10s`"]),
-    ("a duration in days", keys("healthcheck: {timeout: 1d}"), &["pod.component.app:2:24: `healthcheck.timeout`: found `1d`; valid is a duration such as `1m30s`, `10s` or `500ms`"]),
+    ("a duration in years", keys("healthcheck: {timeout: 1y}"), &["pod.component.app:2:24: `healthcheck.timeout`: found `1y`; valid is a duration such as `1m30s`, `10s` or `500ms`"]),
     ("a negative duration", keys("healthcheck: {timeout: -1s}"), &["pod.component.app:2:24: `healthcheck.timeout`: found `-1s`; valid is a duration such as `1m30s`, `10s` or `500ms`"]),
     ("a boolean for a duration", keys("healthcheck: {timeout: true}"), &["pod.component.app:2:24: `healthcheck.timeout`: found `true`; valid is a duration such as `1m30s`, `10s` or `500ms`"]),
     ("a duration below the engine's least", keys("healthcheck: {start_period: 10us}"), &["pod.component.app:2:29: `healthcheck.start_period`: found `10us`; valid is at least `1ms`"]),
@@ -382,9 +494,9 @@ fn cases() -> Vec<Case> { vec![
     ("an empty list", keys("healthcheck: {test: []}"), &["pod.component.app:2:21: `healthcheck.test`: found an empty list; valid is a command for the shell as a string, or a list that starts with `CMD`, `CMD-SHELL` or `NONE`"]),
     ("an empty test", keys("healthcheck: {test: ''}"), &["pod.component.app:2:21: `healthcheck.test`: found an empty string; valid is a command for the shell as a string, or a list that starts with `CMD`, `CMD-SHELL` or `NONE`"]),
     ("nothing after CMD", keys("healthcheck: {test: [CMD]}"), &["pod.component.app:2:21: `healthcheck.test`: found no command after `CMD`; valid is a list such as `[CMD, curl, -f, localhost]`"]),
-    ("two strings after CMD-SHELL", keys("healthcheck: {test: [CMD-SHELL, a, b]}"), &["pod.component.app:2:21: `healthcheck.test`: found 2 strings after `CMD-SHELL`; valid is one, the command for the shell"]),
+    ("nothing after CMD-SHELL", keys("healthcheck: {test: [CMD-SHELL]}"), &["pod.component.app:2:21: `healthcheck.test`: found no command after `CMD-SHELL`; valid is one string, the command for the shell"]),
     ("something after NONE", keys("healthcheck: {test: [NONE, a]}"), &["pod.component.app:2:21: `healthcheck.test`: found something after `NONE`; valid is `[NONE]`"]),
-    ("both a test and none", keys("healthcheck: {test: 'true', disable: true}"), &["pod.component.app:2:38: `healthcheck.disable`: found `disable: true` beside a `test`; leave one of them out"]),
+    ("a command with an open quote", keys("command: bot 'a"), &["pod.component.app:2:10: `command`: found a quote that is never closed; close it, or write a list of strings"]),
     ("a negative number of retries", keys("healthcheck: {retries: -1}"), &["pod.component.app:2:24: `healthcheck.retries`: found `-1`; valid is a whole number such as `3`"]),
     ("a fraction of a retry", keys("healthcheck: {retries: 1.5}"), &["pod.component.app:2:24: `healthcheck.retries`: found `1.5`; valid is a whole number such as `3`"]),
 

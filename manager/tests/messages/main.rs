@@ -5,7 +5,11 @@ mod check;
 mod command_line;
 mod compose_file;
 mod credentials;
+mod engine;
+mod include;
 mod labels;
+mod policy;
+mod variables;
 
 use manager::source::fault::Report;
 

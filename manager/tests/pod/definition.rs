@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::lab::docker::{Said, attempt, docker, socket};
+use crate::lab::docker::{attempt, docker, socket};
 use crate::lab::pod::{Plan, Pod, Volumes};
 use crate::lab::proxy::Verdict;
 use crate::lab::{idle, quoted, script, test_image};
@@ -38,7 +38,7 @@ cap_drop: [CHOWN, MKNOD]
 "#,
         image = test_image()
     );
-    let pod = Pod::plan("keys").component("app", &yaml).start();
+    let pod = Pod::plan("keys").options(&["--cap-add=NET_ADMIN"]).component("app", &yaml).start();
     pod.wait_running(&["app"]);
     let app = pod.component("app");
     let (config, host) = (&app["Config"], &app["HostConfig"]);
@@ -178,6 +178,83 @@ fn volumes_are_found_by_each_name_that_they_go_by() {
 }
 
 #[test]
+fn a_volume_that_the_task_container_does_not_have_is_the_pods_own_and_is_found_again() {
+    let written = crate::lab::unique("own");
+    let app = format!("{}volumes: ['{written}:/data']\n", idle());
+    let pod = Pod::plan("own-volume").component("app", &app).start();
+    pod.wait_healthy();
+    let own = format!("{}.podlike.{written}", pod.name());
+    assert_eq!(pod.component("app")["Mounts"][0]["Name"], own.as_str());
+    let owner = "{{index .Labels \"io.tandem.owner\"}}";
+    let owner = docker(&["volume", "inspect", "--format", owner, &own]).text();
+    assert_eq!(owner, format!("container:{}", pod.name()));
+    assert_ne!(
+        attempt(&["volume", "inspect", &written]).status,
+        0,
+        "no volume has the name that was written"
+    );
+    pod.exec("app", "echo kept >/data/file");
+    docker(&["restart", "-t", "30", pod.id()]);
+    pod.wait_healthy();
+    assert_eq!(pod.exec("app", "cat /data/file"), "kept", "another component, in another run of the pod");
+    pod.stop_clean();
+    docker(&["volume", "inspect", &own]);
+}
+
+#[test]
+fn a_volume_of_somebody_else_passes_only_where_the_operator_names_it() {
+    // A volume without an owner, and a volume of another pod.
+    let mut volumes = Volumes::default();
+    let names = ["foreign", "owned"].map(crate::lab::unique);
+    volumes.create(&names[0], &[]);
+    volumes.create(&names[1], &["io.tandem.owner=container:somebody-else"]);
+    for name in &names {
+        let app = format!("{}volumes: ['{name}:/data']\n", idle());
+        let plan = || Pod::plan("foreign-volume").component("app", &app);
+        refused(plan(), &[&format!("--allow volumes={name}")]);
+        let pod = plan().args(&[&format!("--allow=volumes={name}")]).start();
+        pod.wait_running(&["app"]);
+        assert_eq!(pod.component("app")["Mounts"][0]["Name"], name.as_str());
+        pod.stop_clean();
+    }
+}
+
+/// The pod with a path of the host that its operator typed, in either way: a flag, and a mount of the task container.
+fn typed(plan: impl Fn() -> Plan, path: &str, mode: &str) -> [Plan; 2] {
+    let (flag, mount) = (format!("--allow=host-paths={path}{mode}"), format!("{path}:/typed{mode}"));
+    [plan().args(&[&flag]), plan().options(&["-v", &mount])]
+}
+
+#[test]
+fn a_path_of_the_host_passes_as_the_operator_typed_it_and_no_other_path_does() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(folder.path().join("below")).expect("made");
+    std::fs::write(folder.path().join("note"), "from the host").expect("written");
+    let host = folder.path().display().to_string();
+    let plan = |source: &str, mode: &str| {
+        let app = format!("{}volumes: ['{source}:/data{mode}']\n", idle());
+        Pod::plan("typed").component("app", &app)
+    };
+    for plan in typed(|| plan(&host, ":ro"), &host, ":ro") {
+        let pod = plan.start();
+        pod.wait_running(&["app"]);
+        assert_eq!(pod.exec("app", "cat /data/note"), "from the host");
+        assert_eq!(attempt(&["exec", &pod.container("app"), "touch", "/data/x"]).status, 1, "read-only");
+        pod.stop_clean();
+    }
+    // More than the typed mode gives, and a path below the typed one, where a component may have made a link.
+    let below = format!("{host}/below");
+    for (source, mode) in [(&host, ""), (&below, ":ro")] {
+        for plan in typed(|| plan(source, mode), &host, ":ro") {
+            refused(plan, &[&format!("--allow host-paths={source}")]);
+        }
+    }
+    for source in [&*host, "/etc", "/dev/pts", "/root"] {
+        refused(plan(source, ":ro"), &[&format!("--allow host-paths={source}")]);
+    }
+}
+
+#[test]
 fn a_bind_of_the_hosts_folder_and_variables_from_a_file_arrive() {
     let folder = tempfile::tempdir().expect("a folder");
     std::fs::write(folder.path().join("note"), "from the host").expect("written");
@@ -187,8 +264,7 @@ fn a_bind_of_the_hosts_folder_and_variables_from_a_file_arrive() {
         "{}env_file: /conf/app.env\nenvironment: {{BOTH: label}}\nvolumes:\n  - {host}:/short:ro\n  - {{type: bind, source: {host}, target: /long}}\n",
         idle()
     );
-    let pod =
-        Pod::plan("binds").options(&["-v", &format!("{host}:/conf:ro")]).component("app", &yaml).start();
+    let pod = Pod::plan("binds").options(&["-v", &format!("{host}:/conf")]).component("app", &yaml).start();
     pod.wait_running(&["app"]);
     assert_eq!(
         pod.exec("app", "cat /short/note /long/note; echo; echo $FROM_FILE $BOTH"),
@@ -199,108 +275,155 @@ fn a_bind_of_the_hosts_folder_and_variables_from_a_file_arrive() {
 }
 
 #[test]
-fn a_path_below_sys_may_be_read_and_not_written() {
-    let app = |mode: &str| format!("{}volumes: ['/sys/class:/host{mode}']\n", idle());
-    let pod = Pod::plan("sys").component("app", &app(":ro")).start();
+fn a_path_below_sys_that_the_operator_typed_to_be_read_is_read_and_not_written() {
+    let plan = |mode: &str| {
+        let app = format!("{}volumes: ['/sys/class:/host{mode}']\n", idle());
+        Pod::plan("sys").component("app", &app)
+    };
+    let typed = ["--allow=host-paths=/sys/class:ro"];
+    let pod = plan(":ro").args(&typed).start();
     pod.wait_running(&["app"]);
     assert!(pod.exec("app", "ls /host").contains("net"));
     pod.stop_clean();
-    refused(Pod::plan("sys").component("app", &app("")), &["found `/sys/class` of the host", "host-paths"]);
+    refused(plan("").args(&typed), &["`/sys/class`", "--allow host-paths=/sys/class"]);
+    refused(plan(":ro"), &["`/sys/class`", "--allow host-paths=/sys/class"]);
+}
+
+#[test]
+fn a_volume_that_nobody_declares_is_warned_of_until_the_pod_has_made_it() {
+    let plan = || Pod::plan("own").component("app", &format!("{}volumes: ['data:/data']\n", idle()));
+    let first = plan().start();
+    first.wait_healthy();
+    let name = format!("{}.podlike.data", first.name());
+    let _volume = BoundVolume(name.clone());
+    let warning = format!("nobody declares the volume `data`: the pod makes one of its own, `{name}`");
+    assert!(first.logs().1.contains(&warning), "{}", first.logs().1);
+    first.stop_clean();
+    docker(&["rm", first.id()]);
+    let second = plan().named_as(&first).start();
+    second.wait_healthy();
+    assert!(!second.logs().1.contains("nobody declares"), "{}", second.logs().1);
+    second.stop_clean();
 }
 
 /// A volume that stands for a path of the host.
-fn bound(hint: &str, device: &str) -> String {
+fn bound(hint: &str, device: &str) -> BoundVolume {
     let (volume, device) = (crate::lab::unique(hint), format!("device={device}"));
     let mut create = vec!["volume", "create", "--label", "io.tandem.test=volume"];
     create.extend(["-o", "type=none", "-o", "o=bind", "-o", &device, &volume]);
     docker(&create);
-    volume
+    BoundVolume(volume)
 }
 
-/// What is mounted at `/x` was looked at, and the component never ran.
-#[track_caller]
-fn assert_kept_from_the_socket(said: &Said, pod: &Pod) {
-    assert_eq!(said.status, 125, "{}", said.error());
-    let words =
-        "cannot start `app`: what is mounted at `/x` leads to the engine's socket by a link on the host";
-    assert!(said.error().contains(words), "{}", said.error());
-    assert_eq!(said.text(), "", "it never ran");
-    assert_eq!(pod.members(), Vec::<String>::new());
-}
+/// The name of a volume, which is removed when this is dropped.
+struct BoundVolume(String);
 
-#[test]
-fn a_volume_that_stands_for_the_sockets_folder_is_refused() {
-    let socket = crate::lab::docker::socket();
-    let folder = socket.parent().expect("a folder").display().to_string();
-    // The engine resolves a relative device from its own working directory, `/`.
-    for device in [folder.as_str(), folder.trim_start_matches('/')] {
-        let volume = bound("door", device);
-        let yaml = format!("{}volumes: ['{volume}:/door']\n", idle());
-        let (said, pod) = Pod::plan("door").component("app", &yaml).run();
-        let removed = attempt(&["volume", "rm", "-f", &volume]);
-        assert_eq!(said.status, 64, "{}", said.error());
-        assert!(said.error().contains(&format!("stands for `{folder}` of the host")), "{}", said.error());
-        pod.assert_nothing_left();
-        assert_eq!(removed.status, 0);
+impl Drop for BoundVolume {
+    fn drop(&mut self) {
+        attempt(&["volume", "rm", "-f", &self.0]);
     }
 }
 
 #[test]
-fn a_link_of_the_host_to_the_socket_or_to_its_folder_is_refused_before_the_start() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let engine = socket();
-    let link = |name: &str, to: &std::path::Path| {
-        let path = folder.path().join(name);
+fn a_volume_that_stands_for_the_sockets_folder_is_refused_whoever_names_it() {
+    let folder = socket().parent().expect("a folder").display().to_string();
+    let refused = |volume: &BoundVolume, args: &[&str], options: &[&str]| {
+        let app = format!("{}volumes: ['{}:/door']\n", idle(), volume.0);
+        let (said, pod) = Pod::plan("door").args(args).options(options).component("app", &app).run();
+        let error = said.error();
+        assert_eq!(said.status, 64, "{args:?}, {options:?}: {error}");
+        assert!(error.contains(&volume.0), "{args:?}, {options:?}: {error}");
+        // The name alone is enough for the first refusal: the device need not be in it.
+        let explained = args.is_empty() || error.contains(folder.trim_start_matches('/'));
+        assert!(explained, "the device is not named: {args:?}: {error}");
+        assert_eq!(pod.members(), Vec::<String>::new());
+    };
+    // The engine resolves a relative device from its own working directory, `/`.
+    for device in [folder.as_str(), folder.trim_start_matches('/')] {
+        let volume = bound("door", device);
+        let named = format!("--allow=volumes={}", volume.0);
+        refused(&volume, &[], &[]);
+        refused(&volume, &[&named], &[]);
+        refused(&volume, &[&named, &format!("--allow=host-paths={folder}")], &[]);
+    }
+    // A volume that the task container has for its manager is the manager's alone.
+    let volume = bound("door", &folder);
+    refused(&volume, &[], &["-v", &format!("{}:/door", volume.0)]);
+}
+
+/// Links of the host to these, by `a`, `b`, ... in a folder of their own.
+fn links(folder: &std::path::Path, to: &[&std::path::Path]) -> Vec<String> {
+    let link = |(name, to): (char, &&std::path::Path)| {
+        let path = folder.join(name.to_string());
         std::os::unix::fs::symlink(to, &path).expect("a link");
         path.display().to_string()
     };
+    ('a'..).zip(to).map(link).collect()
+}
+
+#[test]
+fn a_link_of_the_host_is_refused_wherever_it_leads_until_the_operator_has_typed_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = socket();
     let other = folder.path().join("other.sock");
     let _listener = std::os::unix::net::UnixListener::bind(&other).expect("a socket");
-    let links = [link("a", &engine), link("b", engine.parent().expect("a folder")), link("c", &other)];
-    // A path through a file is none that the engine can look at.
-    std::fs::write(folder.path().join("docker"), "a file").expect("written");
+    let sockets = engine.parent().expect("a folder");
+    let links = links(folder.path(), &[&engine, sockets, &other]);
+    // Links in a folder that is bound as a whole lead nowhere in a component.
+    let whole = folder.path().display().to_string();
     let plan = |path: &str| {
         let keys = format!("{}volumes: ['{path}:/x']\n", script("ls -R /x; exit 3"));
         Pod::plan("link").component("app", &keys)
     };
-    for path in &links[..2] {
-        let (said, pod) = plan(path).args(&["--logs"]).run();
-        assert_kept_from_the_socket(&said, &pod);
+    for path in links.iter().chain([&whole]) {
+        refused(plan(path), &[path, &format!("--allow host-paths={path}")]);
     }
-    let (said, _pod) = plan(&links[2]).run();
-    assert_eq!(said.status, 3, "another socket is none of it: {}", said.error());
-    let (said, _pod) = plan(&folder.path().display().to_string()).run();
-    assert_eq!(
-        said.status,
-        3,
-        "a folder with links in it, which lead nowhere in the component: {}",
-        said.error()
-    );
+    // A folder that the operator typed does not give the links in it.
+    for path in &links {
+        let above = plan(path).args(&[&format!("--allow=host-paths={whole}")]);
+        refused(above, &[path, &format!("--allow host-paths={path}")]);
+    }
+    for path in [&links[2], &whole] {
+        for plan in typed(|| plan(path), path, "") {
+            let (said, _pod) = plan.run();
+            assert_eq!(said.status, 3, "{path}: {}", said.error());
+        }
+    }
     let (said, _pod) = plan(&links[1]).args(&["--allow-engine-socket", "--allow", "host-paths"]).run();
     assert_eq!(said.status, 3, "allowed: {}", said.error());
 }
 
 #[test]
-fn a_volume_that_stands_for_a_link_to_the_sockets_folder_is_refused_before_the_start() {
+fn a_volume_that_stands_for_a_link_is_judged_as_a_bind_of_it() {
     let folder = tempfile::tempdir().expect("a folder");
-    let link = folder.path().join("link");
-    std::os::unix::fs::symlink(socket().parent().expect("a folder"), &link).expect("a link");
-    let volume = bound("link-volume", &link.display().to_string());
-    let keys = format!("{}volumes: ['{volume}:/x']\n", script("ls -R /x; exit 3"));
-    let (said, pod) = Pod::plan("link-volume").component("app", &keys).args(&["--logs"]).run();
-    let removed = attempt(&["volume", "rm", "-f", &volume]);
-    assert_kept_from_the_socket(&said, &pod);
-    assert_eq!(removed.status, 0);
+    let real = tempfile::tempdir().expect("a folder");
+    let links = links(folder.path(), &[socket().parent().expect("a folder"), real.path()]);
+    let plan = |volume: &BoundVolume| {
+        let keys = format!("{}volumes: ['{}:/x']\n", script("ls -R /x; exit 3"), volume.0);
+        Pod::plan("link-volume").component("app", &keys).args(&["--logs"])
+    };
+    let volumes: Vec<BoundVolume> = links.iter().map(|link| bound("link-volume", link)).collect();
+    for (volume, link) in volumes.iter().zip(&links) {
+        let named = format!("--allow volumes={}", volume.0);
+        refused(plan(volume), &[&named]);
+        refused(plan(volume).args(&named.split(' ').collect::<Vec<_>>()), &[link, "--allow host-paths="]);
+    }
+    let allowed = format!("volumes={},host-paths={}", volumes[1].0, links[1]);
+    let (said, _pod) = plan(&volumes[1]).args(&["--allow", &allowed]).run();
+    assert_eq!(said.status, 3, "the operator typed both: {}", said.error());
 }
 
 #[test]
-fn an_engine_socket_as_a_volume_is_refused() {
-    let socket = crate::lab::docker::socket();
-    for source in [socket.display().to_string(), "/var/run".to_owned()] {
+fn the_engines_socket_and_the_folder_of_it_are_refused_though_the_operator_typed_them() {
+    for source in [socket().display().to_string(), "/var/run".to_owned()] {
         let yaml = format!("{}volumes: ['{source}:/x']\n", idle());
-        let (said, pod) = Pod::plan("socket-volume").component("app", &yaml).run();
-        assert_eq!(said.status, 64, "{source}: {}", said.error());
-        pod.assert_nothing_left();
+        let path = format!("--allow=host-paths={source}");
+        for args in [&[&*path][..], &["--allow=host-paths"], &[]] {
+            let (said, pod) = Pod::plan("socket-volume").args(args).component("app", &yaml).run();
+            assert_eq!(said.status, 64, "{source}, {args:?}: {}", said.error());
+            assert!(said.error().contains("--allow engine-socket"), "{source}, {args:?}: {}", said.error());
+            pod.assert_nothing_left();
+        }
     }
 }
 

@@ -212,7 +212,7 @@ fn behind_a_filter_that_knows_only_the_listed_calls_a_pod_does_all_it_does() {
     let pod = Pod::plan("filtered")
         .engine(filter.clone())
         .args(&["--logs"])
-        .options(&["-v", &format!("{}:/run/secrets/key:ro", secret.display())])
+        .options(&["-v", &format!("{}:/run/secrets/key:ro", secret.display()), "-v", "/etc:/host:ro"])
         .label("pod.init.components", &format!("- {}", script("true").replace('\n', "\n  ")))
         .label("pod.copy.app", "/run/secrets/key:/tmp/copied")
         .component("app", &app)

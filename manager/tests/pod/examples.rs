@@ -62,20 +62,26 @@ const DOWN: [&str; 4] = ["down", "--volumes", "--timeout", "10"];
 
 #[test]
 fn the_example_serves_with_compose_and_leaves_nothing() {
-    serves_with_compose("compose.yml", &["init-1", "app", "proxy", "the sandbox"]);
+    serves_with_compose("compose.yml", &[], &["init-1", "app", "proxy", "the sandbox"]);
 }
 
 #[test]
-fn the_example_serves_with_a_manager_that_is_a_service_of_its_own() {
-    serves_with_compose("compose.sibling.yml", &["init-1", "app", "proxy"]);
+fn the_example_serves_under_baseline_with_a_manager_that_is_a_service_of_its_own() {
+    // The manager is the operator's, and so is its environment.
+    let baseline = tempfile::Builder::new().suffix(".yml").tempfile().expect("a file");
+    let text = "version: '3.7'\nservices: {manager: {environment: [TANDEM_POLICY=baseline]}}\n";
+    std::fs::write(baseline.path(), text).expect("written");
+    let file = baseline.path().display().to_string();
+    serves_with_compose("compose.sibling.yml", &["-f", &file], &["init-1", "app", "proxy"]);
 }
 
-fn serves_with_compose(file: &str, containers: &[&str]) {
+/// `more` are options of Compose.
+fn serves_with_compose(file: &str, more: &[&str], containers: &[&str]) {
     let name = unique("compose");
     let file = example().join(file).display().to_string();
     let plugin = attempt(&["compose", "version"]).status == 0;
     let compose: &[&str] = if plugin { &["docker", "compose"] } else { &["docker-compose"] };
-    let words: Vec<&str> = [compose, &["-p", &name, "-f", &file]].concat();
+    let words: Vec<&str> = [compose, &["-p", &name, "-f", &file], more].concat();
     let (port, socket) = (port(), socket().display().to_string());
     let go = |more: &[&str]| run(&[&words[..], more].concat(), None, port, &socket);
     let compose = words.iter().map(|word| (*word).to_owned()).collect();
@@ -89,8 +95,13 @@ fn serves_with_compose(file: &str, containers: &[&str]) {
     let ours = format!("label=io.tandem.pod={}", pod.text().trim());
     let members = docker(&["ps", "-aq", "--filter", &ours]).text();
     assert_eq!(members.lines().count(), containers.len(), "{containers:?}: {members}");
+    // What Compose restarts is the pod's own container: a new run of the whole pod.
     go(&["restart", "--timeout", "10"]);
     assert_serves(&format!("127.0.0.1:{port}"));
+    let again = docker(&["ps", "-aq", "--filter", &ours]).text();
+    assert_eq!(again.lines().count(), containers.len(), "{containers:?}: {again}");
+    let kept = again.lines().filter(|id| members.lines().any(|before| before == *id)).count();
+    assert_eq!(kept, 0, "every container is a new one: {members} {again}");
     go(&DOWN);
     assert_eq!(docker(&["ps", "-aq", "--filter", &ours]).text().trim(), "", "of {name}");
     assert_eq!(docker(&["volume", "ls", "-q", "--filter", &project]).text().trim(), "", "of {name}");

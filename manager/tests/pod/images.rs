@@ -3,12 +3,32 @@
 use std::time::Duration;
 
 use crate::lab::pod::Pod;
+use crate::lab::proxy::Verdict;
 use crate::lab::registry::Registry;
 use crate::lab::{docker, idle, script};
+
+/// The registries of these tests are on the engine's own host.
+const LOCAL: &str = "--allow=local-registries";
+
+#[test]
+fn a_registry_on_the_host_is_asked_for_nothing_until_the_operator_allows_it() {
+    let registry = Registry::start();
+    for image in [registry.image.clone(), registry.image.replace("127.0.0.1", "localhost")] {
+        let (said, pod) = Pod::plan("local-registry")
+            .proxied(|_| Verdict::Pass)
+            .component("app", &format!("image: {image}\n"))
+            .run();
+        assert_eq!(said.status, 64, "{image}: {}", said.error());
+        assert!(said.error().contains("--allow local-registries"), "{image}: {}", said.error());
+        assert_eq!(pod.proxy().changes(), Vec::<String>::new(), "{image}: nothing was pulled or created");
+    }
+    assert_eq!(registry.asked(), 0);
+}
 
 #[test]
 fn an_image_that_cannot_be_had_ends_the_pod_with_the_registrys_words() {
     let (said, pod) = Pod::plan("no-registry")
+        .args(&[LOCAL])
         .component("app", "image: 127.0.0.1:1/nope:1\n")
         .component("other", &idle())
         .run();
@@ -22,7 +42,8 @@ fn an_image_that_cannot_be_had_ends_the_pod_with_the_registrys_words() {
 fn an_image_that_the_registry_does_not_have_ends_the_pod_with_the_registrys_words() {
     let registry = Registry::start();
     let image = registry.image.replace("tandem-test", "other");
-    let (said, pod) = Pod::plan("no-image").component("app", &format!("image: {image}\n")).run();
+    let plan = Pod::plan("no-image").args(&[LOCAL]);
+    let (said, pod) = plan.component("app", &format!("image: {image}\n")).run();
     assert_eq!(said.status, 125, "{}", said.error());
     assert!(said.error().contains("manifest unknown"), "{}", said.error());
     pod.assert_nothing_left();
@@ -35,7 +56,7 @@ fn a_missing_image_is_pulled_once_with_progress_in_the_log() {
     let yaml = script("echo ran; ls -l /extra").replace(&crate::lab::test_image(), &registry.image);
     let second = format!("{yaml}depends_on: [first]\n");
     let pod = Pod::plan("pull")
-        .args(&["--logs"])
+        .args(&["--logs", "--log=debug", LOCAL])
         .component("first", &yaml.replace("ls -l /extra", "exec sleep 100000"))
         .component("second", &second)
         .start();
@@ -60,7 +81,7 @@ fn an_image_that_is_there_is_pulled_only_when_asked_for() {
     let yaml = script("exit 0").replace(&crate::lab::test_image(), &registry.image);
     let run = |args: &[&str]| {
         let before = registry.asked();
-        let (said, pod) = Pod::plan("pull-again").args(args).component("app", &yaml).run();
+        let (said, pod) = Pod::plan("pull-again").args(&[LOCAL]).args(args).component("app", &yaml).run();
         assert_eq!(said.status, 0, "{}", said.error());
         pod.assert_nothing_left();
         registry.asked() - before
@@ -77,6 +98,7 @@ fn a_pull_that_fails_in_the_middle_ends_the_pod_with_what_happened() {
     let registry = Registry::start();
     registry.spoil_layers();
     let (said, pod) = Pod::plan("pull-breaks")
+        .args(&[LOCAL])
         .component("app", &format!("image: {}\n", registry.image))
         .component("other", &idle())
         .run();

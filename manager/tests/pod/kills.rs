@@ -26,7 +26,10 @@ fn what_ends_while_the_manager_is_halted_is_seen_afterwards() {
 
 #[test]
 fn a_pod_that_was_paused_runs_on() {
-    let pod = Pod::plan("paused").component("app", &format!("{}restart: always\n", idle())).start();
+    let pod = Pod::plan("paused")
+        .args(&["--log=debug"])
+        .component("app", &format!("{}restart: always\n", idle()))
+        .start();
     pod.wait_healthy();
     docker(&["pause", pod.id()]);
     assert_eq!(pod.task()["State"]["Status"], "paused");

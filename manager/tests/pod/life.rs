@@ -32,7 +32,7 @@ fn end_life(pod: &Pod, number: usize) {
 #[test]
 fn a_component_is_started_again_in_place_with_its_files_and_joined_to_the_pod() {
     let pod = Pod::plan("again")
-        .args(&["--logs"])
+        .args(&["--logs", "--log=debug"])
         .component("app", &format!("{}restart: on-failure:2\n", lives()))
         .component(
             "web",
@@ -141,6 +141,7 @@ fn components_begin_and_end_in_their_order_with_sidecars_first_and_last() {
     let init = volume(format!("{init}volumes: [notes:/notes]\n")).replace('\n', "\n  ");
     let vpn = "x-tandem: {sidecar: true}\nhealthcheck: {test: test -s /notes/all, interval: 1s}\n";
     let pod = Pod::plan("order")
+        .options(&["-v", &format!("{}:/notes", notes.name())])
         .args(&[&format!("--stop-timeout={}s", here(Duration::from_secs(6)).as_secs())])
         .label("pod.init.components", &format!("- {}", init.trim_end()))
         .component("vpn", &volume(noting("vpn", "0") + vpn))
@@ -192,7 +193,7 @@ fn a_component_that_does_not_stop_is_killed_at_the_pods_own_deadline() {
 #[test]
 fn a_component_serves_on_for_its_shutdown_delay_while_the_pod_says_that_it_stops() {
     let pod = Pod::plan("delay")
-        .args(&["--stop-timeout=40s"])
+        .args(&["--stop-timeout=40s", "--log=debug"])
         .component("app", &format!("{}x-tandem: {{shutdown_delay: 30s}}\n", script(&until_let_go("0"))))
         .start();
     pod.wait_healthy();
@@ -277,14 +278,63 @@ fn what_a_dead_pod_left_is_swept_by_any_manager_and_nothing_else_is_touched() {
     let before = live.members();
     docker(&["kill", "-s", "KILL", dead.id()]);
     docker(&["rm", "-f", gone.id()]);
-    assert_eq!(dead.component("app")["State"]["Running"], true, "without shared PIDs it runs on");
 
     let sweeper = Pod::plan("sweeper").component("app", &idle()).start();
     wait("all is swept", LONG, || (dead.members().is_empty() && gone.members().is_empty()).then_some(()));
     assert_eq!(live.members(), before);
-    assert!(live.healthy_now() && sweeper.healthy_now());
+    assert!(live.healthy_now());
+    sweeper.wait_healthy();
     assert_eq!(attempt(&["inspect", dead.id()]).status, 0, "the task container itself is Swarm's");
-    sweeper.wait_said("removing what the dead pod");
+}
+
+#[test]
+fn a_pod_starts_at_once_under_the_name_of_one_that_was_removed_by_force() {
+    let plan = || Pod::plan("again").args(&["--pids=false", "--ipc=false"]).component("app", &idle());
+    let first = plan().start();
+    first.wait_healthy();
+    let app = first.component("app");
+    assert_eq!(app["Config"]["Labels"]["io.tandem.manager"], first.id());
+    docker(&["rm", "-f", first.id()]);
+    let second = plan().named_as(&first).start();
+    second.wait_healthy();
+    assert_ne!(second.component("app")["Id"], app["Id"]);
+    assert!(!second.logs().1.contains("in use"), "{}", second.logs().1);
+    wait("the first pod is gone", LONG, || first.members().is_empty().then_some(()));
+    second.stop_clean();
+}
+
+#[test]
+fn short_pods_of_which_a_third_is_killed_leave_nothing_once_the_next_manager_has_begun() {
+    let pods: Vec<Pod> = std::thread::scope(|scope| {
+        let rounds: Vec<_> = (0..3)
+            .map(|number| {
+                scope.spawn(move || {
+                    let mut pods = Vec::new();
+                    for round in 0..10 {
+                        let pod = Pod::plan(&format!("short-{number}-{round}"))
+                            .args(&["--pids=false", "--ipc=false"])
+                            .component("app", &idle())
+                            .start();
+                        pod.wait_running(&["app"]);
+                        if round % 3 == 0 {
+                            docker(&["kill", "-s", "KILL", pod.id()]);
+                        } else {
+                            pod.stop_clean();
+                        }
+                        pods.push(pod);
+                    }
+                    pods
+                })
+            })
+            .collect();
+        rounds.into_iter().flat_map(|round| round.join().expect("ten pods")).collect()
+    });
+    let next = Pod::plan("next").component("app", &idle()).start();
+    next.wait_running(&["app"]);
+    wait("nothing is left", here(Duration::from_secs(1)), || {
+        pods.iter().all(|pod| pod.members().is_empty()).then_some(())
+    });
+    next.stop_clean();
 }
 
 #[test]

@@ -4,7 +4,8 @@
 
 use crate::lab::docker::{attempt, cgroups, docker, in_cgroups, labelled, on_host};
 use crate::lab::pod::{Agent, Plan, Pod};
-use crate::lab::{LONG, idle, script, test_image, unique, wait};
+use crate::lab::proxy::Verdict;
+use crate::lab::{LONG, idle, script, test_image, wait};
 
 use serde_json::Value;
 
@@ -134,6 +135,39 @@ fn components_that_together_burn_more_than_the_tasks_cpus_are_throttled_where_th
             (throttled > 0).then_some(())
         });
         pod.stop_clean();
+    }
+}
+
+#[test]
+fn under_baseline_limits_of_components_add_up_to_the_tasks_where_nothing_limits_the_sum() {
+    let limits = ["--memory=96m", "--cpus=0.5", "--pids-limit=80"];
+    for options in ways() {
+        let plan = |hint: &str, own: &str| {
+            let component = format!("{}{own}", idle());
+            Pod::plan(hint)
+                .options(&[&limits[..], &options].concat())
+                .args(&["--policy=baseline"])
+                .component("a", &component)
+                .component("b", &component)
+        };
+        let fits = plan("sum-fits", "mem_limit: 48m\ncpus: 0.25\npids_limit: 40\n").start();
+        fits.wait_healthy();
+        assert_eq!(warnings(&fits), 0, "the limits hold for the sum");
+        fits.stop_clean();
+
+        let pod = plan("sum-much", "mem_limit: 64m\ncpus: 0.25\n").start();
+        if holds(&options) {
+            pod.wait_healthy();
+            pod.stop_clean();
+            continue;
+        }
+        assert_eq!(pod.wait_end().status, 64);
+        pod.wait_said(
+            "`mem_limit`: found 128 MiB in all components that run at once, and the task has 96 MiB",
+        );
+        pod.wait_said("`pids_limit`: found 160 processes");
+        assert!(!pod.logs().1.contains("`cpus`: found"), "0.5 CPUs are what the task has");
+        pod.assert_nothing_left();
     }
 }
 
@@ -280,17 +314,25 @@ fn what_the_manager_limits_with_reaches_no_component() {
         Pod::plan("shared").options(mounts).args(&["--volumes", "--logs"]).component("app", &look).run();
     assert_eq!(said.status, 3, "{}", said.error());
     assert_eq!(said.text(), "", "neither is there");
-    for path in ["/run/dbus", "/var/run/dbus/system_bus_socket", "/run/systemd", "/sys/fs/cgroup"] {
-        let name = unique("bind");
-        let (said, _pod) =
-            Pod::plan(&name).component("app", &format!("{look}volumes: ['{path}:/x']\n")).run();
+    let refused = |plan: Plan, path: &str, words: &str| {
+        let (said, pod) = plan.component("app", &format!("{look}volumes: ['{path}:/x']\n")).run();
         assert_eq!(said.status, 64, "{path}: {}", said.error());
-        assert!(said.error().contains("`--allow host-paths`"), "{path}: {}", said.error());
+        for words in [path, words] {
+            assert!(said.error().contains(words), "`{words}`: {}", said.error());
+        }
+        pod.assert_nothing_left();
+    };
+    for path in ["/run/dbus", "/var/run/dbus/system_bus_socket", "/run/systemd", "/sys/fs/cgroup"] {
+        refused(Pod::plan("bind"), path, "--allow ");
+        let typed = Pod::plan("bind").args(&[&format!("--allow=host-paths={path}")]);
+        refused(typed, path, "--allow engine-socket");
     }
+    // The same bind in the task container gives it to no component either.
+    refused(Pod::plan("bind").options(mounts), "/sys/fs/cgroup", "--allow engine-socket");
 }
 
 #[test]
-fn a_link_on_the_host_to_what_runs_it_is_found_before_a_component_starts() {
+fn a_link_on_the_host_to_what_runs_it_is_refused_until_the_operator_has_typed_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let real = folder.path().join("run/dbus");
     std::fs::create_dir_all(&real).expect("a folder");
@@ -306,11 +348,15 @@ fn a_link_on_the_host_to_what_runs_it_is_found_before_a_component_starts() {
         Pod::plan("link").component("app", &keys)
     };
     for path in &links {
-        let (said, pod) = plan(path).run();
-        assert_eq!(said.status, 125, "{path}: {}", said.error());
-        assert!(said.error().contains("leads to D-Bus or systemd by a link"), "{path}: {}", said.error());
-        pod.assert_nothing_left();
+        let (said, pod) = plan(path).proxied(|_| Verdict::Pass).run();
+        assert_eq!(said.status, 64, "{path}: {}", said.error());
+        let words = format!("--allow host-paths={path}");
+        assert!(said.error().contains(&words), "{path}: {}", said.error());
+        assert_eq!(pod.proxy().changes(), Vec::<String>::new(), "{path}");
     }
-    let (said, _pod) = plan(&links[0]).args(&["--allow", "host-paths"]).run();
-    assert_eq!(said.status, 3, "allowed: {}", said.error());
+    let exact = format!("host-paths={}", links[0]);
+    for allowed in ["host-paths", &exact] {
+        let (said, _pod) = plan(&links[0]).args(&["--allow", allowed]).run();
+        assert_eq!(said.status, 3, "allowed by `{allowed}`: {}", said.error());
+    }
 }

@@ -108,22 +108,34 @@ fn a_compose_file_has_the_variables_of_its_own_container_and_none_of_the_manager
     image: ${IMAGE}
     command: sleep 100000
     stop_signal: SIGKILL
-    environment: {MANAGERS: '${MANAGERS:-nothing}', BOTH: '${BOTH}', BESIDE: '${BESIDE}'}
+    environment: {MANAGERS: '${MANAGERS:-nothing}', BOTH: , BESIDE: '${BESIDE}', ONLY_MANAGERS: }
+    env_file: app.env
     secrets: [both, beside]
 secrets: {both: {environment: BOTH}, beside: {environment: BESIDE}}
 ",
     );
     write(".env", "BESIDE=the file\n");
+    write("app.env", "ONLY_MANAGERS\nFROM_FILE=<$ONLY_MANAGERS$BOTH>\n");
     let mount = format!("{}:/etc/shop:ro", folder.path().display());
     let image = format!("IMAGE={}", test_image());
     let pod = Pod::plan("outside-variables")
-        .outside(&["-e", "MANAGERS=secret", "-e", "BOTH=the manager", "-e", "BESIDE=the manager"])
+        .outside(&[
+            "-e",
+            "MANAGERS=secret",
+            "-e",
+            "ONLY_MANAGERS=secret",
+            "-e",
+            "BOTH=the manager",
+            "-e",
+            "BESIDE=the manager",
+        ])
         .options(&["-v", &mount, "-e", &image, "-e", "BOTH=the pod"])
         .label("pod.compose.file", "/etc/shop/compose.yml")
         .start();
     pod.wait_healthy();
-    let said = "echo $MANAGERS, $BOTH, $BESIDE; cat /run/secrets/both /run/secrets/beside";
-    assert_eq!(pod.exec("app", said), "nothing, the pod, the file\nthe podthe file");
+    let said = "echo $MANAGERS, $BOTH, $BESIDE, $FROM_FILE, ${ONLY_MANAGERS-none}; cat /run/secrets/both \
+                /run/secrets/beside";
+    assert_eq!(pod.exec("app", said), "nothing, the pod, the file, <the pod>, none\nthe podthe file");
     pod.stop_clean();
 
     write(

@@ -73,7 +73,7 @@ fn the_task_container_shares_its_own_namespaces_where_that_shows_nothing() {
         "/socket",
     ])
     .text();
-    let user = format!("65532:{gid}");
+    let user = format!("65529:{gid}");
     for options in [&["--cap-drop", "DAC_OVERRIDE"][..], &["--user", &user][..]] {
         let spin = r#"
             end=$(($(date +%s) + 7))

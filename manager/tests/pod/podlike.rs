@@ -27,7 +27,7 @@ fn podlike_bug_7_a_pod_finds_itself_in_a_cgroup_namespace_of_its_own() {
 fn podlike_bug_10_a_pod_that_still_pulls_is_not_healthy() {
     let registry = Registry::slow(Duration::from_secs(8));
     let app = idle().replace(&test_image(), &registry.image);
-    let pod = Pod::plan("pulls").component("app", &app).start();
+    let pod = Pod::plan("pulls").args(&["--allow=local-registries"]).component("app", &app).start();
     pod.wait_said("pulling image");
     assert!(!pod.healthy_now(), "healthy before there is a component");
     assert!(try_inspect(&pod.container("app")).is_none(), "it was asked while the image was pulled");
@@ -182,7 +182,13 @@ fn a_stack_of_podlikes_runs_with_another_image_name() {
 }
 
 #[test]
-fn the_readmes_docker_run_of_podlike_runs_too() {
+fn the_readmes_docker_run_of_podlike_runs_under_default_and_baseline() {
+    for policy in ["default", "baseline"] {
+        runs_as_podlikes_readme(policy);
+    }
+}
+
+fn runs_as_podlikes_readme(policy: &str) {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("nginx.conf");
     fs::write(&file, "copied\n").expect("written");
@@ -195,9 +201,9 @@ fn the_readmes_docker_run_of_podlike_runs_too() {
         )
         .label("pod.container.proxy", &script("cat /etc/default.conf; exit 4"))
         .label("pod.copy.proxy", "/var/conf/nginx.conf:/etc/default.conf")
-        .args(&["-logs"])
+        .args(&["-logs", "-log=debug", "--policy", policy])
         .run();
-    assert_eq!(said.status, 4, "{}", said.error());
+    assert_eq!(said.status, 4, "{policy}: {}", said.error());
     assert!(said.text().contains("[out] proxy: copied"), "{}", said.text());
     // What the README says for who searched Podlike's log.
     for words in [

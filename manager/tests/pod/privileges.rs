@@ -70,8 +70,8 @@ fn the_manager_runs_as_nobody_without_capabilities() {
     let pod = Pod::plan("privileges").component("app", &idle()).start();
     pod.wait_healthy();
     let manager = pod.manager_pid().expect("the manager runs");
-    assert_eq!(status(manager, "Uid:"), "65532\t65532\t65532\t65532");
-    assert_eq!(status(manager, "Gid:"), "65532\t65532\t65532\t65532");
+    assert_eq!(status(manager, "Uid:"), "65529\t65529\t65529\t65529");
+    assert_eq!(status(manager, "Gid:"), "65529\t65529\t65529\t65529");
     assert!(status(manager, "Groups:").split_whitespace().count() == 1, "only the socket's group");
     for set in ["CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"] {
         assert_eq!(status(manager, set), NONE, "{set}");
@@ -108,7 +108,7 @@ fn a_sandbox_runs_as_nobody_without_capabilities_and_no_file_to_write() {
     pod.wait_healthy();
     let sandbox = pod.sandbox().expect("there is a sandbox");
     let pause = pid(&sandbox);
-    assert_eq!(status(pause, "Uid:"), "65532\t65532\t65532\t65532");
+    assert_eq!(status(pause, "Uid:"), "65529\t65529\t65529\t65529");
     for set in ["CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"] {
         assert_eq!(status(pause, set), NONE, "{set}");
     }
@@ -197,7 +197,7 @@ fn what_is_held_can_be_asked_for_and_is_what_the_kernel_says() {
     };
     let group = fs::metadata(crate::lab::docker::socket()).expect("the socket").gid().to_string();
     for (what, want) in [
-        ("user", "65532 (group 65532)"),
+        ("user", "65529 (group 65529)"),
         ("groups", &group),
         ("capabilities", "none"),
         ("no_new_privs", "1"),

@@ -157,7 +157,6 @@ fn components_of_an_earlier_run_are_replaced_and_never_adopted() {
         let before = world(&pod);
         // Killed at once, it leaves its components behind.
         docker(&["kill", "-s", "KILL", pod.id()]);
-        assert_eq!(world(&pod).len(), before.len(), "{args:?}");
         docker(&["start", pod.id()]);
         wait("every container is new", LONG, || {
             let now = world(&pod);
@@ -245,10 +244,36 @@ fn a_name_in_the_way_for_a_moment_is_waited_out() {
         "true",
     ]);
     let pod = plan.component("app", &idle()).start();
-    pod.wait_said("is already in use");
+    pod.wait_said(&format!("the container `{taken}` ("));
     docker(&["rm", &taken]);
     pod.wait_running(&["app"]);
     pod.stop_clean();
+}
+
+#[test]
+fn a_name_that_a_foreign_container_keeps_ends_the_pod_with_125_and_that_containers_name_and_id() {
+    let plan = Pod::plan("taken");
+    let taken = format!("{}.podlike.app", plan.name());
+    // Faked labels make it no component: it is not in the pod's network.
+    let pod = format!("io.tandem.pod={}", "0".repeat(64));
+    let labels =
+        [pod.as_str(), "io.tandem.role=component", "io.tandem.component=app", "io.tandem.test=taken"];
+    let mut line = vec!["create", "--name", &taken];
+    labels.iter().for_each(|label| line.extend(["--label", label]));
+    let image = crate::lab::test_image();
+    line.extend([image.as_str(), "true"]);
+    let id = docker(&line).text();
+    let foreign = crate::lab::docker::Started(&taken);
+    let (said, pod) = plan.component("app", &idle()).run();
+    assert_eq!(said.status, 125, "{}", said.error());
+    let words = format!(
+        "the container `{taken}` ({}), which is not of this pod, has its name: remove or rename that container",
+        &id[..12]
+    );
+    assert!(said.error().contains(&words), "{}", said.error());
+    assert_eq!(docker(&["inspect", "--format", "{{.Id}}", &taken]).text(), id, "it is left alone");
+    drop(foreign);
+    pod.assert_nothing_left();
 }
 
 #[test]

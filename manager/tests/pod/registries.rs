@@ -13,10 +13,11 @@ const PODLIKES: &str = "/var/run/secrets/podlike/dockerregistryauth.json";
 /// How every header with credentials begins: `{"password` or `{"identity` in base64.
 const HEADERS: [&str; 2] = ["eyJwYXNzd29yZ", "eyJpZGVudGl0e"];
 
-/// A pod with an image of the registry.
+/// A pod with an image of the registry, which is on the engine's own host.
 fn plan(registry: &PrivateRegistry) -> Plan {
     let app = script("echo pulled").replace(&test_image(), &registry.image);
-    Pod::plan("private").args(&["--logs", "--log=trace"]).component("app", &app)
+    let args = ["--logs", "--log=trace", "--allow=local-registries"];
+    Pod::plan("private").args(&args).component("app", &app)
 }
 
 /// A secret, as Swarm mounts it: read-only, in its place.

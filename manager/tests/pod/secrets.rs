@@ -5,10 +5,13 @@ use std::os::unix::fs::PermissionsExt;
 
 use tempfile::TempDir;
 
-use crate::lab::docker::{attempt, docker, try_inspect};
+use crate::lab::docker::{attempt, docker, in_cgroups, try_inspect};
 use crate::lab::pod::{Plan, Pod};
 use crate::lab::swarm::{Swarm, UP};
 use crate::lab::{LONG, idle, quoted, script, test_image, unique, wait};
+
+/// Lets a component trace every process that it sees.
+const TRACES: &str = "--allow=capabilities=SYS_PTRACE";
 
 /// Two halves of a text that is nowhere else on this machine, and never whole on a command line: those are
 /// written down by the engine.
@@ -54,6 +57,7 @@ fn a_component_sees_its_own_files_with_the_mode_and_owner_that_were_asked_for() 
     let token = token("forms");
     let (_folder, plan) = given("secrets", &token);
     let pod = plan
+        .args(&[TRACES])
         .component("short", &format!("{}secrets: [db]\nconfigs: [app.conf]\n", idle()))
         .component(
             "long",
@@ -95,7 +99,7 @@ fn a_component_sees_its_own_files_with_the_mode_and_owner_that_were_asked_for() 
     let vault = try_inspect(&format!("{}.vault", pod.name())).expect("a vault");
     assert_eq!(vault["Config"]["Labels"]["io.tandem.role"], "vault");
     assert_eq!(vault["HostConfig"]["NetworkMode"], "none");
-    assert_eq!(vault["Config"]["User"], "65532:65532");
+    assert_eq!(vault["Config"]["User"], "65529:65529");
     let volume = vault["Mounts"][0]["Name"].as_str().expect("a volume").to_owned();
 
     assert_eq!(on_disk(&token), "", "the secret is in the engine's storage");
@@ -115,6 +119,7 @@ fn without_shared_pids_no_component_reads_anothers_secret_and_with_them_it_is_wa
     let start = |hint: &str, args: &[&str]| {
         let (folder, plan) = given(hint, &token);
         let pod = plan
+            .args(&[TRACES])
             .args(args)
             .component("app", &format!("{}secrets: [db]\n", idle()))
             .component("none", &format!("{}cap_add: [SYS_PTRACE]\n", idle()))
@@ -200,6 +205,67 @@ fn a_secret_that_the_task_container_does_not_have_is_refused_before_anything_is_
     let pod = plan.component("app", &format!("{}secrets: [othr]\n", idle())).start();
     assert_eq!(pod.wait_end().status, 64);
     pod.wait_said("the task container has no secret `othr`; did you mean `other`?");
+    pod.assert_nothing_left();
+}
+
+/// Size and use of the memory in which this file of a component is, in KiB.
+fn memory_of(pod: &Pod, component: &str, path: &str) -> (u64, u64) {
+    let line = pod.exec(component, &format!("df -k {path} | tail -n 1"));
+    let numbers: Vec<u64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    (numbers[0], numbers[1])
+}
+
+/// A pod whose task container has the secret `big`, of 1 MiB.
+fn with_big_secret(hint: &str) -> (TempDir, Plan) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("big");
+    fs::write(&path, vec![b'x'; 1 << 20]).expect("written");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).expect("set");
+    let plan = Pod::plan(hint).options(&["-v", &format!("{}:/run/secrets/big:ro", path.display())]);
+    (folder, plan)
+}
+
+/// Entries of the secret `big`, each for another user.
+fn for_users(count: u32) -> String {
+    let entry = |user| format!("- {{source: big, target: big-{user}, uid: '{user}'}}\n");
+    format!("secrets:\n{}", (0..count).map(entry).collect::<String>())
+}
+
+#[test]
+fn a_file_that_many_entries_name_is_in_memory_once() {
+    let (_folder, plan) = with_big_secret("secrets-once");
+    let entry = |number| format!("- {{source: big, target: big-{number}}}\n");
+    let many = format!("{}secrets:\n{}", idle(), (0..200).map(entry).collect::<String>());
+    let pod = plan.component("app", &many).component("web", &many).start();
+    pod.wait_healthy();
+    assert_eq!(memory_of(&pod, "app", "/run/secrets/big-0"), (16 << 10, 1 << 10));
+    assert_eq!(pod.exec("web", "cat /run/secrets/big-199 | wc -c"), "1048576");
+    pod.stop_clean();
+}
+
+#[test]
+fn memory_of_secrets_is_charged_to_the_pod() {
+    let (_folder, plan) = with_big_secret("secrets-charged");
+    let pod = plan.component("app", &format!("{}{}", idle(), for_users(12))).start();
+    pod.wait_healthy();
+    let vault = try_inspect(&format!("{}.vault", pod.name())).expect("a vault");
+    let id = vault["Id"].as_str().expect("an id").to_owned();
+    let look = format!(
+        "for folder in $(find /tree -type d -name '*{id}*'); do cat $folder/memory.usage_in_bytes $folder/memory.current \
+         2>/dev/null; done | sort -n | tail -n 1"
+    );
+    let charged: u64 = in_cgroups(&look).trim().parse().expect("a number");
+    assert!(charged >= 12 << 20, "{charged} bytes are charged to the vault's cgroup");
+    assert_eq!(pod.exec("app", "stat -c '%u %g %a' /run/secrets/big-11"), "11 0 444");
+    pod.stop_clean();
+}
+
+#[test]
+fn secrets_that_take_more_than_the_store_holds_are_refused_before_anything_is_created() {
+    let (_folder, plan) = with_big_secret("secrets-much");
+    let pod = plan.component("app", &format!("{}{}", idle(), for_users(17))).start();
+    assert_eq!(pod.wait_end().status, 64);
+    pod.wait_said("`secrets` and `configs`: found 17 MiB in all");
     pod.assert_nothing_left();
 }
 

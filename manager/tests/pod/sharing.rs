@@ -87,7 +87,11 @@ fn shared_memory_of_ones_own_is_as_large_as_asked_for() {
 fn no_component_can_see_the_socket() {
     // With PTRACE the kernel lets root look into processes that ask not to be looked into.
     let with_ptrace = format!("{}cap_add: [SYS_PTRACE]\n", idle());
-    let pod = Pod::plan("socket").component("plain", &idle()).component("ptrace", &with_ptrace).start();
+    let pod = Pod::plan("socket")
+        .args(&["--allow=capabilities=SYS_PTRACE"])
+        .component("plain", &idle())
+        .component("ptrace", &with_ptrace)
+        .start();
     pod.wait_running(&["plain", "ptrace"]);
     for name in ["plain", "ptrace"] {
         let look = pod.exec(name, LOOK);

@@ -106,7 +106,7 @@ fn each_side_that_is_not_trusted_is_refused_at_once_with_words_of_its_own() {
         let error = said.error();
         assert_eq!(said.status, status, "{host} {folder}: {error}");
         assert!(error.contains(want), "{host} {folder}: {error}");
-        assert!(!error.contains("waiting for the engine"), "{host} {folder}: {error}");
+        assert!(!error.contains(" for the engine: "), "{host} {folder}: {error}");
     }
 }
 

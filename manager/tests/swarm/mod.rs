@@ -144,7 +144,7 @@ fn the_agents_run_pods_that_have_no_socket_on_every_node() {
             assert!(!one["Mounts"].to_string().contains("docker.sock"), "{one:#}");
         }
         let own = &all[0];
-        assert_eq!(own["Config"]["User"], "65532:65532");
+        assert_eq!(own["Config"]["User"], "65529:65529");
         assert_eq!(own["HostConfig"]["ReadonlyRootfs"], true);
         assert_eq!(own["HostConfig"]["CapDrop"].to_string(), "[\"ALL\"]");
         let app = format!("{}.podlike.app", own["Name"].as_str().expect("a name").trim_start_matches('/'));

@@ -54,7 +54,7 @@ done
 
 # Containers, volumes and networks of pods and tests. The last ones may still be going.
 left() {
-    for label in io.tandem.pod io.tandem.test; do
+    for label in io.tandem.pod io.tandem.owner io.tandem.test; do
         docker ps -a --filter "label=$label" --format 'container {{.Names}}'
         docker volume ls --filter "label=$label" --format 'volume {{.Name}}'
         docker network ls --filter "label=$label" --format 'network {{.Name}}'

@@ -26,13 +26,14 @@ const PROGRAMS: [&str; 3] = ["pod_docker", "engine_docker", "ingress_docker"];
 
 /// The core suite, by what the names of its tests begin with: what depends on the host's kernel, engine and Compose, and
 /// little else, as a container takes seconds to start where no hardware helps.
-const CORE: [&str; 8] = [
+const CORE: [&str; 9] = [
     "pod::limits::an_agent_holds_each",
     "pod::limits::what_a_killed_pod_leaves",
     "pod::examples::the_example_serves_with_compose",
     "pod::limits::components_that_together",
     "pod::limits::the_pods_cgroup_has_the_tasks_limits",
     "pod::limits::where_nothing_holds_the_sum",
+    "pod::limits::under_baseline_limits_of_components_add_up",
     "pods_answer_through_the_ingress_mesh",
     "the_example_of_limits_is_held_to_them",
 ];

@@ -34,6 +34,7 @@ fn container(name: &str, id: &str, status: Status) -> ContainerInfo {
         "sandbox" => (Role::Sandbox, None),
         "vault" => (Role::Vault, None),
         init if init.starts_with("init-") => (Role::Init, Some(init)),
+        step if step.contains(".pre-") => (Role::PreStart, Some(step)),
         name => (Role::Component, Some(name)),
     };
     ContainerInfo {
@@ -44,13 +45,15 @@ fn container(name: &str, id: &str, status: Status) -> ContainerInfo {
             name => identity.member_container(name),
         },
         labels: identity.labels(role, component),
+        network: if role == Role::Vault { "none".into() } else { format!("container:{}", identity.pod) },
+        command: if component.is_none() { "/pause".into() } else { "sh".into() },
         status,
         ..ContainerInfo::default()
     }
 }
 
 fn started(name: &str, id: &str, status: Status) -> Observation {
-    Observation::Ended(key(Verb::Start, name), Ok(Effect::Started(container(name, id, status))))
+    Observation::Ended(key(Verb::Start, name), Ok(Effect::Started(Box::new(container(name, id, status)))))
 }
 
 /// What is known after this news, told second by second.
@@ -68,15 +71,17 @@ fn status(observed: &Observed, name: &str) -> Option<Status> {
 
 #[test]
 fn a_listing_puts_every_container_in_its_place() {
-    let spec = sandboxed("init-1 | app");
+    let spec = sandboxed("init-1 | app+step");
     let observed = after(
         &spec,
         [Observation::Listed(vec![
             container("sandbox", "1", RUNNING),
             container("init-1", "2", Status::Exited(Exit::default())),
             container("app", "3", Status::Created),
+            container("app.pre-1", "4", RUNNING),
         ])],
     );
+    assert_eq!(status(&observed, "app.pre-1"), Some(RUNNING));
     assert!(observed.listed);
     assert_eq!(observed.sandbox.as_ref().map(|one| (one.id.as_str(), one.status)), Some(("1", RUNNING)));
     assert_eq!(status(&observed, "init-1"), Some(Status::Exited(Exit::default())));
@@ -101,6 +106,8 @@ fn what_is_not_of_this_run_and_this_definition_is_remains() {
         ("no run", without_run()),
         ("a component that is not in the definition", container("gone", "9", RUNNING)),
         ("an init component of a component's name", with("app", LABEL_ROLE, "init")),
+        ("a step of a `pre_start` that is not in the definition", container("app.pre-1", "9", RUNNING)),
+        ("a step of a component's name", with("app", LABEL_ROLE, "pre-start")),
         ("a sandbox where there is none", container("sandbox", "9", RUNNING)),
         ("a vault where nobody has secrets", container("vault", "9", RUNNING)),
     ];
@@ -152,6 +159,7 @@ fn guest(id: &str, run: &str) -> ContainerInfo {
         id: id.into(),
         name: "pod.debug-1".into(),
         labels: identity.labels(Role::Debug, None),
+        network: format!("container:{}", identity.pod),
         status: RUNNING,
         ..ContainerInfo::default()
     }
@@ -426,7 +434,7 @@ fn a_missing_image_is_pulled_once_and_then_it_is_a_refusal() {
 #[test]
 fn the_first_word_on_the_end_stands() {
     let spec = pod("app");
-    let stop = |status| Observation::Stop { status, resumed: false };
+    let stop = |status| Observation::Stop { status, resumed: false, ago: Duration::ZERO };
     assert_eq!(after(&spec, [stop(0), stop(5)]).stop.map(|stop| stop.status), Some(0));
     let conclude = |status| {
         let conclusion = Conclusion { status, because: String::new(), culprit: None, at: Duration::ZERO };
@@ -475,7 +483,7 @@ fn living(status: Status, started_at: i64) -> ContainerInfo {
 }
 
 fn restarted(info: ContainerInfo) -> Observation {
-    Observation::Ended(key(Verb::Restart, "app"), Ok(Effect::Started(info)))
+    Observation::Ended(key(Verb::Restart, "app"), Ok(Effect::Started(Box::new(info))))
 }
 
 fn died(at_nanos: i64) -> Observation {
@@ -593,4 +601,134 @@ fn the_first_end_of_a_container_that_was_started_before_counts_no_restart() {
     let observed = after(&pod("app"), [Observation::Listed(vec![living(exited(20), 10)])]);
     let app = &observed.members["app"];
     assert_eq!((app.restarts, app.streak, app.ended_at), (0, 0, Duration::ZERO));
+}
+
+/// A pod whose `app` was started at 100 on the engine's clock, in seconds, and what is told of it.
+fn since_its_start(news: impl IntoIterator<Item = (i64, EventKind)>) -> (PodSpec, Observed) {
+    let spec = PodSpec { checks_mounts: true, ..pod("app") };
+    let first = ContainerInfo { started_at: 100 * SECOND, ..container("app", "1", RUNNING) };
+    let told = news.into_iter().map(|(at, kind)| {
+        let kind = match kind {
+            EventKind::Died(exit) => EventKind::Died(Exit { at_nanos: at * SECOND, ..exit }),
+            other => other,
+        };
+        Observation::Event(Event { id: "1".into(), kind, at_nanos: at * SECOND })
+    });
+    let observed = after(
+        &spec,
+        [Observation::Clock(100 * SECOND), Observation::Listed(vec![first])].into_iter().chain(told),
+    );
+    (spec, observed)
+}
+
+const SECOND: i64 = 1_000_000_000;
+const DIED: EventKind = EventKind::Died(Exit { status: 143, oom: false, at_nanos: 0 });
+
+fn relisted(spec: &PodSpec, mut observed: Observed, status: Status, started_at: i64, now: u64) -> Observed {
+    let now = Duration::from_secs(now);
+    let again = ContainerInfo { started_at: started_at * SECOND, ..container("app", "1", status) };
+    observed.apply(spec, Observation::Listing, now);
+    observed.apply(spec, Observation::Listed(vec![again]), now);
+    observed
+}
+
+#[test]
+fn a_restart_by_others_is_seen_in_every_order_of_its_events() {
+    let (kill, kill9, start) = (EventKind::Killed(15), EventKind::Killed(9), EventKind::Started);
+    for (case, news) in [
+        ("the signal is enough", vec![(200, kill), (201, DIED), (202, start)]),
+        ("the kill as well", vec![(200, kill), (210, kill9), (210, DIED), (211, start)]),
+        ("only the kill", vec![(200, kill9), (200, DIED), (201, start)]),
+    ] {
+        let count = news.len() as u64;
+        let (spec, observed) = since_its_start(news);
+        assert!(observed.is_undecided("app", Duration::from_secs(60)), "{case}: it was started");
+        let observed = relisted(&spec, observed, RUNNING, 211, count + 2);
+        let app = &observed.members["app"];
+        assert_eq!((app.status, app.restarts, app.in_place.asked), (RUNNING, 1, false), "{case}");
+        assert!(!observed.is_undecided("app", Duration::from_secs(count + 2)), "{case}");
+        assert_eq!(observed.unjudged, BTreeSet::from(["1".to_owned()]), "{case}: its mounts are judged");
+    }
+    // The listing overtakes both events.
+    let (spec, observed) = since_its_start([(200, kill), (201, DIED)]);
+    let mut observed = relisted(&spec, observed, RUNNING, 202, 5);
+    let event = Event { id: "1".into(), kind: start, at_nanos: 202 * SECOND + 1 };
+    assert!(!observed.is_news(&event));
+    observed.apply(&spec, Observation::Event(event), Duration::from_secs(6));
+    assert_eq!(observed.members["app"].status, RUNNING);
+}
+
+#[test]
+fn only_an_end_that_somebody_asked_for_is_open() {
+    let (kill, oom) = (EventKind::Killed(15), EventKind::Oom);
+    for (case, news, open) in [
+        ("asked for", vec![(200, kill), (201, DIED)], true),
+        ("a crash", vec![(201, DIED)], false),
+        ("for want of memory", vec![(200, kill), (200, oom), (201, DIED)], false),
+        ("long after the signal", vec![(200, kill), (221, DIED)], false),
+        ("a signal of the life before", vec![(99, kill), (101, DIED)], false),
+    ] {
+        let end = Duration::from_secs(news.len() as u64 + 1);
+        let (_, observed) = since_its_start(news);
+        let app = &observed.members["app"];
+        assert_eq!((observed.is_undecided("app", end), app.in_place.asked), (open, open), "{case}");
+    }
+}
+
+#[test]
+fn what_this_manager_sends_is_no_request_of_others() {
+    let (spec, mut observed) = since_its_start([]);
+    let now = Duration::from_secs(5);
+    observed.apply(&spec, Observation::Begun(key(Verb::Stop, "app")), now);
+    for (at, kind) in [(200, EventKind::Killed(15)), (201, DIED)] {
+        observed.apply(&spec, Observation::Event(Event { id: "1".into(), kind, at_nanos: at * SECOND }), now);
+    }
+    assert!(!observed.members["app"].in_place.asked);
+}
+
+#[test]
+fn a_start_of_our_own_is_no_news_and_its_mounts_are_judged_already() {
+    let (spec, mut observed) = since_its_start([(201, DIED)]);
+    let now = Duration::from_secs(5);
+    observed.apply(&spec, Observation::Begun(key(Verb::Restart, "app")), now);
+    let event = Event { id: "1".into(), kind: EventKind::Started, at_nanos: 202 * SECOND };
+    assert!(!observed.is_news(&event));
+    let observed = relisted(&spec, observed, RUNNING, 202, 6);
+    assert_eq!((observed.members["app"].restarts, observed.unjudged.len()), (1, 0));
+}
+
+#[test]
+fn a_comparison_of_mounts_that_fails_leaves_them_to_be_judged() {
+    let (spec, observed) =
+        since_its_start([(200, EventKind::Killed(15)), (201, DIED), (202, EventKind::Started)]);
+    let observed = relisted(&spec, observed, RUNNING, 202, 9);
+    let mounts = || Key { verb: Verb::CheckMounts, target: None };
+    for (result, left) in [(Ok(Effect::MountsChecked), 0), (Err(Failure::Unreachable("no".into())), 1)] {
+        let mut observed = observed.clone();
+        observed.apply(&spec, Observation::Begun(mounts()), Duration::from_secs(10));
+        assert_eq!(observed.unjudged.len(), 0);
+        observed.apply(&spec, Observation::Ended(mounts(), result), Duration::from_secs(11));
+        assert_eq!(observed.unjudged.len(), left);
+    }
+}
+
+#[test]
+fn an_end_that_is_only_listed_gets_two_seconds_where_it_is_young() {
+    let ended = |at: i64| Status::Exited(Exit { status: 3, oom: false, at_nanos: at * SECOND });
+    for (at, open) in [(299, true), (297, false)] {
+        let (spec, mut observed) = since_its_start([]);
+        observed.apply(&spec, Observation::Clock(300 * SECOND), Duration::from_secs(9));
+        let observed = relisted(&spec, observed, ended(at), 100, 9);
+        let undecided = [9, 10, 11].map(|now| observed.is_undecided("app", Duration::from_secs(now)));
+        assert_eq!(undecided, [open, open, false], "{at}");
+    }
+}
+
+#[test]
+fn a_requested_restart_is_over_with_the_life_that_was_to_end() {
+    let (spec, mut observed) = since_its_start([]);
+    observed.apply(&spec, Observation::RestartAsked("app".into()), Duration::from_secs(3));
+    assert!(observed.is_to_restart("app") && observed.is_undecided("app", Duration::from_secs(3)));
+    let observed = relisted(&spec, observed, RUNNING, 202, 6);
+    assert!(!observed.is_to_restart("app") && !observed.is_undecided("app", Duration::from_secs(6)));
 }

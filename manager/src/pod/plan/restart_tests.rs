@@ -143,7 +143,7 @@ fn the_end_of_one_that_is_not_essential_does_not_end_the_pod() {
                 this.vanished.insert(Target::Member("log".into()));
                 this.departed.insert(
                     "log".into(),
-                    Departed { exit: Exit { status: 137, ..Exit::default() }, restarts: 0 },
+                    Departed { exit: Exit { status: 137, ..Exit::default() }, restarts: 0, asked: false },
                 );
             }),
             1,
@@ -270,7 +270,7 @@ fn who_is_to_be_started_again_is_so_though_its_container_was_pruned() {
     let pruned = |restarts: u32| {
         seen("db=running").with(|this| {
             let exit = Exit { status: 3, ..Exit::default() };
-            this.departed.insert("app".into(), Departed { exit, restarts });
+            this.departed.insert("app".into(), Departed { exit, restarts, asked: false });
         })
     };
     check([
@@ -319,7 +319,7 @@ fn what_a_manager_before_this_one_may_have_started_again_is_not_killed_before_th
             spec(),
             ending(99),
             108,
-            "stopping; list the pod's containers (an earlier manager was at work); remove `app` (out of time); wake at 138s",
+            "stopping; list the pod's containers (an earlier manager was at work); remove `app` (out of time); wake at 110.7s",
         ),
     ]);
 }

@@ -1,7 +1,7 @@
 //! A sentence a case: what is known, and the whole plan that follows from it, as text.
 
 use super::*;
-use crate::pod::observed::{Departed, Exit, StopRequest};
+use crate::pod::observed::{Departed, Effect, Exit, Observation, StopRequest};
 use crate::pod::sample::{pod, sandboxed};
 
 pub(super) fn secs(secs: u64) -> Duration {
@@ -31,6 +31,8 @@ pub(super) fn seen(text: &str) -> Observed {
                 Status::Exited(Exit { status, oom: false, at_nanos: at.parse().expect("a number") })
             }
         };
+        // Why it is unhealthy is known, or the engine does not tell.
+        member.failed_check = (state == "unhealthy").then_some(None);
         member.copied = state == "copied";
         member.stopped = state == "stopped";
         if name == "sandbox" {
@@ -70,7 +72,7 @@ impl Observed {
         self
     }
 
-    fn doing(self, verb: Verb, name: &str) -> Self {
+    pub(super) fn doing(self, verb: Verb, name: &str) -> Self {
         self.with(|this| _ = this.in_flight.insert(key(verb, name)))
     }
 
@@ -80,6 +82,22 @@ impl Observed {
 
     fn known(self, name: &str, change: impl FnOnce(&mut Member)) -> Self {
         self.with(|this| change(this.members.get_mut(name).expect("it is there")))
+    }
+
+    /// Marks the mounts of all existing containers as compared with those of other pods.
+    fn checked(self) -> Self {
+        let ids = self.members.values().map(|member| member.id.clone()).collect();
+        self.with(|this| this.mounts_checked = Some(ids))
+    }
+
+    /// Marks the mounts of these containers as compared with those of other pods.
+    fn checked_of(self, names: &[&str]) -> Self {
+        let ids = names.iter().map(|name| format!("id-{name}")).collect();
+        self.with(|this| this.mounts_checked = Some(ids))
+    }
+
+    fn checking(self) -> Self {
+        self.with(|this| _ = this.in_flight.insert(Key { verb: Verb::CheckMounts, target: None }))
     }
 
     fn pulling(self, image: &str) -> Self {
@@ -332,7 +350,7 @@ fn before_the_first_listing_nothing_is_touched() {
             1,
             "stopping; wake at 9s",
         ),
-        ("to the end of its time", pod("app"), unlisted().ending(0, 1), 9, "stopping; wake at 39s"),
+        ("to the end of its time", pod("app"), unlisted().ending(0, 1), 9, "stopping; wake at 11.7s"),
         ("and not for ever", pod("app"), unlisted().ending(0, 1), 39, "stopping; over with 0"),
         (
             "a status of 69 from an earlier life is no reason to clean up less",
@@ -715,7 +733,7 @@ fn pre_stop_hooks_run_before_the_stop_signal_within_the_components_time() {
             pod("app+pre"),
             seen("app=running").doing(Verb::PreStop, "app").ending(0, 100),
             108,
-            "stopping; remove `app` (out of time); wake at 138s",
+            "stopping; remove `app` (out of time); wake at 110.7s",
         ),
     ]);
 }
@@ -841,7 +859,7 @@ fn the_vault_is_filled_before_who_needs_it_is_created_and_outlives_them_all() {
             spec(),
             seen("vault=filled db=running").ending(0, 0).doing(Verb::Remove, "db"),
             8,
-            "stopping; remove the vault (out of time); wake at 38s",
+            "stopping; remove the vault (out of time); wake at 10.7s",
         ),
         (
             "what is left of it is named",
@@ -1388,7 +1406,7 @@ fn a_component_gets_its_own_grace_within_what_is_left_of_the_time() {
 #[test]
 fn what_is_left_at_the_deadline_is_removed_by_force_all_together() {
     let want = "stopping; remove `app` (out of time); remove `db` (out of time); remove `web` (out of time); \
-                remove the sandbox (out of time); wake at 38s";
+                remove the sandbox (out of time); wake at 10.7s";
     let spec = || sandboxed("app<db db web<app");
     let all = || seen("sandbox=running app=running db=running web=running").ending(0, 0);
     check([
@@ -1399,14 +1417,14 @@ fn what_is_left_at_the_deadline_is_removed_by_force_all_together() {
             pod("app"),
             seen("app=created").doing(Verb::Start, "app").ending(0, 0),
             8,
-            "stopping; remove `app` (out of time); wake at 38s",
+            "stopping; remove `app` (out of time); wake at 10.7s",
         ),
         (
             "once",
             pod("app"),
             seen("app=running").doing(Verb::Remove, "app").ending(0, 0),
             8,
-            "stopping; wake at 38s",
+            "stopping; wake at 10.7s",
         ),
         (
             "a call that hangs for what is gone is not waited for any more",
@@ -1420,7 +1438,7 @@ fn what_is_left_at_the_deadline_is_removed_by_force_all_together() {
             pod("app"),
             seen("").doing(Verb::Create, "app").ending(0, 0),
             8,
-            "stopping; wake at 38s",
+            "stopping; wake at 10.7s",
         ),
     ]);
 }
@@ -1710,6 +1728,388 @@ fn what_is_not_required_is_not_waited_for_in_vain() {
             seen("db=running app=created"),
             5,
             "starting; start `app` (ready)",
+        ),
+    ]);
+}
+
+/// Turns on the comparison of mounts with those of other pods.
+fn mounting(spec: PodSpec) -> PodSpec {
+    PodSpec { checks_mounts: true, ..spec }
+}
+
+const CHECK: &str = "check the pod's mounts (all containers are created)";
+
+#[test]
+fn mounts_are_checked_when_all_containers_are_created_and_none_is_started() {
+    let two = || mounting(sandboxed("init-1 init-2 | app db<app"));
+    let created = "sandbox=running init-1=created init-2=created app=created db=created";
+    check([
+        (
+            "the sandbox comes first",
+            two(),
+            seen(""),
+            0,
+            "starting; create the sandbox (holds the shared namespaces)",
+        ),
+        (
+            "then all containers are created, whatever their turn, while it starts",
+            two(),
+            seen("sandbox=created"),
+            0,
+            "starting; start the sandbox (holds the shared namespaces); create `init-1` (wanted); create `init-2` \
+             (wanted); create `app` (wanted); create `db` (wanted)",
+        ),
+        (
+            "none is started while one is missing",
+            two(),
+            seen("sandbox=running init-1=created init-2=created app=created").doing(Verb::Create, "db"),
+            0,
+            "starting",
+        ),
+        (
+            "with the last of them the mounts are compared",
+            two(),
+            seen(created),
+            0,
+            "starting; check the pod's mounts (all containers are created)",
+        ),
+        (
+            "also where the sandbox does not run yet",
+            two(),
+            seen("sandbox=created init-1=created init-2=created app=created db=created")
+                .doing(Verb::Start, "sandbox"),
+            0,
+            "starting; check the pod's mounts (all containers are created)",
+        ),
+        ("nothing is started meanwhile", two(), seen(created).checking(), 0, "starting"),
+        (
+            "then the first init component starts",
+            two(),
+            seen(created).checked(),
+            0,
+            "starting; start `init-1` (ready)",
+        ),
+        (
+            "alone",
+            two(),
+            seen("sandbox=running init-1=running init-2=created app=created db=created").checked(),
+            0,
+            "starting",
+        ),
+        (
+            "then the second",
+            two(),
+            seen("sandbox=running init-1=exited(0) init-2=created app=created db=created").checked(),
+            0,
+            "starting; start `init-2` (ready)",
+        ),
+        (
+            "then components in their order",
+            two(),
+            seen("sandbox=running init-1=exited(0) init-2=exited(0) app=created db=created").checked(),
+            0,
+            "starting; start `app` (ready)",
+        ),
+        (
+            "to the last",
+            two(),
+            seen("sandbox=running init-1=exited(0) init-2=exited(0) app=running db=created").checked(),
+            0,
+            "starting; start `db` (ready)",
+        ),
+        (
+            "and it is not looked at once more",
+            two(),
+            seen("sandbox=running init-1=exited(0) init-2=exited(0) app=running db=running").checked(),
+            0,
+            "healthy",
+        ),
+    ]);
+    check([
+        (
+            "a sidecar waits as well",
+            mounting(pod("init-1 | app log+sidecar")),
+            seen("log=created"),
+            0,
+            "starting; create `init-1` (wanted); create `app` (wanted)",
+        ),
+        (
+            "and is the first to start",
+            mounting(pod("init-1 | app log+sidecar")),
+            seen("log=created init-1=created app=created").checked(),
+            0,
+            "starting; start `log` (ready)",
+        ),
+        (
+            "files are copied after it, since copying mounts what a start would",
+            mounting(pod("app+copy db")),
+            seen("app=created db=created"),
+            0,
+            "starting; check the pod's mounts (all containers are created)",
+        ),
+        (
+            "and then at once",
+            mounting(pod("app+copy db")),
+            seen("app=created db=created").checked(),
+            0,
+            "starting; copy files into `app` (pod.copy); start `db` (ready)",
+        ),
+        (
+            "and a start waits for them all the same",
+            mounting(pod("app+copy db")),
+            seen("app=created db=created").checked(),
+            0,
+            "starting; copy files into `app` (pod.copy); start `db` (ready)",
+        ),
+        (
+            "an image that is missing is pulled first",
+            mounting(pod("app db")),
+            seen("db=created").image("app", Known::Missing),
+            0,
+            "starting; pull `app` (the engine does not have it)",
+        ),
+        (
+            "what the vault holds is there before",
+            mounting(pod("app+secret db")),
+            seen("vault=running db=created"),
+            0,
+            "starting; copy files into the vault (holds secrets, configs and scratch volumes)",
+        ),
+        (
+            "a pod without such mounts has no such step, and its init components keep their turns",
+            pod("init-1 | app"),
+            seen(""),
+            0,
+            "starting; create `init-1` (its turn)",
+        ),
+        (
+            "nor waits for one",
+            pod("app db"),
+            seen("app=created"),
+            0,
+            "starting; start `app` (ready); create `db` (wanted)",
+        ),
+    ]);
+}
+
+#[test]
+fn mounts_that_are_refused_end_the_pod_with_64_and_nothing_was_started() {
+    let failing = |failure: Failure, attempts, last| {
+        seen("app=created db=created").with(|this| {
+            let setback = Setback { failure, attempts, since: secs(0), last: secs(last) };
+            this.setbacks.insert(Key { verb: Verb::CheckMounts, target: None }, setback);
+        })
+    };
+    let forbidden = || Failure::Forbidden("`app` binds `/srv/a` of the host; mount something else".into());
+    check([
+        (
+            "in the words of the refusal",
+            mounting(pod("app db<app")),
+            failing(forbidden(), 1, 0),
+            0,
+            "stopping; end with 64: cannot check the pod's mounts: `app` binds `/srv/a` of the host; mount something else \
+             (it cannot run as defined)",
+        ),
+        (
+            "then what was created is removed",
+            mounting(pod("app db<app")),
+            failing(forbidden(), 1, 0).ending(64, 0),
+            0,
+            "stopping; remove `app` (the pod ends); remove `db` (the pod ends); wake at 8s",
+        ),
+        (
+            "an engine that does not tell is asked again, and nothing is started",
+            mounting(pod("app")),
+            seen("app=created").with(|this| {
+                let setback =
+                    Setback { failure: unreachable("gone"), attempts: 1, since: secs(0), last: secs(0) };
+                this.setbacks.insert(Key { verb: Verb::CheckMounts, target: None }, setback);
+            }),
+            0,
+            "starting; wake at 100ms",
+        ),
+        (
+            "for half a minute",
+            mounting(pod("app db")),
+            failing(unreachable("gone"), 20, 30),
+            30,
+            "stopping; end with 69: cannot check the pod's mounts: gone (it cannot run as defined)",
+        ),
+    ]);
+}
+
+#[test]
+fn a_manager_that_takes_over_checks_before_it_starts_anything_more() {
+    let spec = || mounting(pod("init-1 init-2 | app db<app web<db"));
+    check([
+        (
+            "what runs goes on, what is missing is created, and nothing is started",
+            spec(),
+            seen("init-1=exited(0) init-2=exited(0) app=running db=created"),
+            0,
+            "starting; create `web` (wanted)",
+        ),
+        (
+            "then it is looked at",
+            spec(),
+            seen("init-1=exited(0) init-2=exited(0) app=running db=created web=created"),
+            0,
+            "starting; check the pod's mounts (all containers are created)",
+        ),
+        (
+            "and goes on",
+            spec(),
+            seen("init-1=exited(0) init-2=exited(0) app=running db=created web=created").checked(),
+            0,
+            "starting; start `db` (ready)",
+        ),
+        (
+            "init components that are done are not created again, though they were pruned",
+            spec(),
+            seen("app=running db=created web=created"),
+            0,
+            "starting; check the pod's mounts (all containers are created)",
+        ),
+        (
+            "not even the first where the second is at work",
+            spec(),
+            seen("init-2=running app=created db=created web=created"),
+            0,
+            "starting; check the pod's mounts (all containers are created)",
+        ),
+        (
+            "nor one whose end was seen, where nothing after it has begun",
+            spec(),
+            seen("init-2=created app=created db=created web=created")
+                .with(|this| _ = this.departed.insert("init-1".into(), Departed::default())),
+            0,
+            "starting; check the pod's mounts (all containers are created)",
+        ),
+        (
+            "the next one has its turn then",
+            spec(),
+            seen("init-2=created app=created db=created web=created")
+                .with(|this| _ = this.departed.insert("init-1".into(), Departed::default()))
+                .checked(),
+            0,
+            "starting; start `init-2` (ready)",
+        ),
+        (
+            "one of whose end nobody knows runs",
+            spec(),
+            seen("init-2=created app=created db=created web=created"),
+            0,
+            "starting; create `init-1` (wanted)",
+        ),
+        (
+            "nor is a component that others waited for",
+            mounting(pod("| migrate app<migrate:done db")),
+            seen("app=running db=created"),
+            0,
+            "starting; check the pod's mounts (all containers are created)",
+        ),
+        (
+            "a pod that is whole is not looked at: there is nothing to start",
+            mounting(pod("app db")),
+            seen("app=running db=running"),
+            0,
+            "healthy",
+        ),
+    ]);
+    let spec = || {
+        let mut spec = mounting(pod("app db"));
+        spec.components[0].restart = crate::pod::spec::Restart::Always;
+        spec
+    };
+    check([(
+        "what has ended is started again with a look of its own",
+        spec(),
+        seen("app=exited(1) db=running"),
+        10,
+        "starting; start again `app` (it has ended)",
+    )]);
+    let silent = seen("app=running db=created").with(|this| {
+        let setback = Setback { failure: unreachable("gone"), attempts: 20, since: secs(0), last: secs(31) };
+        this.setbacks.insert(Key { verb: Verb::CheckMounts, target: None }, setback);
+        this.silent_since = Some(secs(1));
+    });
+    let got = told(&plan(&mounting(pod("app db")), &silent, secs(40)));
+    assert!(!got.contains("end with"), "a pod that runs outlives an engine that is away: {got}");
+}
+
+/// `docker container prune` removes created containers too, and another pod may start before they are created
+/// again.
+#[test]
+fn a_container_that_is_made_anew_after_the_check_is_checked_before_its_start() {
+    let spec = || mounting(pod("init-1 | app db"));
+    check([
+        (
+            "what was removed comes in its turn",
+            spec(),
+            seen("init-1=running").checked_of(&["init-1", "app", "db"]),
+            0,
+            "starting",
+        ),
+        (
+            "then all of it is created",
+            spec(),
+            seen("init-1=exited(0) db=created").checked_of(&["init-1", "db"]),
+            0,
+            "starting; create `app` (wanted); start `db` (ready)",
+        ),
+        (
+            "and looked at once more, and nothing is started before",
+            spec(),
+            seen("init-1=exited(0) app=created db=created").checked_of(&["init-1", "db"]),
+            0,
+            "starting; check the pod's mounts (all containers are created)",
+        ),
+        (
+            "then it starts",
+            spec(),
+            seen("init-1=exited(0) app=created db=running").checked(),
+            0,
+            "starting; start `app` (ready)",
+        ),
+    ]);
+    // Only containers that existed when the comparison began count.
+    let mut observed = seen("app=created");
+    let compare = Key { verb: Verb::CheckMounts, target: None };
+    let spec = mounting(pod("app db"));
+    observed.apply(&spec, Observation::Begun(compare.clone()), secs(0));
+    observed.apply(
+        &spec,
+        Observation::Ended(key(Verb::Create, "db"), Ok(Effect::Created("late".into()))),
+        secs(0),
+    );
+    observed.apply(&spec, Observation::Ended(compare, Ok(Effect::MountsChecked)), secs(0));
+    assert_eq!(told(&plan(&spec, &observed, secs(0))), format!("starting; {CHECK}"));
+}
+
+#[test]
+fn one_that_has_ended_is_removed_after_a_look_where_an_earlier_manager_may_have_started_it_again() {
+    let spec = || pod("app<log log+extra");
+    let taken_over = |looked_at| {
+        seen("app=running log=exited(2)").ending(0, 10).with(|this| {
+            this.inherited = Some(secs(1));
+            this.looked_at = secs(looked_at);
+        })
+    };
+    check([
+        (
+            "the last look is older than what may come about",
+            spec(),
+            taken_over(1),
+            10,
+            "stopping; list the pod's containers (an earlier manager was at work); stop `app` in 8s (the pod ends); wake \
+             at 18s",
+        ),
+        (
+            "it is not",
+            spec(),
+            taken_over(3),
+            10,
+            "stopping; stop `app` in 8s (the pod ends); remove `log` (the pod ends, it has ended); wake at 18s",
         ),
     ]);
 }

@@ -85,6 +85,20 @@ impl Limiter {
             With::Bus(bus) => bus.hold(task).await.map_or_else(Held::Failed, Held::In),
             With::Tree(tree) => tree.hold(task).map_or_else(Held::Failed, Held::In),
         };
+        self.arrange_with(held, own, task)
+    }
+
+    /// The same where it is known before a cgroup is made.
+    pub fn arrange_early(&self, own: &TaskContainer, task: &TaskContainer) -> Option<Arrangement> {
+        let held = match &self.with {
+            With::Nothing => Held::NoMeans,
+            With::Useless(why) => Held::Failed(why.clone()),
+            With::Bus(_) | With::Tree(_) => return None,
+        };
+        Some(self.arrange_with(held, own, task))
+    }
+
+    fn arrange_with(&self, held: Held, own: &TaskContainer, task: &TaskContainer) -> Arrangement {
         let nested = || nested(&outside::cgroups_of(&self.own_cgroups, own, task), task);
         arrange(self.cgroups, nested, held, &task.limits)
     }

@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use tracing::debug;
 
@@ -10,7 +11,7 @@ use crate::engine::docker::DockerEngine;
 use crate::engine::outside::MOST_BYTES;
 use crate::engine::{Engine, EngineError};
 use crate::run::links::{Shared, of_the_file};
-use crate::source::load::{FileFault, FileKind, Files, fault};
+use crate::source::load::{FileFault, FileKind, Files, MOST_WRITTEN_BYTES, fault};
 
 /// Most rounds of reading: a Compose file that names env files is three.
 const MOST_ROUNDS: usize = 32;
@@ -26,6 +27,11 @@ struct Known {
 }
 
 impl Known {
+    /// Bytes of all contents.
+    fn bytes(&self) -> usize {
+        self.contents.values().flatten().map(Vec::len).sum()
+    }
+
     fn ask<T: Clone>(
         &self,
         known: &BTreeMap<String, Result<T, FileFault>>,
@@ -69,7 +75,11 @@ pub async fn reading<T>(
         for (path, content) in wanted {
             debug!("reading `{path}` of the pause container");
             if content {
-                let read = content_of(engine, container, shared, &path).await?;
+                // What is more than a definition may have is not asked for, whatever its files hold.
+                let read = match known.bytes() > MOST_WRITTEN_BYTES {
+                    true => Err(FileFault::TooMuch),
+                    false => content_of(engine, container, shared, &path).await?,
+                };
                 known.contents.insert(path, read);
             } else {
                 let kind = kind_of(engine, container, shared, &path).await?;
@@ -97,12 +107,19 @@ async fn kind_of(
             Ok(None) => return Ok(Err(FileFault::Missing)),
             Err(error) => return Ok(Err(fault(error))),
         };
-        match file.link_target {
-            Some(target) => path = target,
-            None if file.regular => return Ok(Ok((FileKind::File, path))),
-            None if file.folder => return Ok(Ok((FileKind::Folder, path))),
-            None => return Ok(Ok((FileKind::Other, path))),
+        if let Some(target) = file.link_target {
+            path = target;
+            continue;
         }
+        if let Err(error) = shared.refuse_path(Path::new(&path)) {
+            return Ok(Err(fault(error)));
+        }
+        let kind = match (file.regular, file.folder) {
+            (true, _) => FileKind::File,
+            (_, true) => FileKind::Folder,
+            _ => FileKind::Other,
+        };
+        return Ok(Ok((kind, path)));
     }
     Ok(Err(FileFault::Unreadable("too many links".into())))
 }
@@ -122,4 +139,90 @@ async fn content_of(
         Ok(content) if content.len() > MOST_BYTES => Err(FileFault::TooLarge),
         read => read.map_err(fault),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pod::policy::{Host, Policy};
+    use crate::pod::spec::Definition;
+    use crate::pod::task::TaskContainer;
+    use crate::source::fault::Report;
+    use crate::source::labels::{COMPOSE_FILE, Surroundings, read};
+    use crate::source::load::MOST_FILES;
+
+    /// Eight files in a row, each named by a variable of the `.env` beside the one before, and env files at the end.
+    fn content(path: &str) -> Result<Vec<u8>, FileFault> {
+        let number =
+            path.trim_start_matches("/f").split('/').next().and_then(|number| number.parse::<u8>().ok());
+        let text = match (number, path.rsplit('/').next()) {
+            (Some(8), Some("compose.yml")) => {
+                "services: {a: {image: a, env_file: a.env, label_file: b.env}}".to_owned()
+            }
+            (Some(number @ 1..8), Some("compose.yml")) => {
+                format!("include: ['${{NEXT{number}}}/compose.yml']")
+            }
+            (Some(number), Some(".env")) => format!("NEXT{number}=/f{}", number + 1),
+            (Some(8), Some("a.env" | "b.env")) => "A=1".to_owned(),
+            _ => return Err(FileFault::Missing),
+        };
+        Ok(text.into_bytes())
+    }
+
+    #[test]
+    fn a_definition_that_names_very_many_env_files_asks_for_as_many_as_one_may_have() {
+        let content = |path: &str| match path.strip_prefix("/n") {
+            Some(number) => {
+                let names: Vec<String> = (0..19_000).map(|at| format!("g{number}{at}")).collect();
+                let include = format!("include: [{{path: /b, env_file: [{}]}}]", names.join(","));
+                Ok(format!("{include}\nservices: {{app{number}: {{image: x}}}}").into_bytes())
+            }
+            None if path == "/f1/compose.yml" => Ok(b"include: [/n0, /n1, /n2, /n3]".to_vec()),
+            None if path == "/b" => Ok(b"services: {app: {image: x}}".to_vec()),
+            None => Err(FileFault::Missing),
+        };
+        let (asked, result) = read_in_rounds(content);
+        assert!(asked <= 2 * MOST_FILES, "{asked}");
+        assert!(result.is_err(), "files beyond those are refused");
+    }
+
+    #[test]
+    fn files_that_include_one_another_are_read_within_the_rounds_that_there_are() {
+        let (_, result) = read_in_rounds(content);
+        assert_eq!(result.map(|definition| definition.components.len()), Ok(1));
+    }
+
+    /// How many paths were asked for, and the definition in the end.
+    fn read_in_rounds(
+        content: impl Fn(&str) -> Result<Vec<u8>, FileFault>,
+    ) -> (usize, Result<Definition, Report>) {
+        let labels = [(COMPOSE_FILE.to_owned(), "/f1/compose.yml".to_owned())].into();
+        let task = TaskContainer { name: "task".into(), labels, ..TaskContainer::default() };
+        let (mut known, mut asked) = (Known::default(), 0);
+        for round in 1.. {
+            assert!(round <= MOST_ROUNDS);
+            let around = Surroundings {
+                task: &task,
+                files: &known,
+                environment: &|_| None,
+                host: &Host::default(),
+                share_volumes: false,
+                policy: &Policy::default(),
+            };
+            let result = read(&around);
+            let wanted = known.wanted.take();
+            if wanted.is_empty() {
+                return (asked, result.map(|(definition, _)| definition));
+            }
+            asked += wanted.len();
+            for (path, whole) in wanted {
+                let found = content(&path);
+                match whole {
+                    true => _ = known.contents.insert(path, found),
+                    false => _ = known.kinds.insert(path, found.map(|_| FileKind::File)),
+                }
+            }
+        }
+        unreachable!("rounds end")
+    }
 }

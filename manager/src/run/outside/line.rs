@@ -7,14 +7,16 @@ use pause::health::Health;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender, channel, unbounded_channel};
 use tokio::time::{sleep, timeout};
-use tracing::{Instrument, debug, warn};
+use tracing::{Instrument, Level, debug, warn};
 
 use crate::engine::EngineError;
 use crate::engine::docker::DockerEngine;
 use crate::engine::outside;
 use crate::pod::task::TaskContainer;
 use crate::run::BACKOFF;
+use crate::run::log::json_line;
 use crate::run::output::Stream;
+use crate::run::serve_health::whole_secs;
 
 /// Texts that may wait.
 const TEXTS: usize = 2;
@@ -24,6 +26,8 @@ const TEXTS: usize = 2;
 pub struct Line {
     to: UnboundedSender<Told>,
     text: Sender<(Stream, Vec<u8>)>,
+    /// What the pod's owner should know is written as a JSON object.
+    json: bool,
 }
 
 /// What `pause` is told.
@@ -37,14 +41,15 @@ enum Told {
 
 impl Line {
     /// Open a line to the `pause` in this run of the container, which then waits so long on TERM for its exit status.
-    pub fn open(engine: DockerEngine, task: &TaskContainer, hold: Duration) -> Line {
+    pub fn open(engine: DockerEngine, task: &TaskContainer, hold: Duration, json: bool) -> Line {
         let (to, told) = unbounded_channel();
         let (text, texts) = channel(TEXTS);
-        let hold = u32::try_from(hold.as_secs() + 1).unwrap_or(control::MAX_HOLD_SECS);
+        let hold = whole_secs(hold);
         let (container, started_at) = (task.id.clone(), task.started_at.clone());
-        let talk = Talk { engine, container, started_at, hold, health: Health::Starting, told, texts };
+        let talk =
+            Talk { engine, container, started_at, hold, health: Health::Starting, exit: None, told, texts };
         tokio::spawn(talk.run().in_current_span());
-        Line { to, text }
+        Line { to, text, json }
     }
 
     /// Text for its standard output or error; waits for room.
@@ -57,7 +62,11 @@ impl Line {
 
     /// What the pod's owner should know, for its standard error; not lost among much output.
     pub fn explain(&self, words: &str) {
-        let _ = self.to.send(Told::Words(format!("tandem: {words}\n")));
+        let line = match self.json {
+            true => json_line(Level::ERROR, words),
+            false => format!("tandem: {words}\n"),
+        };
+        let _ = self.to.send(Told::Words(line));
     }
 
     /// The pod's health.
@@ -69,7 +78,8 @@ impl Line {
     /// within this time.
     pub async fn exit(&self, status: u8, limit: Duration) {
         let (sent, done) = tokio::sync::oneshot::channel();
-        if self.to.send(Told::Exit(status, sent)).is_ok() && timeout(limit, done).await.is_err() {
+        if self.to.send(Told::Exit(status, sent)).is_ok() && !matches!(timeout(limit, done).await, Ok(Ok(())))
+        {
             warn!("pause could not be told that the pod has ended");
         }
     }
@@ -81,6 +91,8 @@ struct Talk {
     started_at: String,
     hold: u32,
     health: Health,
+    /// The last word, until it is said: a connection may break off meanwhile.
+    exit: Option<(u8, tokio::sync::oneshot::Sender<()>)>,
     told: UnboundedReceiver<Told>,
     texts: Receiver<(Stream, Vec<u8>)>,
 }
@@ -92,7 +104,7 @@ impl Talk {
         loop {
             let error = match self.connect().await {
                 // Another run of it is another pod: the last word of this one would end that.
-                Ok(None) => return,
+                Ok(None) => return self.said(),
                 Ok(Some(stream)) => {
                     backoff = BACKOFF.0;
                     match self.talk(stream).await {
@@ -101,12 +113,19 @@ impl Talk {
                     }
                 }
                 // It is gone, or has ended: there is nobody to talk to.
-                Err(EngineError::NotFound(_) | EngineError::Conflict(_)) => return,
+                Err(EngineError::NotFound(_) | EngineError::Conflict(_)) => return self.said(),
                 Err(error) => error.to_string(),
             };
             debug!("the line to pause: {error}; next attempt in {backoff:?}");
             sleep(backoff).await;
             backoff = (backoff * 2).min(BACKOFF.1);
+        }
+    }
+
+    /// The last word is said, or there is nobody left to hear it.
+    fn said(&mut self) {
+        if let Some((_, said)) = self.exit.take() {
+            let _ = said.send(());
         }
     }
 
@@ -122,6 +141,16 @@ impl Talk {
         say(&mut stream, &[Frame::Hold(self.hold), Frame::Health(self.health)]).await?;
         let mut nothing = [0; 64];
         loop {
+            if let Some((status, _)) = self.exit {
+                // Not before what was written until then.
+                while let Ok((to, text)) = self.texts.try_recv() {
+                    say(&mut stream, &[frame(to, &text)]).await?;
+                }
+                say(&mut stream, &[Frame::Exit(status)]).await?;
+                stream.shutdown().await?;
+                self.said();
+                return Ok(());
+            }
             tokio::select! {
                 told = self.told.recv() => match told {
                     None => return Ok(()),
@@ -132,16 +161,7 @@ impl Talk {
                     Some(Told::Words(words)) => {
                         say(&mut stream, &[Frame::Err(words.as_bytes())]).await?;
                     }
-                    Some(Told::Exit(status, sent)) => {
-                        // Not before what was written until then.
-                        while let Ok((to, text)) = self.texts.try_recv() {
-                            say(&mut stream, &[frame(to, &text)]).await?;
-                        }
-                        say(&mut stream, &[Frame::Exit(status)]).await?;
-                        stream.shutdown().await?;
-                        let _ = sent.send(());
-                        return Ok(());
-                    }
+                    Some(Told::Exit(status, sent)) => self.exit = Some((status, sent)),
                 },
                 Some((to, text)) = self.texts.recv() => say(&mut stream, &[frame(to, &text)]).await?,
                 // Nothing is ever said here but that the connection is over.

@@ -10,14 +10,15 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tracing::info;
 
-use super::site::{Refusal, patiently};
+use super::patience::patiently;
+use super::site::Refusal;
 use crate::cli::Which;
 use crate::engine::docker::DockerEngine;
 use crate::engine::{Engine, EngineAddress, EngineError};
+use crate::pod::path::tidy_path;
 use crate::pod::plan::{ENGINE_PATIENCE, STATUS_UNAVAILABLE, STATUS_USAGE};
-use crate::pod::policy::managers_alone;
+use crate::pod::policy::Host;
 use crate::pod::task::TaskContainer;
-use crate::source::lower::leads_to_engine;
 
 /// Bounds of the wait between two looks for a pause container that is not there yet.
 const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
@@ -104,9 +105,9 @@ async fn of_service(
     }
 }
 
-/// Every reason why a container like this cannot be a pod's pause container, for people. `own` is the manager's, and
-/// `host_socket` the engine's socket on the host.
-pub fn against(task: &TaskContainer, own: &TaskContainer, host_socket: Option<&str>) -> Vec<String> {
+/// Lists, for users, the reasons why a container cannot be a pod's pause container. `own` is the manager's
+/// container.
+pub fn against(task: &TaskContainer, own: &TaskContainer, host: &Host) -> Vec<String> {
     let name = &task.name;
     let mut faults = Vec::new();
     if task.id == own.id {
@@ -149,13 +150,17 @@ pub fn against(task: &TaskContainer, own: &TaskContainer, host_socket: Option<&s
     if task.privileged {
         faults.push(format!("`{name}` is privileged: it only holds namespaces; leave `privileged` out"));
     }
-    for mount in &task.mounts {
+    for mount in task.mounts.iter().filter(|mount| !mount.source.is_empty()) {
         let source = mount.device.as_deref().unwrap_or(&mount.source);
-        let engine = leads_to_engine(own, host_socket, source).map(|why| format!("which {why}"));
-        let limiting = || managers_alone(own, source, !mount.writable).map(str::to_owned);
-        if let Some(why) = engine.or_else(limiting) {
+        // A plain volume always lies in the engine's data folder, so only binds and volumes with a device are
+        // checked. A log shipper binds a folder of the engine's data read-only, and `exposed_by` allows that.
+        let bound = mount.device.is_some() || mount.volume.is_none();
+        let path = tidy_path(source).filter(|_| bound);
+        let exposed = path.and_then(|path| host.engine.exposed_by(&path, !mount.writable));
+        let managers = || host.manager.in_mount(mount).map(|what| format!("is, contains or lies in {what}"));
+        if let Some(why) = exposed.map(str::to_owned).or_else(managers) {
             faults.push(format!(
-                "`{name}` has `{source}` mounted at `{}`, {why}: only the manager's own container may have it",
+                "`{name}` has `{source}` mounted at `{}`, which {why}: only the manager's own container may have it",
                 mount.target
             ));
         }
@@ -199,17 +204,17 @@ mod tests {
 
     #[test]
     fn a_bare_pause_with_an_open_line_may_hold_a_pod_and_nothing_else_may() {
-        let socket = Some("/run/docker.sock");
-        assert_eq!(against(&pause(), &own(), socket), Vec::<String>::new());
+        let host = &Host::with_socket(&own(), Some("/run/docker.sock"));
+        assert_eq!(against(&pause(), &own(), host), Vec::<String>::new());
         let mount = |source: &str, device: Option<&str>| {
             let device = device.map(str::to_owned);
             vec![TaskMount { source: source.into(), target: "/x".into(), device, ..TaskMount::default() }]
         };
         let data = TaskContainer { mounts: mount("/srv/data", None), ..pause() };
-        assert_eq!(against(&data, &own(), socket), Vec::<String>::new());
+        assert_eq!(against(&data, &own(), host), Vec::<String>::new());
         // As the engine tells of a tmpfs.
         let memory = TaskContainer { mounts: mount("", None), ..pause() };
-        assert_eq!(against(&memory, &own(), socket), Vec::<String>::new());
+        assert_eq!(against(&memory, &own(), host), Vec::<String>::new());
         let cases = [
             (
                 TaskContainer { program: vec!["/pause".into(), "--".into(), "/x".into()], ..pause() },
@@ -232,7 +237,7 @@ mod tests {
             (TaskContainer { mounts: mount("/run", None), ..pause() }, "only the manager's own"),
             (
                 TaskContainer { mounts: mount("/run/dbus/system_bus_socket", None), ..pause() },
-                "mounted at `/x`, through which systemd is told what to run: only the manager's own",
+                "mounted at `/x`, which is or contains a socket that controls systemd: only the",
             ),
             (
                 TaskContainer { mounts: mount("/data/v/_data", Some("/run")), ..pause() },
@@ -241,12 +246,12 @@ mod tests {
             (TaskContainer { id: "own-id".into(), ..pause() }, "the manager's own container"),
         ];
         for (task, words) in cases {
-            let faults = against(&task, &own(), socket);
+            let faults = against(&task, &own(), host);
             assert_eq!(faults.len(), 1, "{words}: {faults:?}");
             assert!(faults[0].contains(words), "{words}: {faults:?}");
         }
         let everything = TaskContainer { stdin_open: false, tty: true, privileged: true, ..pause() };
-        assert_eq!(against(&everything, &own(), socket).len(), 3, "every reason at once");
+        assert_eq!(against(&everything, &own(), host).len(), 3, "every reason at once");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::engine::outside::Change;
 use crate::pod::observed::Observation;
 use crate::pod::task::TaskContainer;
 use crate::run::BACKOFF;
-use crate::run::pod::status_of_stop;
+use crate::run::pod::stop_requested;
 
 /// Watch until it has ended, or the receiver is gone.
 ///
@@ -35,7 +35,7 @@ pub async fn watch(
             Ok(Some(status)) => {
                 warn!("the pod's pause container `{}` has ended with status {status}", task.name);
                 // Its components are to be removed, whatever became of them.
-                let _ = news.send(Observation::Stop { status, resumed: true });
+                let _ = news.send(Observation::Stop { status, resumed: true, ago: Duration::ZERO });
                 return;
             }
             Ok(None) => {}
@@ -66,8 +66,7 @@ async fn follow(
             Change::Signalled(signal) if [SIGTERM, SIGINT].contains(&i32::from(signal)) => {
                 info!("the pod's pause container `{}` is asked to stop", task.name);
                 decided.store(true, Ordering::Relaxed);
-                let status = status_of_stop(engine, &task.id).await;
-                let _ = news.send(Observation::Stop { status, resumed: false });
+                let _ = news.send(stop_requested(engine, &task.id).await);
             }
             Change::Signalled(_) => {}
         }

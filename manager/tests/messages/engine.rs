@@ -1,0 +1,60 @@
+//! What a manager says of an engine that does not answer, and an agent of the pods that it looks for.
+
+use std::path::PathBuf;
+
+use manager::engine::EngineAddress;
+use manager::pod::plan::ENGINE_PATIENCE;
+use manager::run::agent::looks_for;
+use manager::run::patience::{MISSING_PATIENCE, given_up, waiting};
+
+fn socket() -> EngineAddress {
+    EngineAddress::Unix(PathBuf::from("/var/run/docker.sock"))
+}
+
+#[test]
+fn an_engine_that_is_not_there_is_said_with_what_to_do_and_its_path_once() {
+    let missing = "unix:///var/run/docker.sock: No such file or directory (os error 2)";
+    assert_eq!(
+        waiting(&socket(), missing, true, MISSING_PATIENCE),
+        "waiting up to 3s for the engine: the engine's socket is not there; mount the socket of the engine into the task \
+         container: `-v /var/run/docker.sock:/var/run/docker.sock`, or `volumes` of its service"
+    );
+    assert_eq!(
+        waiting(
+            &socket(),
+            "unix:///var/run/docker.sock: Connection refused (os error 111)",
+            false,
+            ENGINE_PATIENCE
+        ),
+        "waiting up to 30s for the engine: unix:///var/run/docker.sock: Connection refused (os error 111); is the engine \
+         running, and this its socket?"
+    );
+    let remote = EngineAddress::Tcp { host: "engine".into(), port: 2376 };
+    assert_eq!(
+        waiting(&remote, "Connection refused (os error 111)", false, ENGINE_PATIENCE),
+        "waiting up to 30s for the engine: tcp://engine:2376: Connection refused (os error 111); is the engine running, and \
+         does it listen there?"
+    );
+    // The hint was given: the end has the cause.
+    assert_eq!(
+        given_up(&socket(), missing, MISSING_PATIENCE),
+        "the engine has not answered for 3s: unix:///var/run/docker.sock: No such file or directory (os error 2)"
+    );
+    assert_eq!(
+        given_up(&socket(), "no answer in time", ENGINE_PATIENCE),
+        "the engine has not answered for 30s: unix:///var/run/docker.sock: no answer in time"
+    );
+}
+
+#[test]
+fn an_agent_says_which_label_it_looks_for() {
+    assert_eq!(
+        looks_for("agent"),
+        "agent `agent`: runs each pause container with labels of a pod and without the label `pod.manager`, or with \
+         `pod.manager: agent`"
+    );
+    assert_eq!(
+        looks_for("strict"),
+        "agent `strict`: runs each pause container with labels of a pod and with the label `pod.manager: strict`"
+    );
+}
