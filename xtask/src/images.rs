@@ -27,11 +27,11 @@ pub(crate) struct Image {
     /// Its programs are found by their names, without the folder.
     in_path: bool,
     user: &'static str,
-    /// Ceiling of its size in bytes.
+    /// Ceiling of its size in bytes; for the image of one program, of the program too.
     pub(crate) ceiling: u64,
 }
 
-/// The bare pause: ceiling of the program, 18 KiB.
+/// The bare pause: ceiling of the program, and so of the image, 18 KiB.
 pub(crate) const PAUSE: Image = Image {
     name: "tandem/pause:latest",
     dockerfile: "Dockerfile.pause",
@@ -42,7 +42,7 @@ pub(crate) const PAUSE: Image = Image {
     ceiling: 18 * 1024,
 };
 
-/// The two-process image, 5 MB.
+/// The two-process image: at most 6 MB.
 pub(crate) const MANAGER: Image = Image {
     name: "tandem/manager:latest",
     dockerfile: "Dockerfile.manager",

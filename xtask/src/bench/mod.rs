@@ -412,7 +412,7 @@ fn sizes(workspace: &Workspace, engine: &Engine) -> Result<Vec<Figure>> {
         figure
     };
     Ok(vec![
-        figure("pause: program", "bytes", file("pause")?, Some(17 * 1024)),
+        figure("pause: program", "bytes", file("pause")?, Some(images::PAUSE.ceiling)),
         figure("pause: image", "bytes", image(images::PAUSE.name)?, Some(images::PAUSE.ceiling)),
         figure("pause: resident", "kB", pause.resident()?, Some(48)),
         figure("pause: context switches in 10 s", "", woke[0], Some(0)),
