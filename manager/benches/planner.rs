@@ -6,16 +6,16 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use manager::pod::action::Action;
-use manager::pod::identity::{Identity, Role};
-use manager::pod::observed::{ContainerInfo, Effect, Health, Observation, Observed, Status};
-use manager::pod::placement::Namespaces;
-use manager::pod::plan::plan;
-use manager::pod::policy::{Host, Policy};
-use manager::pod::spec::{Definition, PodSpec};
-use manager::pod::task::TaskContainer;
-use manager::source::labels::{Surroundings, read};
-use manager::source::load::Disk;
+use definition::labels::{Surroundings, read};
+use definition::load::Disk;
+use pod::action::Action;
+use pod::identity::{Identity, Role};
+use pod::observed::{ContainerInfo, Effect, Health, Observation, Observed, Status};
+use pod::placement::Namespaces;
+use pod::plan::plan;
+use pod::policy::{Host, Policy};
+use pod::spec::{Definition, PodSpec};
+use pod::task::TaskContainer;
 use serde_json::{Value, json};
 
 const SIZES: [usize; 3] = [10, 100, 1000];

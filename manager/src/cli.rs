@@ -11,10 +11,10 @@ use std::time::Duration;
 use clap::builder::{BoolishValueParser, PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
-use crate::pod::policy::{
+use definition::labels::is_name;
+use pod::policy::{
     Allowed, AllowedError, LARGEST_MAX_COMPONENTS, Level, REGISTRY_FORM, registry_entry, words,
 };
-use crate::source::labels::is_name;
 
 /// Pods for Docker Swarm: runs the components of a pod beside its task container.
 #[derive(Debug, Parser)]
@@ -507,7 +507,7 @@ fn placement(text: &str) -> Result<Placement, String> {
 
 /// A duration as Compose writes it: `8s`, `1m30s`, `500ms`.
 fn duration(text: &str) -> Result<Duration, String> {
-    crate::source::lower::duration(text)
+    definition::lower::duration(text)
         .map_err(|_| format!("`{text}` is not a duration: write a number with a unit, for example `8s`"))
 }
 

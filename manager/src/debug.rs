@@ -15,16 +15,16 @@ use tokio::sync::mpsc::{Receiver, channel};
 use tokio::time::timeout;
 
 use crate::cli::DebugArgs;
-use crate::engine::docker::DockerEngine;
-use crate::engine::guest::Guest;
-use crate::engine::outside::Line;
-use crate::engine::{Engine, EngineError};
-use crate::pod::identity::{LABEL_POD, LABEL_ROLE, LABEL_RUN, Role};
-use crate::pod::plan::{STATUS_KILLED, STATUS_REFUSED, STATUS_UNAVAILABLE};
-use crate::run::logs::Frames;
-use crate::run::output::Stream;
 use crate::run::site::{Refusal, address};
 use crate::status::{Member, Pod, called};
+use engine::demux::Frames;
+use engine::demux::Stream;
+use engine::docker::DockerEngine;
+use engine::guest::Guest;
+use engine::outside::Line;
+use engine::{Engine, EngineError};
+use pod::identity::{LABEL_POD, LABEL_ROLE, LABEL_RUN, Role};
+use pod::plan::{STATUS_KILLED, STATUS_REFUSED, STATUS_UNAVAILABLE};
 
 /// How long a pod may take to end once its namespaces have.
 const PODS_END: Duration = Duration::from_secs(2);

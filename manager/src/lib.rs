@@ -4,39 +4,35 @@
 //! # Layout
 //! One direction, one loop:
 //! ```text
-//! labels --source::load--> Raw --source::lower--> PodSpec (desired) --.
-//!                                                                     v
+//! labels --definition::load--> Raw --definition::lower--> PodSpec (desired) --.
+//!                                                                             v
 //! engine --list + events--> run::watch --Observation--> Observed --> plan(now) --> Plan --execute--> engine
 //!    ^                                                               |                              |
 //!    '------------- results come back only as new observations <-----|------------------------------'
 //!                                                                    '--> health (to pause), wake_at (timer),
 //!                                                                         outcome (exit status)
 //! ```
-//! | module | | knows |
+//! | crate or module | | knows |
 //! |---|---|---|
+//! | [`::pod`] | pure | the core: what a pod is, what is true of it, what to do next. `std` and itself only |
+//! | [`definition`] | pure, but `load` | what the user wrote, to a [`::pod::spec::Definition`] |
+//! | [`engine`] | I/O | the only way to Docker; `bollard` is named nowhere else |
 //! | [`cli`] | pure | the command line |
-//! | [`exit`] | pure | the exit statuses |
-//! | [`pod`] | pure | the core: what a pod is, what is true of it, what to do next. `std` and itself only |
-//! | [`source`] | pure, but `load` | what the user wrote, to a [`pod::spec::Definition`] |
-//! | [`engine`] | I/O | the only door to Docker; `bollard` is named nowhere else |
 //! | [`check`] | I/O | `manager check`: a definition for people, before anything runs |
 //! | [`debug`] | I/O | `manager debug`: a container of somebody's choice that looks around in a pod |
 //! | [`restart`] | I/O | `manager restart`: asks the manager of this container to restart a component |
 //! | [`status`] | I/O | `manager status`: what the engine tells of pods, for people |
 //! | [`run`] | I/O | tasks, time, signals, privileges |
 //!
-//! Arrows point inward: `check -> run`, `debug -> status -> {run, engine}`, `restart -> run`, `run -> {pod, engine, source}`, `engine -> pod`, `source -> pod`; never back. A
-//! file that touches files, the environment or the clock says so in its first line (`clippy.toml`).
+//! Arrows point one way, and the crates make the compiler hold it: `manager -> {definition, engine} -> pod`; within the
+//! manager `check -> run`, `debug -> status -> run`, `restart -> run`. A file that touches files, the environment or the
+//! clock says so in its first line (`clippy.toml`).
 
 #![forbid(unsafe_code)]
 
 pub mod check;
 pub mod cli;
 pub mod debug;
-pub mod engine;
-pub mod exit;
-pub mod pod;
 pub mod restart;
 pub mod run;
-pub mod source;
 pub mod status;

@@ -4,8 +4,8 @@
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
+use ::pod::plan::STATUS_USAGE;
 use manager::cli::{self, CheckArgs, Command, DebugArgs, LogFormat, RestartArgs, RunArgs, StatusArgs};
-use manager::pod::plan::STATUS_USAGE;
 use manager::run::{agent, explain, harden, log, output::Form, output::Output, pod, site::Refusal};
 use tracing::Level;
 use tracing_subscriber::filter::{LevelFilter, Targets};

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use crate::cli::RestartArgs;
-use crate::pod::plan::STATUS_UNAVAILABLE;
 use crate::run::request_line::{AskError, Asking, FOLDER};
 use crate::run::site::Refusal;
+use pod::plan::STATUS_UNAVAILABLE;
 
 /// Longest name of a pod and a component together.
 const LONGEST_NAME: usize = 512;

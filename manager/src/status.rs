@@ -17,16 +17,16 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::cli::StatusArgs;
-use crate::engine::docker::DockerEngine;
-use crate::engine::outside::Summary;
-use crate::engine::{Engine, EngineAddress, EngineError};
-use crate::pod::failed_check::FailedCheck;
-use crate::pod::identity::{LABEL_COMPONENT, LABEL_POD, LABEL_ROLE, Role, short};
-use crate::pod::observed::{ContainerInfo, Health, Status};
-use crate::pod::plan::STATUS_UNAVAILABLE;
 use crate::run::marks;
 use crate::run::site::{Refusal, address};
 use crate::run::tail::Tail;
+use engine::docker::DockerEngine;
+use engine::outside::Summary;
+use engine::{Engine, EngineAddress, EngineError};
+use pod::failed_check::FailedCheck;
+use pod::identity::{LABEL_COMPONENT, LABEL_POD, LABEL_ROLE, Role, short};
+use pod::observed::{ContainerInfo, Health, Status};
+use pod::plan::STATUS_UNAVAILABLE;
 
 /// Maximum time for the engine's answers about one container of a pod. All containers are asked about at once, so this
 /// is also the time of a whole pod.
@@ -60,7 +60,7 @@ pub struct Pod {
 pub struct Member {
     /// The container as the engine describes it; where its state is unknown, only what the listing contains.
     pub info: ContainerInfo,
-    /// One of [`crate::pod::identity::Role`]'s words.
+    /// One of [`pod::identity::Role`]'s words.
     pub role: String,
     /// Set if the engine did not return the state.
     unknown: Option<Unknown>,
@@ -495,9 +495,9 @@ mod tests {
     use tokio::net::UnixListener;
 
     use super::*;
-    use crate::engine::docker::tests::{answer, ping};
-    use crate::engine::outside::Joins;
-    use crate::pod::observed::Exit;
+    use engine::outside::Joins;
+    use engine::testing::{answer, ping};
+    use pod::observed::Exit;
 
     #[test]
     fn a_table_and_json_say_the_same() {

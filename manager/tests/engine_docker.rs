@@ -14,14 +14,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use engine::convert::{create_request, sandbox_request};
+use engine::docker::DockerEngine;
+use engine::{CreateRequest, Engine, EngineAddress, EngineError};
 use futures_util::stream::{BoxStream, StreamExt};
-use manager::engine::convert::{create_request, sandbox_request};
-use manager::engine::docker::DockerEngine;
-use manager::engine::{CreateRequest, Engine, EngineAddress, EngineError};
-use manager::pod::identity::{Identity, LABEL_POD};
-use manager::pod::observed::{EventKind, Health, Status};
-use manager::pod::placement::{Holder, Namespaces};
-use manager::pod::spec::{ComponentSpec, ContainerSpec, HealthCheck, Hook, Mount, MountSource, PodSpec};
+use pod::identity::{Identity, LABEL_POD};
+use pod::observed::{EventKind, Health, Status};
+use pod::placement::{Holder, Namespaces};
+use pod::spec::{ComponentSpec, ContainerSpec, HealthCheck, Hook, Mount, MountSource, PodSpec};
 use tokio::time::timeout;
 
 const IMAGE: &str = "tandem-test/busybox:latest";

@@ -36,7 +36,7 @@ const BUGS: [(u32, &str, &[&str]); 16] = [
         &[
             "tests/pod/podlike.rs: podlike_bug_7_a_pod_finds_itself_in_a_cgroup_namespace_of_its_own",
             "src/run/discover.rs: the_id_is_found_wherever_the_engine_keeps_its_containers",
-            "src/pod/limits.rs: the_sum_is_held_where_something_can_hold_it_and_else_each_with_one_warning",
+            "../crates/pod/src/limits.rs: the_sum_is_held_where_something_can_hold_it_and_else_each_with_one_warning",
         ],
     ),
     (
@@ -51,7 +51,7 @@ const BUGS: [(u32, &str, &[&str]); 16] = [
         9,
         "events are read from what every engine sends",
         &[
-            "src/engine/convert.rs: events_are_read_from_action_and_actor",
+            "../crates/engine/src/convert.rs: events_are_read_from_action_and_actor",
             "tests/engine_docker.rs: health_is_told_by_events_and_by_inspection",
         ],
     ),
@@ -80,7 +80,7 @@ const BUGS: [(u32, &str, &[&str]); 16] = [
         "a pull that fails in the middle ends the pod with the reason, and what the engine warns of is logged",
         &[
             "tests/pod/images.rs: a_pull_that_fails_in_the_middle_ends_the_pod_with_what_happened",
-            "src/engine/convert.rs: a_pull_tells_what_is_worth_a_line",
+            "../crates/engine/src/convert.rs: a_pull_tells_what_is_worth_a_line",
             "src/run/story.rs: podlike_bug_14_what_the_engine_warns_of_is_logged",
         ],
     ),

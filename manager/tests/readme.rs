@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use manager::exit;
-use manager::pod::bounds::{BOUNDS, Bound};
-use manager::pod::policy::{Allowance, DEFAULT_MAX_COMPONENTS, LARGEST_MAX_COMPONENTS, Level, words};
-use manager::pod::task::TaskContainer;
-use manager::source::load::{Disk, FileFault, FileKind, Files, MOST_FILES, MOST_WRITTEN_BYTES};
-use manager::source::{labels, policy_file};
+use definition::load::{Disk, FileFault, FileKind, Files, MOST_FILES, MOST_WRITTEN_BYTES};
+use definition::{labels, policy_file};
+use pod::bounds::{BOUNDS, Bound};
+use pod::exit;
+use pod::policy::{Allowance, DEFAULT_MAX_COMPONENTS, LARGEST_MAX_COMPONENTS, Level, words};
+use pod::task::TaskContainer;
 
 const README: &str = include_str!("../../README.md");
 const POLICY: &str = include_str!("../../docs/reference/policy.md");

@@ -1,6 +1,6 @@
 //! `cargo xtask schema FILE`: what a newer schema of Compose has that this code does not know, and what to do about it.
 //!
-//! The list of known keys is `manager/tests/schema_keys.txt`; `manager/tests/schema.rs` holds the code to it.
+//! The list of known keys is `crates/definition/tests/schema_keys.txt`; `crates/definition/tests/schema.rs` holds the code to it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,7 +13,7 @@ use crate::report::note;
 use crate::workspace::Workspace;
 
 /// The list of known keys.
-const LIST: &str = "manager/tests/schema_keys.txt";
+const LIST: &str = "crates/definition/tests/schema_keys.txt";
 /// Deepest nesting of a schema, references followed: one that names itself ends here.
 const DEEPEST: usize = 24;
 
@@ -72,29 +72,29 @@ fn todo(key: &str, known: &BTreeSet<String>) -> String {
     }
     let steps: Vec<&str> = key.split('.').map(|step| step.trim_end_matches("[]")).collect();
     match steps[..] {
-        [_] => "say in `TOP` of manager/src/source/include.rs that it is a key of a file; read it there, or leave it \
+        [_] => "say in `TOP` of crates/definition/src/include.rs that it is a key of a file; read it there, or leave it \
                 without an effect and say so in README.md, \"Compose files\""
             .to_owned(),
         ["services", "*", name] => format!(
-            "give `{name}` a row in `KEYS` of manager/src/source/compose.rs: read it (and document it in README.md, \
+            "give `{name}` a row in `KEYS` of crates/definition/src/compose.rs: read it (and document it in README.md, \
              \"Keys of a component\"), say where else it belongs (`Elsewhere`, ignored with a warning in a Compose file), \
              or refuse it (`Refused`) where a pod would not work without; then a row in manager/tests/pod/keys.rs"
         ),
         ["services", "*", name, ..] => {
             let reader = READERS.iter().find(|(names, _)| names.contains(&name)).map_or("compose.rs", |(_, file)| file);
             format!(
-                "if a component has `{name}`: read it in manager/src/source/{reader}, or refuse it there in words of its own; \
-                 nothing to do where `{name}` is not read (`NOT_READ` in manager/tests/schema.rs)"
+                "if a component has `{name}`: read it in crates/definition/src/{reader}, or refuse it there in words of its own; \
+                 nothing to do where `{name}` is not read (`NOT_READ` in crates/definition/tests/schema.rs)"
             )
         }
-        ["include", ..] => "read it in manager/src/source/include.rs".to_owned(),
+        ["include", ..] => "read it in crates/definition/src/include.rs".to_owned(),
         [section @ ("configs" | "secrets"), ..] => {
-            format!("read it where manager/src/source/secrets.rs reads what `{section}` declares (`origin`)")
+            format!("read it where crates/definition/src/secrets.rs reads what `{section}` declares (`origin`)")
         }
         ["volumes", ..] => {
-            "read it where manager/src/source/volumes.rs reads what is declared (`declared`), or refuse it there".to_owned()
+            "read it where crates/definition/src/volumes.rs reads what is declared (`declared`), or refuse it there".to_owned()
         }
-        _ => "nothing to do where its section is not read (`NOT_READ` in manager/tests/schema.rs)".to_owned(),
+        _ => "nothing to do where its section is not read (`NOT_READ` in crates/definition/tests/schema.rs)".to_owned(),
     }
 }
 
@@ -190,11 +190,11 @@ mod tests {
         ]);
         let told = compared(&known, &new);
         let places = [
-            ("new   `images`: ", "`TOP` of manager/src/source/include.rs"),
-            ("new   `secrets.*.vault`: ", "manager/src/source/secrets.rs"),
-            ("new   `services.*.post`: ", "`KEYS` of manager/src/source/compose.rs"),
+            ("new   `images`: ", "`TOP` of crates/definition/src/include.rs"),
+            ("new   `secrets.*.vault`: ", "crates/definition/src/secrets.rs"),
+            ("new   `services.*.post`: ", "`KEYS` of crates/definition/src/compose.rs"),
             ("new   `services.*.post[].command`: ", "part of `services.*.post`, which is new too"),
-            ("new   `services.*.volumes[].disk`: ", "manager/src/source/volumes.rs"),
+            ("new   `services.*.volumes[].disk`: ", "crates/definition/src/volumes.rs"),
             ("gone  `services.*.links`: ", "take its line out"),
         ];
         assert_eq!(told.len(), places.len(), "{told:#?}");
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn the_files_that_are_named_are_there() {
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../manager/src/source/");
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/definition/src/");
         for (_, file) in READERS.iter().chain([&(&[][..], "include.rs")]) {
             assert!(Path::new(&format!("{source}{file}")).exists(), "{file}");
         }

@@ -3,11 +3,11 @@
 //! zero byte.
 #![no_main]
 
+use definition::labels::definition;
+use definition::load::{FileFault, FileKind, Files};
 use libfuzzer_sys::fuzz_target;
-use manager::pod::task::TaskContainer;
-use manager::source::labels::definition;
-use manager::source::load::{FileFault, FileKind, Files};
 use manager_fuzz::sound;
+use pod::task::TaskContainer;
 
 /// A file with this text, whatever it is called.
 struct World<'a>(&'a str);

@@ -2,9 +2,10 @@
 //! The first byte of the input says how its rest is cut.
 #![no_main]
 
+use engine::demux::{Frames, Stream};
 use libfuzzer_sys::fuzz_target;
-use manager::run::logs::{Frames, Lines};
-use manager::run::output::{Form, Stream};
+use manager::run::logs::Lines;
+use manager::run::output::Form;
 
 /// The payload of both streams, and the lines made of it, with the input in pieces of this size.
 fn read(bytes: &[u8], piece: usize) -> ([Vec<u8>; 2], [Vec<u8>; 2], bool) {

@@ -1,6 +1,6 @@
 //! What several targets want to be true.
 
-use manager::source::fault::Report;
+use definition::fault::Report;
 
 /// A report that a person can be shown.
 pub fn sound(report: &Report) {

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{Verdict, text};
-use crate::pod::limits::Limits;
-use crate::pod::plan::STATUS_USAGE;
-use crate::pod::spec::{Condition, PodSpec};
 use crate::run::site::Refusal;
-use crate::source::fault::Report;
+use definition::fault::Report;
+use pod::limits::Limits;
+use pod::plan::STATUS_USAGE;
+use pod::spec::{Condition, PodSpec};
 
 /// Why there is nothing to check.
 pub(super) struct Trouble {
@@ -85,7 +85,7 @@ impl Plan {
             return images;
         }
         for member in self.spec.components.iter().filter(|one| one.container.healthcheck.is_none()) {
-            let waits = |other: &&crate::pod::spec::ComponentSpec| {
+            let waits = |other: &&pod::spec::ComponentSpec| {
                 let mut on = other.depends_on.iter();
                 on.any(|on| on.on == member.name && on.condition == Condition::Healthy)
             };

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Checked, Plan};
-use crate::pod::placement::Holder;
-use crate::pod::spec::{ComponentSpec, Condition, Restart};
-use crate::source::fault::{Fault, Report};
+use definition::fault::{Fault, Report};
+use pod::placement::Holder;
+use pod::spec::{ComponentSpec, Condition, Restart};
 
 /// The object, on lines of its own.
 pub(super) fn of(answer: &Answer) -> String {

@@ -20,22 +20,22 @@ use answer::{Answer, Checked, Plan, Trouble};
 use files::Absent;
 
 use crate::cli::{CheckArgs, EngineArgs, LogFormat, Placement, Which, run_args};
-use crate::engine::docker::DockerEngine;
-use crate::engine::{Engine, EngineAddress, EngineError};
-use crate::pod::limits::duration;
-use crate::pod::placement::Programs;
-use crate::pod::plan::STATUS_UNAVAILABLE;
-use crate::pod::policy::Host;
-use crate::pod::policy::manager_files::ManagerFiles;
-use crate::pod::task::TaskContainer;
 use crate::run::manager_files;
 use crate::run::mount_guard::MountGuard;
 use crate::run::patience::patiently;
 use crate::run::site::{Refusal, address, host_of};
 use crate::run::specify::{self, Reading, ask_engine, host_path, read};
-use crate::source::labels::{COMPOSE_FILE, MANAGER, Surroundings};
-use crate::source::load::{Disk, FileFault, Files, MOST_FILE_BYTES};
-use crate::source::stack::{self, Planned, Program, SOCKET};
+use definition::labels::{COMPOSE_FILE, MANAGER, Surroundings};
+use definition::load::{Disk, FileFault, Files, MOST_FILE_BYTES};
+use definition::stack::{self, Planned, Program, SOCKET};
+use engine::docker::DockerEngine;
+use engine::{Engine, EngineAddress, EngineError};
+use pod::limits::duration;
+use pod::placement::Programs;
+use pod::plan::STATUS_UNAVAILABLE;
+use pod::policy::Host;
+use pod::policy::manager_files::ManagerFiles;
+use pod::task::TaskContainer;
 
 /// The grace period of a service that sets none, of the Swarm as of Compose.
 const DEFAULT_SERVICE_GRACE: Duration = Duration::from_secs(10);

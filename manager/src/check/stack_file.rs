@@ -4,10 +4,10 @@
 use super::answer::{Answer, Checked, Trouble};
 use super::{Operator, StackText, judge, of_service};
 use crate::cli::{Placement, command_of, run_args};
-use crate::pod::task::TaskContainer;
 use crate::run::site::Refusal;
-use crate::source::fault::one_line;
-use crate::source::stack::{self, Entry, Program};
+use definition::fault::one_line;
+use definition::stack::{self, Entry, Program};
+use pod::task::TaskContainer;
 
 /// Check every pod of the stack file.
 pub(super) async fn every_pod(path: &str, operator: &Operator) -> Result<Answer, Trouble> {

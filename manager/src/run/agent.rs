@@ -32,14 +32,14 @@ use super::site::{self, Prepared, Refusal, Site};
 use super::sweep::{sweep, sweep_forsaken, sweep_soon};
 use super::{BACKOFF, discover, outside};
 use crate::cli::{AgentArgs, LogFormat, Placement, RunArgs, Which};
-use crate::engine::outside::Standing;
-use crate::engine::{Engine, EngineError};
-use crate::pod::health::PodHealth;
-use crate::pod::identity::{LABEL_POD, LABEL_ROLE, short};
-use crate::pod::plan::{STATUS_REFUSED, STATUS_UNAVAILABLE};
-use crate::pod::policy::Policy;
-use crate::pod::task::TaskContainer;
-use crate::source::labels::MANAGER;
+use definition::labels::MANAGER;
+use engine::outside::Standing;
+use engine::{Engine, EngineError};
+use pod::health::PodHealth;
+use pod::identity::{LABEL_POD, LABEL_ROLE, short};
+use pod::plan::{STATUS_REFUSED, STATUS_UNAVAILABLE};
+use pod::policy::Policy;
+use pod::task::TaskContainer;
 
 /// How labels begin that define a pod.
 const LABELS: &str = "pod.";
@@ -455,9 +455,9 @@ mod tests {
 
     use super::*;
     use crate::cli::{Command, parse};
-    use crate::engine::EngineAddress;
-    use crate::engine::docker::DockerEngine;
-    use crate::engine::docker::tests::{answer, ping};
+    use engine::EngineAddress;
+    use engine::docker::DockerEngine;
+    use engine::testing::{answer, ping};
 
     /// An engine with two containers, each of a pod that is refused, so that its run is a few questions. `ill` has a
     /// volume whose driver is gone.

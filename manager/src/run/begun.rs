@@ -20,11 +20,11 @@ use super::serve_health::Pause;
 use super::site::{LAST_WORD, Prepared, Site};
 use super::sweep::sweep_forsaken;
 use super::{LEAST_OUTPUT, Runner, Surroundings};
-use crate::engine::docker::DockerEngine;
-use crate::pod::observed::Observation;
-use crate::pod::plan::{AFTER_STOP, STATUS_UNAVAILABLE};
-use crate::pod::policy::{Level, Policy};
-use crate::pod::task::TaskContainer;
+use engine::docker::DockerEngine;
+use pod::observed::Observation;
+use pod::plan::{AFTER_STOP, STATUS_UNAVAILABLE};
+use pod::policy::{Level, Policy};
+use pod::task::TaskContainer;
 
 /// A pod that is ready to run.
 pub struct Begun {

@@ -14,7 +14,7 @@ use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
 };
 
-use crate::engine::EngineAddress;
+use engine::EngineAddress;
 
 /// Where the system's resolver looks for how names are found.
 const RESOLVER_FOLDER: &str = "/etc";

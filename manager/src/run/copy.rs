@@ -21,13 +21,13 @@ use pause::store::{END, Entry as StoreEntry};
 use tokio::sync::mpsc;
 
 use super::links::{Shared, by_descriptor, of_the_file};
-use crate::engine::docker::DockerEngine;
-use crate::engine::outside::MOST_BYTES;
-use crate::engine::{Engine, EngineError, SCRATCH_FOLDER, SCRATCH_ROOT, VAULT_FOLDER};
-use crate::pod::policy::manager_files::ManagerFiles;
-use crate::pod::spec::{CopySpec, FileSource, FileSpec, LARGEST_SECRET_BYTES, Mount, PodSpec, Scratch};
-use crate::pod::task::TaskContainer;
-use crate::pod::vault::{self, MAX_VAULT_BYTES, VaultLayout};
+use engine::docker::DockerEngine;
+use engine::outside::MOST_BYTES;
+use engine::{Engine, EngineError, SCRATCH_FOLDER, SCRATCH_ROOT, VAULT_FOLDER};
+use pod::policy::manager_files::ManagerFiles;
+use pod::spec::{CopySpec, FileSource, FileSpec, LARGEST_SECRET_BYTES, Mount, PodSpec, Scratch};
+use pod::task::TaskContainer;
+use pod::vault::{self, MAX_VAULT_BYTES, VaultLayout};
 
 /// Most files and folders that one source may have: each open file costs a descriptor.
 const MOST_ENTRIES: usize = 10_000;
@@ -719,10 +719,10 @@ mod tests {
     use futures_util::TryStreamExt;
 
     use super::*;
-    use crate::pod::identity::Identity;
-    use crate::pod::placement::Namespaces;
-    use crate::pod::spec::{ComponentSpec, MountSource};
-    use crate::pod::task::TaskMount;
+    use pod::identity::Identity;
+    use pod::placement::Namespaces;
+    use pod::spec::{ComponentSpec, MountSource};
+    use pod::task::TaskMount;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     fn pod(copies: Vec<CopySpec>) -> PodSpec {

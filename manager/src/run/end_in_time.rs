@@ -6,9 +6,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::stage::{Manager, NODE, engine_for, script, tellings};
-use crate::engine::fake::Script;
-use crate::pod::plan::{AFTER_STOP, ENGINE_PATIENCE};
-use crate::pod::sample::sandboxed;
+use engine::fake::Script;
+use pod::plan::{AFTER_STOP, ENGINE_PATIENCE};
+use pod::sample::sandboxed;
 
 /// Every call of a pod. `look` is the end of a hook, `none` hangs nothing.
 const CALLS: [&str; 15] = [

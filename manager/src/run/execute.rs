@@ -18,16 +18,16 @@ use super::marks::Marks;
 use super::mount_guard::{self, MountGuard};
 use super::tail::Tail;
 use super::{BROKEN_OFF, LAST_OUTPUT};
-use crate::engine::{CreateRequest, Created, Engine, EngineError, VAULT_FOLDER, convert};
-use crate::pod::action::{Action, Target};
-use crate::pod::bounds;
-use crate::pod::failed_check::FailedCheck;
-use crate::pod::identity::{LABEL_POD, short};
-use crate::pod::observed::{ContainerInfo, Effect, Event, EventKind, Failure, Observation, Status};
-use crate::pod::path::{is_for_devices, is_kernels};
-use crate::pod::policy::Refusal;
-use crate::pod::spec::{ComponentSpec, Hook, Image, Mount, MountSource, PodSpec};
-use crate::pod::vault::VaultLayout;
+use engine::{CreateRequest, Created, Engine, EngineError, VAULT_FOLDER, convert};
+use pod::action::{Action, Target};
+use pod::bounds;
+use pod::failed_check::FailedCheck;
+use pod::identity::{LABEL_POD, short};
+use pod::observed::{ContainerInfo, Effect, Event, EventKind, Failure, Observation, Status};
+use pod::path::{is_for_devices, is_kernels};
+use pod::policy::Refusal;
+use pod::spec::{ComponentSpec, Hook, Image, Mount, MountSource, PodSpec};
+use pod::vault::VaultLayout;
 
 /// How long the last lines of a component that failed are waited for.
 const LAST_LOOK: Duration = Duration::from_secs(1);
@@ -82,7 +82,7 @@ pub struct SandboxOrder {
 
 impl<E: Engine> Executor<E> {
     /// Carry out an action. `id` is the container's, where there is one, and `life` tells which run of it
-    /// ([`crate::pod::observed::Member::life`]).
+    /// ([`pod::observed::Member::life`]).
     pub async fn execute(
         &self,
         action: &Action,
@@ -423,7 +423,7 @@ impl<E: Engine> Executor<E> {
     /// A process in the vault writes them, one for each owner, so that their memory is charged to the pod's cgroup; the
     /// memory of an archive would be charged to the engine. A manager that restarts must not write them again: running
     /// components keep the replaced files in memory, and the volume holds
-    /// [`MAX_VAULT_BYTES`](crate::pod::vault::MAX_VAULT_BYTES) in all.
+    /// [`MAX_VAULT_BYTES`](pod::vault::MAX_VAULT_BYTES) in all.
     async fn fill_files(&self, id: &str) -> Result<(), EngineError> {
         let layout = VaultLayout::of(&self.spec);
         if layout.is_empty() {

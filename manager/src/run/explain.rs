@@ -14,8 +14,8 @@ use super::confine::{Landlock, Way, confine};
 use super::site::{Refusal, engine_of};
 use super::{harden, limits};
 use crate::cli::RunArgs;
-use crate::pod::plan::STATUS_REFUSED;
-use crate::pod::task::TaskContainer;
+use pod::plan::STATUS_REFUSED;
+use pod::task::TaskContainer;
 
 /// A value, and why it is what it is.
 struct Line {

@@ -14,7 +14,7 @@ use tracing::{Instrument, warn};
 
 use super::logs;
 use super::output::Output;
-use crate::engine::{Engine, EngineError};
+use engine::{Engine, EngineError};
 
 /// The followers of one pod's containers: at most one a container.
 #[derive(Clone)]

@@ -8,9 +8,9 @@ use tracing::{error, warn};
 
 use super::follow::Followers;
 use super::tail::Tail;
-use crate::engine::{Engine, EngineError, Exec, ended};
-use crate::pod::observed::{HookFailure, Status};
-use crate::pod::spec::Hook;
+use engine::{Engine, EngineError, Exec, ended};
+use pod::observed::{HookFailure, Status};
+use pod::spec::Hook;
 
 /// How many characters of its last line are said with the failure itself.
 const MOST_SAID: usize = 300;

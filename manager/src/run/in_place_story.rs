@@ -5,11 +5,11 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::stage::{Manager, NODE, all_gone, at, engine_for, script, tellings};
-use crate::engine::fake::{Fake, Script, What};
-use crate::engine::{Engine, EngineError};
-use crate::pod::policy::mount_conflicts::{NodeContainer, NodeMount};
-use crate::pod::sample::{pod, sandboxed};
-use crate::pod::spec::{Mount, MountSource, PodSpec, Restart};
+use engine::fake::{Fake, Script, What};
+use engine::{Engine, EngineError};
+use pod::policy::mount_conflicts::{NodeContainer, NodeMount};
+use pod::sample::{pod, sandboxed};
+use pod::spec::{Mount, MountSource, PodSpec, Restart};
 
 const SECOND: Duration = Duration::from_secs(1);
 const APP: &str = "pod.podlike.app";

@@ -7,11 +7,11 @@ use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use super::BROKEN_OFF;
-use crate::pod::action::{Key, Reason, Step, Target, Verb};
-use crate::pod::observed::{
+use pod::action::{Key, Reason, Step, Target, Verb};
+use pod::observed::{
     Departed, Effect, Event, EventKind, Exit, Failure, Health, Member, Observation, Observed, Status,
 };
-use crate::pod::plan::Conclusion;
+use pod::plan::Conclusion;
 
 /// The event of an end may come this much after a listing has told of the same end. The pause before a restart is longer.
 const SAME_END: Duration = Duration::from_millis(50);
@@ -132,7 +132,7 @@ fn tell_event(observed: &Observed, event: &Event) {
         EventKind::Oom if member.oom => {}
         EventKind::Oom => warn!(component, "component `{name}` ran out of memory"),
         EventKind::Health(Health::Healthy) => info!(component, "component `{name}` is healthy"),
-        // That it is unhealthy is told with the reason ([`crate::pod::action::Action::ReadCheck`]).
+        // That it is unhealthy is told with the reason ([`pod::action::Action::ReadCheck`]).
         EventKind::Health(_) | EventKind::Started => {}
         EventKind::Killed(signal) => debug!(component, "component `{name}` was sent signal {signal}"),
         EventKind::Destroyed => debug!(component, "component `{name}` is gone"),
@@ -204,12 +204,12 @@ mod tests {
     use tracing_subscriber::prelude::*;
 
     use super::*;
-    use crate::pod::action::Action;
-    use crate::pod::identity::Role;
-    use crate::pod::observed::ContainerInfo;
-    use crate::pod::sample::pod;
     use crate::run::log::Text;
     use crate::run::stage::Written;
+    use pod::action::Action;
+    use pod::identity::Role;
+    use pod::observed::ContainerInfo;
+    use pod::sample::pod;
 
     /// The lines of level `info` and above that are written meanwhile, without their times.
     fn said(work: impl FnOnce()) -> Vec<String> {

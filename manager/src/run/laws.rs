@@ -8,15 +8,15 @@ use proptest::test_runner::RngSeed;
 use tokio::time::sleep;
 
 use super::stage::{Manager, NEWS, PAUSE_IMAGE, check_laws, check_laws_among_kills, script, tellings};
-use crate::engine::fake::{Fake, Script, What};
-use crate::engine::{CreateRequest, convert};
-use crate::pod::ends::Ends;
-use crate::pod::identity::LABEL_POD;
-use crate::pod::observed::{Health, Observed, Status};
-use crate::pod::placement::Holder;
-use crate::pod::pre_start::{self, CopyPlace, PreStart};
-use crate::pod::sample::pod;
-use crate::pod::spec::{ComponentSpec, Condition, Dependency, Mount, MountSource, PodSpec, Restart};
+use engine::fake::{Fake, Script, What};
+use engine::{CreateRequest, convert};
+use pod::ends::Ends;
+use pod::identity::LABEL_POD;
+use pod::observed::{Health, Observed, Status};
+use pod::placement::Holder;
+use pod::pre_start::{self, CopyPlace, PreStart};
+use pod::sample::pod;
+use pod::spec::{ComponentSpec, Condition, Dependency, Mount, MountSource, PodSpec, Restart};
 
 /// After a manager's death `pause` waits this long at least.
 pub(super) const RESPAWN: Duration = Duration::from_millis(100);

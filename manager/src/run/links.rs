@@ -12,13 +12,13 @@ use std::path::{Component, Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
-use crate::engine::docker::DockerEngine;
-use crate::engine::{Engine, EngineError};
-use crate::pod::path::within;
-use crate::pod::policy::manager_files::{ManagerFiles, Purpose, TREE};
-use crate::pod::spec::{ComponentSpec, MountSource};
-use crate::pod::task::{TaskContainer, TaskMount};
-use crate::source::load::{Disk, FileFault, FileKind, Files, fault};
+use definition::load::{Disk, FileFault, FileKind, Files, fault};
+use engine::docker::DockerEngine;
+use engine::{Engine, EngineError};
+use pod::path::within;
+use pod::policy::manager_files::{ManagerFiles, Purpose, TREE};
+use pod::spec::{ComponentSpec, MountSource};
+use pod::task::{TaskContainer, TaskMount};
 
 /// Where the kernel tells what is mounted for whoever asks.
 const MOUNTS: &str = "/proc/self/mountinfo";

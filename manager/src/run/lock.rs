@@ -14,13 +14,13 @@ use tracing::{debug, info, warn};
 use super::BACKOFF;
 use super::serve_health::Pause;
 use super::site::{Refusal, Site};
-use crate::engine::docker::DockerEngine;
-use crate::engine::{CreateRequest, Created, Engine, EngineError};
-use crate::pod::health::PodHealth;
-use crate::pod::identity::{Identity, LABEL_POD, LABEL_ROLE, LABEL_RUN, Labelled, Role, short};
-use crate::pod::observed::ContainerInfo;
-use crate::pod::plan::STATUS_REFUSED;
-use crate::pod::spec::{ContainerSpec, HealthCheck};
+use engine::docker::DockerEngine;
+use engine::{CreateRequest, Created, Engine, EngineError};
+use pod::health::PodHealth;
+use pod::identity::{Identity, LABEL_POD, LABEL_ROLE, LABEL_RUN, Labelled, Role, short};
+use pod::observed::ContainerInfo;
+use pod::plan::STATUS_REFUSED;
+use pod::spec::{ContainerSpec, HealthCheck};
 
 /// How long the removal of the own lock may take of the time that an agent has to end; what is left then is for the
 /// next agent or sweep.

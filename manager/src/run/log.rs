@@ -13,7 +13,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::output::Output;
-use crate::pod::words::printable;
+use pod::words::printable;
 
 /// Fields of the manager's own lines. `status` is an exit status, `reason` why the planner wanted the action.
 pub const FIELDS: [&str; 7] = ["pod", "component", "action", "reason", "status", "image", "duration_ms"];

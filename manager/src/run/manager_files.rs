@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use crate::cli::{RunArgs, manager_args};
-use crate::engine::{DEFAULT_SOCKET, EngineAddress};
-use crate::pod::policy::manager_files::{
+use definition::credentials;
+use engine::{DEFAULT_SOCKET, EngineAddress};
+use pod::policy::manager_files::{
     CREDENTIALS, ManagerFiles, POLICY, Purpose, SOCKET, UNKNOWN, certificates, services,
 };
-use crate::pod::task::TaskContainer;
-use crate::source::credentials;
+use pod::task::TaskContainer;
 
 /// The files of the manager that runs in `own` and was started with these flags. A file with registry
 /// passwords is included only if `there` reports that it exists.

@@ -14,8 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use nix::fcntl::OFlag;
 use tracing::{debug, warn};
 
-use crate::pod::identity::{Identity, short};
-use crate::pod::observed::{Departed, Exit};
+use pod::identity::{Identity, short};
+use pod::observed::{Departed, Exit};
 
 /// The name of the marks of an agent, which are those of all its pods.
 pub const AGENT: &str = "agent";
@@ -81,7 +81,7 @@ impl Marks {
         Ok(Marks { kept: Arc::new(Mutex::new(kept)) })
     }
 
-    /// The lives ([`crate::pod::observed::Member::life`]) whose hooks have run, as far as a manager before this one knew.
+    /// The lives ([`pod::observed::Member::life`]) whose hooks have run, as far as a manager before this one knew.
     pub fn hooked(&self) -> Vec<String> {
         let kept = self.lock();
         let hooked = kept.marks.iter().filter(|(key, mark)| !mark.hooked.is_empty() && !key.contains('/'));

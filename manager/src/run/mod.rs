@@ -45,12 +45,12 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 use tracing::{Instrument, debug, error, info, warn};
 
-use crate::engine::Engine;
-use crate::pod::action::{Action, Key, Target, Verb};
-use crate::pod::health::PodHealth;
-use crate::pod::observed::{Effect, Event, EventKind, Failure, Member, Observation, Observed};
-use crate::pod::plan::{AFTER_STOP, HEARSAY, Outcome, Plan, line, plan, unheard};
-use crate::pod::spec::PodSpec;
+use ::pod::action::{Action, Key, Target, Verb};
+use ::pod::health::PodHealth;
+use ::pod::observed::{Effect, Event, EventKind, Failure, Member, Observation, Observed};
+use ::pod::plan::{AFTER_STOP, HEARSAY, Outcome, Plan, line, plan, unheard};
+use ::pod::spec::PodSpec;
+use engine::Engine;
 use execute::{Executor, SandboxOrder};
 use follow::Followers;
 use journal::{Journal, tell_end};

@@ -4,21 +4,21 @@
 //!
 //! The engine follows links when it mounts, and its API cannot fix the path at which a mount must end. So the
 //! guard makes sure that no component can replace a path between the operator's configuration and the mount
-//! ([`crate::pod::policy::mount_conflicts`]). A check after the start would come too late.
+//! ([`pod::policy::mount_conflicts`]). A check after the start would come too late.
 
 use super::manager_files::files_of_manager;
-use crate::engine::{Engine, EngineError};
-use crate::pod::identity::short;
-use crate::pod::owner::{LABEL_OWNER, Owner};
-use crate::pod::path::{canonical, is_plain, meet, tidy_path};
-use crate::pod::policy::mount_conflicts::{
+use definition::fault::one_line;
+use engine::{Engine, EngineError};
+use pod::identity::short;
+use pod::owner::{LABEL_OWNER, Owner};
+use pod::path::{canonical, is_plain, meet, tidy_path};
+use pod::policy::mount_conflicts::{
     Conflict, Judged, Node, NodeContainer, Sight, Volumes, conflicts, device_of, reaches_task, task_files,
     traces,
 };
-use crate::pod::policy::{Allowance, Allowed, Bind, Host, Policy, Refusal};
-use crate::pod::spec::{Mount, MountSource, PodSpec, Recursion};
-use crate::pod::task::TaskContainer;
-use crate::source::fault::one_line;
+use pod::policy::{Allowance, Allowed, Bind, Host, Policy, Refusal};
+use pod::spec::{Mount, MountSource, PodSpec, Recursion};
+use pod::task::TaskContainer;
 
 /// Checks mounts and images of one pod.
 #[derive(Debug, Clone, Default)]
@@ -287,7 +287,7 @@ fn named_volumes(spec: &PodSpec) -> impl Iterator<Item = (&str, &Mount, &str, Op
 }
 
 /// Reports whether a component of another pod reaches into its task container
-/// ([`crate::pod::policy::mount_conflicts::reaches_task`]).
+/// ([`pod::policy::mount_conflicts::reaches_task`]).
 async fn is_reached<E: Engine>(engine: &E, sight: &Sight) -> Result<bool, EngineError> {
     let open = match engine.inspect_task(&sight.task).await {
         Ok(task) => sight.manager || task.is_root(),
@@ -321,11 +321,11 @@ pub fn sentence((member, refusal): &(String, Refusal)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::fake::Fake;
-    use crate::pod::policy::VolumeInfo;
-    use crate::pod::policy::mount_conflicts::NodeMount;
-    use crate::pod::sample::pod;
-    use crate::pod::task::TaskMount;
+    use engine::fake::Fake;
+    use pod::policy::VolumeInfo;
+    use pod::policy::mount_conflicts::NodeMount;
+    use pod::sample::pod;
+    use pod::task::TaskMount;
 
     fn mounting(source: MountSource) -> PodSpec {
         let mut spec = pod("app");
@@ -470,7 +470,7 @@ mod tests {
             assert_eq!(judged(&lifted, &engine, &spec), Vec::<String>::new());
             // The same through a mount of the task container, by `pod.copy`.
             let mut copies = pod("app");
-            let copy = crate::pod::spec::CopySpec { source: "/d".into(), target: "/k".into() };
+            let copy = pod::spec::CopySpec { source: "/d".into(), target: "/k".into() };
             copies.components[0].copies = vec![copy];
             let task = TaskContainer { mounts: vec![bound(path, "/d")], ..TaskContainer::default() };
             let words = judged(&MountGuard { task, ..allowing(&[]) }, &engine, &copies);

@@ -7,7 +7,6 @@
 //! writer is busy, so that a burst (an agent that takes up a hundred pods) is no loss; beyond that they are
 //! dropped, and counted.
 
-use std::fmt;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -22,6 +21,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use super::log::json_line;
 use super::logs::MAX_LINE;
 use super::outside::line::Line;
+use engine::demux::Stream;
 
 /// Blocks of output that may wait for a stream's reader. A block is what one read of the engine brought,
 /// tens of KiB, or one line of at most 2 MiB.
@@ -34,24 +34,6 @@ const OWN: usize = 1024 * 1024;
 /// How long a block waits for room once the pod ends. A reader that reads steadily may be behind for a second:
 /// what lies between, the engine and `docker run`, passes output on in bursts.
 const ROOM: Duration = Duration::from_secs(2);
-
-/// One of the two streams.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stream {
-    /// Standard output.
-    Out,
-    /// Standard error.
-    Err,
-}
-
-impl fmt::Display for Stream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Stream::Out => "standard output",
-            Stream::Err => "standard error",
-        })
-    }
-}
 
 /// Both streams. Clones write to the same ones.
 #[derive(Clone, Default)]

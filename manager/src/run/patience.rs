@@ -7,9 +7,9 @@ use tokio::time::{Instant, sleep};
 use tracing::warn;
 
 use super::site::Refusal;
-use crate::engine::{EngineAddress, EngineError};
-use crate::pod::limits::duration;
-use crate::pod::plan::{ENGINE_PATIENCE, STATUS_UNAVAILABLE};
+use engine::{EngineAddress, EngineError};
+use pod::limits::duration;
+use pod::plan::{ENGINE_PATIENCE, STATUS_UNAVAILABLE};
 
 /// Bounds of the wait between two attempts to reach the engine at the start.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));

@@ -20,12 +20,12 @@ use super::site::{self, LAST_WORD, Refusal, Site};
 use super::sweep::sweep;
 use super::{LEAST_OUTPUT, discover, outside};
 use crate::cli::{Placement, RunArgs};
-use crate::engine::docker::DockerEngine;
-use crate::pod::health::PodHealth;
-use crate::pod::observed::Observation;
-use crate::pod::placement::Holder;
-use crate::pod::plan::{AFTER_STOP, STATUS_REFUSED};
-use crate::pod::spec::PodSpec;
+use engine::docker::DockerEngine;
+use pod::health::PodHealth;
+use pod::observed::Observation;
+use pod::placement::Holder;
+use pod::plan::{AFTER_STOP, STATUS_REFUSED};
+use pod::spec::PodSpec;
 
 /// How long the last lines of a pod that was not begun may take to be written.
 const LAST_WORDS: Duration = Duration::from_secs(2);

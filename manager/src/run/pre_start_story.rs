@@ -5,10 +5,10 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::stage::{Manager, all_gone, at, engine_for, script, tellings};
-use crate::engine::fake::{Fake, Moment, Script, What};
-use crate::pod::pre_start;
-use crate::pod::sample::sandboxed;
-use crate::pod::spec::{PodSpec, Restart};
+use engine::fake::{Fake, Moment, Script, What};
+use pod::pre_start;
+use pod::sample::sandboxed;
+use pod::spec::{PodSpec, Restart};
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -28,8 +28,8 @@ use tokio::sync::oneshot;
 use tracing::{Instrument, debug};
 
 use super::restart::{Answer, Message, Request};
-use crate::pod::identity::short;
-use crate::source::fault;
+use definition::fault;
+use pod::identity::short;
 
 /// Where the pipes are.
 pub const FOLDER: &str = "/dev/shm/.tandem-requests";

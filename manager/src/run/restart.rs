@@ -8,10 +8,10 @@ use tokio::sync::oneshot;
 use tracing::{Instrument, info};
 
 use super::Runner;
-use crate::engine::Engine;
-use crate::pod::ends::Ends;
-use crate::pod::observed::{Exit, Failure, Health, Observation, Status, restarted_with};
-use crate::source::fault;
+use definition::fault;
+use engine::Engine;
+use pod::ends::Ends;
+use pod::observed::{Exit, Failure, Health, Observation, Status, restarted_with};
 
 /// What became of it, in words.
 pub type Answer = Result<String, String>;
@@ -164,7 +164,7 @@ impl<E: Engine> Runner<E> {
 
     /// When each component that runs or ran was started, and that was not this manager's doing a moment ago.
     pub(super) fn lives(&self) -> BTreeMap<String, i64> {
-        use crate::pod::action::{Key, Target, Verb};
+        use pod::action::{Key, Target, Verb};
         let lives = self.observed.members.iter().filter(|(name, member)| {
             let target = Target::Member((*name).clone());
             let ours = self.observed.starting(&target);

@@ -7,7 +7,7 @@ use pause::control::{self, Frame};
 use tracing::warn;
 
 use super::outside::line::Line;
-use crate::pod::health::PodHealth;
+use pod::health::PodHealth;
 
 /// The seconds of a [`Frame::Hold`]: not less than this time.
 pub fn whole_secs(limit: Duration) -> u32 {

@@ -12,10 +12,10 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::laws::{Plot, RESPAWN, play, plot};
 use super::stage::{Manager, NODE, script, tellings};
-use crate::engine::EngineError;
-use crate::engine::fake::{Fake, What};
-use crate::pod::observed::Observation;
-use crate::pod::spec::PodSpec;
+use engine::EngineError;
+use engine::fake::{Fake, What};
+use pod::observed::Observation;
+use pod::spec::PodSpec;
 
 /// Seeds in a run of all tests.
 const SEEDS: u64 = 2000;

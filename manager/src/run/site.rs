@@ -21,20 +21,20 @@ use super::patience::{Expected, patiently, patiently_for};
 use super::specify::{self, Reading, host_path, pod_of};
 use super::{discover, harden, manager_files};
 use crate::cli::{EngineArgs, LogFormat, Placement, RunArgs};
-use crate::engine::docker::DockerEngine;
-use crate::engine::{Engine, EngineAddress, EngineInfo};
-use crate::pod::limits::{Arrangement, Missing};
-use crate::pod::owner::Owner;
-use crate::pod::path::tidy_path;
-use crate::pod::placement::{Namespaces, Programs};
-use crate::pod::plan::{AFTER_STOP, ENGINE_PATIENCE, STATUS_REFUSED, STATUS_USAGE};
-use crate::pod::policy::engine_paths::EnginePaths;
-use crate::pod::policy::manager_files::ManagerFiles;
-use crate::pod::policy::{Allowance, Allowances, Host, Level, NodeNames, Policy};
-use crate::pod::registry::Credentials;
-use crate::pod::spec::{Definition, PodSpec};
-use crate::pod::task::TaskContainer;
-use crate::source::{self, load::Disk, load::Files};
+use definition::{self, load::Disk, load::Files};
+use engine::docker::DockerEngine;
+use engine::{Engine, EngineAddress, EngineInfo};
+use pod::limits::{Arrangement, Missing};
+use pod::owner::Owner;
+use pod::path::tidy_path;
+use pod::placement::{Namespaces, Programs};
+use pod::plan::{AFTER_STOP, ENGINE_PATIENCE, STATUS_REFUSED, STATUS_USAGE};
+use pod::policy::engine_paths::EnginePaths;
+use pod::policy::manager_files::ManagerFiles;
+use pod::policy::{Allowance, Allowances, Host, Level, NodeNames, Policy};
+use pod::registry::Credentials;
+use pod::spec::{Definition, PodSpec};
+use pod::task::TaskContainer;
 
 /// How long the last word to a `pause` in another container may take: as long as the engine may be away.
 pub const LAST_WORD: Duration = ENGINE_PATIENCE;
@@ -272,7 +272,7 @@ impl Site {
         };
         let here =
             here.map_err(|error| Refusal::usage(format!("cannot read /proc/self/mountinfo: {error}")))?;
-        let around = source::labels::Surroundings {
+        let around = definition::labels::Surroundings {
             task,
             files: &here,
             environment: &environment,
@@ -283,7 +283,7 @@ impl Site {
         let programs = Programs { unreadable: harden::programs_unreadable() };
         let mut reading = if elsewhere {
             let read = |files: &dyn Files| {
-                specify::read(&args.pod, &source::labels::Surroundings { files, ..around }, programs)
+                specify::read(&args.pod, &definition::labels::Surroundings { files, ..around }, programs)
             };
             let shared = Shared::before(&task.mounts).guarding(guarded, task);
             let ask = || files::reading(&self.engine, &task.id, &shared, read);
@@ -423,7 +423,7 @@ pub fn policy(args: &RunArgs) -> Result<Policy, Refusal> {
 /// # Errors
 /// Where their file is broken.
 pub fn credentials() -> Result<Credentials, Refusal> {
-    let (credentials, warnings) = source::credentials::read(&Disk).map_err(Refusal::usage)?;
+    let (credentials, warnings) = definition::credentials::read(&Disk).map_err(Refusal::usage)?;
     for warning in warnings {
         warn!("{warning}");
     }
@@ -492,7 +492,7 @@ fn socket_of(address: &EngineAddress) -> Result<Option<PathBuf>, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pod::limits::{Cgroups, Held, Limits, arrange};
+    use pod::limits::{Cgroups, Held, Limits, arrange};
 
     #[tokio::test]
     async fn only_default_lets_components_have_more_together_than_the_task() {
@@ -501,7 +501,7 @@ mod tests {
         let limits = Limits { memory_bytes: Some(64 << 20), ..Limits::default() };
         let task = TaskContainer { limits, ..TaskContainer::default() };
         let arrangement = arrange(Cgroups::Slices, String::new, Held::NoMeans, &limits);
-        let spec = crate::pod::sample::pod("app web");
+        let spec = pod::sample::pod("app web");
         for level in Level::ALL {
             let faults = site.sum_faults(&arrangement, &spec, &task, level).await;
             let faults = faults.unwrap_or_else(|refusal| panic!("{}", refusal.words));

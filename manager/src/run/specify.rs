@@ -8,19 +8,19 @@ use super::mount_guard::{self, MountGuard};
 use super::patience::patiently;
 use super::site::Refusal;
 use crate::cli::{Placement, PodArgs};
-use crate::engine::docker::DockerEngine;
-use crate::engine::{Engine, EngineAddress, EngineInfo};
-use crate::pod::identity::Identity;
-use crate::pod::limits::duration;
-use crate::pod::needs::{TooOld, too_old};
-use crate::pod::owner::Owner;
-use crate::pod::placement::{Namespaces, Place, Programs, Wish, place};
-use crate::pod::policy::mount_conflicts::is_concerned;
-use crate::pod::policy::{Allowances, Level, Policy};
-use crate::pod::spec::{ComponentSpec, Condition, Definition, FileSource, MountSource, PodSpec};
-use crate::pod::task::TaskContainer;
-use crate::pod::vault;
-use crate::source::{self, fault::MOST_FAULTS, fault::Report, labels::Surroundings, load::Files};
+use definition::{self, fault::MOST_FAULTS, fault::Report, labels::Surroundings, load::Files};
+use engine::docker::DockerEngine;
+use engine::{Engine, EngineAddress, EngineInfo};
+use pod::identity::Identity;
+use pod::limits::duration;
+use pod::needs::{TooOld, too_old};
+use pod::owner::Owner;
+use pod::placement::{Namespaces, Place, Programs, Wish, place};
+use pod::policy::mount_conflicts::is_concerned;
+use pod::policy::{Allowances, Level, Policy};
+use pod::spec::{ComponentSpec, Condition, Definition, FileSource, MountSource, PodSpec};
+use pod::task::TaskContainer;
+use pod::vault;
 
 /// What the operator allows: by these flags, and by the file that they name.
 ///
@@ -29,7 +29,7 @@ use crate::source::{self, fault::MOST_FAULTS, fault::Report, labels::Surrounding
 pub fn policy(args: &PodArgs, files: &dyn Files, warnings: &mut Vec<String>) -> Result<Policy, String> {
     let mut policy = Policy::default();
     if let Some(path) = &args.policy_file {
-        match source::policy_file::read(files, path)? {
+        match definition::policy_file::read(files, path)? {
             Some(found) => policy = found,
             None => warnings.push(format!(
                 "the policy file `{path}` is in the task container and cannot be seen from here: what it says does not \
@@ -64,7 +64,7 @@ pub struct Reading {
 pub fn read(args: &PodArgs, around: &Surroundings<'_>, programs: Programs) -> Reading {
     let (mut warnings, mut faults, mut allowances) = (Vec::new(), Vec::new(), Allowances::default());
     let (mut wrong, mut new_volumes) = (None, Vec::new());
-    let definition = match source::labels::read(around) {
+    let definition = match definition::labels::read(around) {
         Ok((definition, found)) => {
             for warning in found {
                 match &warning.new_volume {

@@ -18,12 +18,12 @@ use super::mount_guard::MountGuard;
 use super::restart::{Answer, Message, Request};
 use super::serve_health::Pause;
 use super::{Runner, Surroundings, copy};
-use crate::engine::fake::{Fake, Moment, What};
-use crate::pod::ends::Ends;
-use crate::pod::observed::{Health, Observation, Observed, Status, restarted_with};
-use crate::pod::plan::Outcome;
-use crate::pod::spec::{ComponentSpec, Condition, PodSpec, Restart};
-use crate::pod::task::TaskContainer;
+use engine::fake::{Fake, Moment, What};
+use pod::ends::Ends;
+use pod::observed::{Health, Observation, Observed, Status, restarted_with};
+use pod::plan::Outcome;
+use pod::spec::{ComponentSpec, Condition, PodSpec, Restart};
+use pod::task::TaskContainer;
 
 /// The image of the sandbox.
 pub(super) const PAUSE_IMAGE: &str = "pause";

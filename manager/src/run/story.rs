@@ -5,14 +5,14 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::stage::{Manager, NODE, PAUSE_IMAGE, Written, all_gone, at, engine_for, script, tellings};
-use crate::engine::fake::{Fake, Script, What};
-use crate::engine::{CreateRequest, Engine, EngineError, convert};
-use crate::pod::identity::LABEL_RUN;
-use crate::pod::observed::{Exit, Health, Status};
-use crate::pod::plan::{AFTER_STOP, CLEANUP_PATIENCE};
-use crate::pod::policy::mount_conflicts::{NodeContainer, NodeMount};
-use crate::pod::sample::{pod, sandboxed};
-use crate::pod::spec::{Mount, MountSource, PodSpec, Restart};
+use engine::fake::{Fake, Script, What};
+use engine::{CreateRequest, Engine, EngineError, convert};
+use pod::identity::LABEL_RUN;
+use pod::observed::{Exit, Health, Status};
+use pod::plan::{AFTER_STOP, CLEANUP_PATIENCE};
+use pod::policy::mount_conflicts::{NodeContainer, NodeMount};
+use pod::sample::{pod, sandboxed};
+use pod::spec::{Mount, MountSource, PodSpec, Restart};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// More than all calls of a story together take.
@@ -347,7 +347,7 @@ async fn a_running_component_that_is_removed_unseen_ends_the_pod_and_is_not_made
 }
 
 /// A sandbox whose end takes no process along.
-fn ipc_only() -> crate::pod::placement::Namespaces {
+fn ipc_only() -> pod::placement::Namespaces {
     let mut namespaces = sandboxed("app").namespaces;
     namespaces.pid = None;
     namespaces

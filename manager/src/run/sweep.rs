@@ -14,12 +14,12 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
 use super::limits::{Limiter, PodCgroup};
-use crate::engine::convert::nanos;
-use crate::engine::docker::DockerEngine;
-use crate::engine::outside::Summary;
-use crate::engine::{Engine, EngineError};
-use crate::pod::identity::{LABEL_MANAGER, LABEL_POD, LABEL_ROLE, LABEL_RUN, Labelled, Role, short};
-use crate::pod::observed::ContainerInfo;
+use engine::convert::nanos;
+use engine::docker::DockerEngine;
+use engine::outside::Summary;
+use engine::{Engine, EngineError};
+use pod::identity::{LABEL_MANAGER, LABEL_POD, LABEL_ROLE, LABEL_RUN, Labelled, Role, short};
+use pod::observed::ContainerInfo;
 
 /// Between the two looks: a pod whose container has just ended is still its manager's, where that is elsewhere, and
 /// takes a stop's time to go.
@@ -360,7 +360,7 @@ fn both<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::docker::tests::{answer, canned, ping};
+    use engine::testing::{answer, canned, ping};
 
     fn left(id: &str) -> Left {
         Left { holds: false, id: id.into(), name: String::new(), forsaken: false }

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use futures_util::stream::{BoxStream, StreamExt};
 
-use super::logs::Frames;
-use super::output::Stream;
-use crate::engine::EngineError;
+use engine::EngineError;
+use engine::demux::Frames;
+use engine::demux::Stream;
 
 /// How much of each stream is kept, bytes.
 const MOST_KEPT: usize = 4096;

@@ -10,8 +10,8 @@ use tokio::time::sleep;
 use tracing::{debug, warn};
 
 use super::BACKOFF;
-use crate::engine::Engine;
-use crate::pod::observed::Observation;
+use engine::Engine;
+use pod::observed::Observation;
 
 /// Watch until the receiver is gone. `doubt` asks for a listing out of turn.
 pub async fn watch<E: Engine>(
@@ -42,7 +42,7 @@ async fn follow<E: Engine>(
     doubt: &Notify,
     news: &UnboundedSender<Observation>,
     backoff: &mut Duration,
-) -> Result<(), crate::engine::EngineError> {
+) -> Result<(), engine::EngineError> {
     // First the stream, then the listing: what happens in between is told twice rather than never.
     let mut events = engine.events(pod).await?;
     loop {

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use manager::engine::calls::{listed, without_version};
+use engine::calls::{listed, without_version};
 use serde_json::Value;
 use tempfile::TempDir;
 

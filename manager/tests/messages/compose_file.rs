@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use manager::pod::policy::Policy;
-use manager::pod::spec::{ComponentSpec, FileSource, FileSpec, MountSource};
-use manager::pod::task::{TaskContainer, TaskMount};
-use manager::source::fault::Report;
-use manager::source::labels::{Surroundings, read};
-use manager::source::load::{FileFault, FileKind, Files};
+use definition::fault::Report;
+use definition::labels::{Surroundings, read};
+use definition::load::{FileFault, FileKind, Files};
+use pod::policy::Policy;
+use pod::spec::{ComponentSpec, FileSource, FileSpec, MountSource};
+use pod::task::{TaskContainer, TaskMount};
 
 use crate::told;
 
@@ -89,7 +89,7 @@ fn read_under(
         task: &task,
         files: &World { file, env },
         environment: &environment,
-        host: &manager::pod::policy::Host::default(),
+        host: &pod::policy::Host::default(),
         share_volumes: false,
         policy,
     };

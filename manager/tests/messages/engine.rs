@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use manager::engine::EngineAddress;
-use manager::pod::plan::ENGINE_PATIENCE;
+use engine::EngineAddress;
 use manager::run::agent::looks_for;
 use manager::run::patience::{MISSING_PATIENCE, given_up, waiting};
+use pod::plan::ENGINE_PATIENCE;
 
 fn socket() -> EngineAddress {
     EngineAddress::Unix(PathBuf::from("/var/run/docker.sock"))

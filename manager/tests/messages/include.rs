@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use manager::pod::policy::manager_files::ManagerFiles;
-use manager::pod::policy::{Host, Policy};
-use manager::pod::spec::Definition;
-use manager::pod::task::{TaskContainer, TaskMount};
-use manager::source::fault::Report;
-use manager::source::labels::{Surroundings, read};
-use manager::source::load::{FileFault, FileKind, Files};
+use definition::fault::Report;
+use definition::labels::{Surroundings, read};
+use definition::load::{FileFault, FileKind, Files};
+use pod::policy::manager_files::ManagerFiles;
+use pod::policy::{Host, Policy};
+use pod::spec::Definition;
+use pod::task::{TaskContainer, TaskMount};
 
 use crate::told;
 
@@ -53,7 +53,7 @@ fn with_labels(files: &[(&str, &str)], labels: &[(&str, &str)]) -> Result<(Defin
         mounts: vec![socket],
         ..TaskContainer::default()
     };
-    let key = manager::pod::policy::manager_files::certificates("/certs");
+    let key = pod::policy::manager_files::certificates("/certs");
     let host = Host { manager: ManagerFiles::of(&task, key), ..Host::default() };
     let around = Surroundings {
         task: &task,

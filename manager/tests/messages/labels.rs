@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use manager::pod::task::{TaskContainer, TaskMount};
-use manager::source::labels::definition;
-use manager::source::load::{FileFault, FileKind, Files};
+use definition::labels::definition;
+use definition::load::{FileFault, FileKind, Files};
+use pod::task::{TaskContainer, TaskMount};
 
 use crate::told;
 

@@ -11,7 +11,7 @@ mod labels;
 mod policy;
 mod variables;
 
-use manager::source::fault::Report;
+use definition::fault::Report;
 
 /// Each report is in these words, without its first line.
 #[track_caller]

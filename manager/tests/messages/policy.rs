@@ -4,17 +4,17 @@
 
 use std::collections::BTreeMap;
 
-use manager::pod::identity::Identity;
-use manager::pod::placement::Namespaces;
-use manager::pod::policy::engine_paths::EnginePaths;
-use manager::pod::policy::manager_files::{CERTIFICATE, CREDENTIALS, ManagerFiles, POLICY, SOCKET, services};
-use manager::pod::policy::mount_conflicts::{Judged, Node, NodeContainer, NodeMount, conflicts};
-use manager::pod::policy::{Allowances, Bind, Host, Level, NodeNames, Policy, VolumeInfo};
-use manager::pod::spec::{ComponentSpec, ContainerSpec, CopySpec, Mount, MountSource, PodSpec, Recursion};
-use manager::pod::task::{TaskContainer, TaskMount};
-use manager::source::fault::Report;
-use manager::source::labels::{Surroundings, read};
-use manager::source::load::{FileFault, FileKind, Files};
+use definition::fault::Report;
+use definition::labels::{Surroundings, read};
+use definition::load::{FileFault, FileKind, Files};
+use pod::identity::Identity;
+use pod::placement::Namespaces;
+use pod::policy::engine_paths::EnginePaths;
+use pod::policy::manager_files::{CERTIFICATE, CREDENTIALS, ManagerFiles, POLICY, SOCKET, services};
+use pod::policy::mount_conflicts::{Judged, Node, NodeContainer, NodeMount, conflicts};
+use pod::policy::{Allowances, Bind, Host, Level, NodeNames, Policy, VolumeInfo};
+use pod::spec::{ComponentSpec, ContainerSpec, CopySpec, Mount, MountSource, PodSpec, Recursion};
+use pod::task::{TaskContainer, TaskMount};
 
 use crate::told;
 use Level::{Baseline, Default as Plain, Restricted};

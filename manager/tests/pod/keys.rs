@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use manager::engine::CreateRequest;
-use manager::engine::convert::create_body;
-use manager::pod::task::TaskContainer;
-use manager::source::labels::definition;
-use manager::source::load::{FileFault, FileKind, Files};
+use definition::labels::definition;
+use definition::load::{FileFault, FileKind, Files};
+use engine::CreateRequest;
+use engine::convert::create_body;
+use pod::task::TaskContainer;
 use serde_json::{Value, from_str, to_value};
 
 use crate::lab::docker::docker;
@@ -185,7 +185,7 @@ fn json(text: &str) -> Value {
 #[test]
 fn every_key_of_the_schema_is_in_the_table() {
     let table: Vec<&str> = KEYS.iter().map(|(key, _)| *key).collect();
-    let lines = include_str!("../schema_keys.txt").lines();
+    let lines = include_str!("../../../crates/definition/tests/schema_keys.txt").lines();
     let schema =
         lines.filter_map(|line| line.strip_prefix("services.*.")).filter(|key| !key.contains(['.', '[']));
     // Of schema 2.4 alone.

@@ -14,10 +14,10 @@ use self::bus::{Bus, BusError};
 use self::tree::Tree;
 pub use self::tree::{groups_in, mounted};
 use super::{discover, outside};
-use crate::engine::EngineInfo;
-use crate::pod::identity::short;
-use crate::pod::limits::{Arrangement, Cgroups, Held, Means, arrange, nested};
-use crate::pod::task::TaskContainer;
+use engine::EngineInfo;
+use pod::identity::short;
+use pod::limits::{Arrangement, Cgroups, Held, Means, arrange, nested};
+use pod::task::TaskContainer;
 
 /// What the warning says of a rootless engine, where a manager is an ordinary user too.
 const ROOTLESS: &str = "the engine is rootless, and its containers are in cgroups of its user's own systemd, which cannot be \

@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{Gid, setfsgid};
 
 use super::PodCgroup;
-use crate::pod::limits::{GROUPS, Limits, cpu_quota, group, pod_of_group};
-use crate::pod::task::TaskContainer;
 use crate::run::harden::USER;
+use pod::limits::{GROUPS, Limits, cpu_quota, group, pod_of_group};
+use pod::task::TaskContainer;
 
 /// What limits take.
 const CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];

@@ -7,11 +7,11 @@ use std::path::Path;
 
 use tracing::debug;
 
-use crate::engine::docker::DockerEngine;
-use crate::engine::outside::MOST_BYTES;
-use crate::engine::{Engine, EngineError};
 use crate::run::links::{Shared, of_the_file};
-use crate::source::load::{FileFault, FileKind, Files, MOST_WRITTEN_BYTES, fault};
+use definition::load::{FileFault, FileKind, Files, MOST_WRITTEN_BYTES, fault};
+use engine::docker::DockerEngine;
+use engine::outside::MOST_BYTES;
+use engine::{Engine, EngineError};
 
 /// Most rounds of reading: a Compose file that names env files is three.
 const MOST_ROUNDS: usize = 32;
@@ -144,12 +144,12 @@ async fn content_of(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pod::policy::{Host, Policy};
-    use crate::pod::spec::Definition;
-    use crate::pod::task::TaskContainer;
-    use crate::source::fault::Report;
-    use crate::source::labels::{COMPOSE_FILE, Surroundings, read};
-    use crate::source::load::MOST_FILES;
+    use definition::fault::Report;
+    use definition::labels::{COMPOSE_FILE, Surroundings, read};
+    use definition::load::MOST_FILES;
+    use pod::policy::{Host, Policy};
+    use pod::spec::Definition;
+    use pod::task::TaskContainer;
 
     /// Eight files in a row, each named by a variable of the `.env` beside the one before, and env files at the end.
     fn content(path: &str) -> Result<Vec<u8>, FileFault> {

@@ -9,14 +9,14 @@ use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender, ch
 use tokio::time::{sleep, timeout};
 use tracing::{Instrument, Level, debug, warn};
 
-use crate::engine::EngineError;
-use crate::engine::docker::DockerEngine;
-use crate::engine::outside;
-use crate::pod::task::TaskContainer;
 use crate::run::BACKOFF;
 use crate::run::log::json_line;
-use crate::run::output::Stream;
 use crate::run::serve_health::whole_secs;
+use engine::EngineError;
+use engine::demux::Stream;
+use engine::docker::DockerEngine;
+use engine::outside;
+use pod::task::TaskContainer;
 
 /// Texts that may wait.
 const TEXTS: usize = 2;

@@ -13,12 +13,12 @@ use tracing::info;
 use super::patience::patiently;
 use super::site::Refusal;
 use crate::cli::Which;
-use crate::engine::docker::DockerEngine;
-use crate::engine::{Engine, EngineAddress, EngineError};
-use crate::pod::path::tidy_path;
-use crate::pod::plan::{ENGINE_PATIENCE, STATUS_UNAVAILABLE, STATUS_USAGE};
-use crate::pod::policy::Host;
-use crate::pod::task::TaskContainer;
+use engine::docker::DockerEngine;
+use engine::{Engine, EngineAddress, EngineError};
+use pod::path::tidy_path;
+use pod::plan::{ENGINE_PATIENCE, STATUS_UNAVAILABLE, STATUS_USAGE};
+use pod::policy::Host;
+use pod::task::TaskContainer;
 
 /// Bounds of the wait between two looks for a pause container that is not there yet.
 const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
@@ -186,7 +186,7 @@ pub fn cgroups_of(own_cgroups: &str, own: &TaskContainer, task: &TaskContainer) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pod::task::TaskMount;
+    use pod::task::TaskMount;
 
     fn pause() -> TaskContainer {
         TaskContainer {

@@ -10,13 +10,13 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
-use crate::engine::EngineError;
-use crate::engine::docker::DockerEngine;
-use crate::engine::outside::Change;
-use crate::pod::observed::Observation;
-use crate::pod::task::TaskContainer;
 use crate::run::BACKOFF;
 use crate::run::pod::stop_requested;
+use engine::EngineError;
+use engine::docker::DockerEngine;
+use engine::outside::Change;
+use pod::observed::Observation;
+use pod::task::TaskContainer;
 
 /// Watch until it has ended, or the receiver is gone.
 ///
@@ -91,7 +91,7 @@ async fn ended(engine: &DockerEngine, task: &TaskContainer) -> Result<Option<u8>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::docker::tests::{answer, canned, ping};
+    use engine::testing::{answer, canned, ping};
 
     #[tokio::test]
     async fn whether_the_run_goes_on_is_no_affair_of_its_volumes() {

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use manager::pod::policy::{Host, Level, Policy};
-use manager::pod::task::TaskContainer;
-use manager::source::labels::{Surroundings, read};
-use manager::source::load::{FileFault, FileKind, Files};
+use definition::labels::{Surroundings, read};
+use definition::load::{FileFault, FileKind, Files};
+use pod::policy::{Host, Level, Policy};
+use pod::task::TaskContainer;
 
 /// One file, and no other.
 struct One(String);
