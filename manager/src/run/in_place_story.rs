@@ -260,6 +260,24 @@ async fn the_answer_tells_of_a_component_that_does_not_come_up_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_waits_for_the_end_of_an_earlier_restart_of_what_restarts_along() {
+    let spec = sandboxed("db web<db!");
+    let engine = engine_for(&spec);
+    engine.script("web", Script { stops_in: Some(2 * SECOND), ..Script::default() });
+    let manager = Manager::start(&engine, &spec);
+    manager.told("healthy").await;
+    let first = manager.restart("web");
+    let words = "`web`, which restarts along with it, is being restarted already";
+    assert_eq!(manager.restart("db").await, Err(words.into()));
+    assert_eq!(first.await, Ok("restarted `web`".into()));
+    assert_eq!(manager.restart("db").await, Ok("restarted `db`, and with it `web`".into()));
+    assert_eq!(["db", "web"].map(|name| started(&engine, &format!("pod.podlike.{name}"))), [2, 3]);
+    manager.stop();
+    assert_eq!(manager.end().await.status, 0);
+    all_gone(&engine, &spec);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_start_that_the_engine_refuses_answers_the_request_with_the_pods_end() {
     let spec = sandboxed("app web");
     let engine = engine_for(&spec);

@@ -99,7 +99,11 @@ impl<E: Engine> Runner<E> {
             None | Some(Status::Created) => Some(format!("`{name}` has not been started yet")),
             Some(Status::Removing) => Some(format!("the container of `{name}` is being removed")),
             Some(_) if observed.is_to_restart(name) => Some(format!("`{name}` is being restarted already")),
-            Some(Status::Running { .. } | Status::Exited(_)) => None,
+            // Its start may be under way: before that of the component it would not count.
+            Some(Status::Running { .. } | Status::Exited(_)) => restarted_with(spec, name)
+                .iter()
+                .find(|along| observed.is_to_restart(along))
+                .map(|along| format!("`{along}`, which restarts along with it, is being restarted already")),
         }
     }
 

@@ -3,9 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::lab::docker::{attempt, docker};
+use crate::lab::docker::{Started, attempt, docker, inspect};
 use crate::lab::pod::{Agent, Pod};
-use crate::lab::{LONG, here, idle, quoted, script, wait};
+use crate::lab::{LONG, here, idle, quoted, script, test_image, wait};
 
 /// Notes each of its lives in its own file system, and ends with 5 when it is told to by TERM.
 fn lives() -> String {
@@ -56,6 +56,53 @@ fn docker_restart_of_a_component_restarts_it_in_place_whatever_its_restart_says(
     });
     wait("the pod is healthy", LONG, || pod.healthy_now().then_some(()));
     pod.stop_clean();
+}
+
+/// A component that writes to this folder of the host, as another manager would have created it for the pod of `task`.
+fn neighbour(task: &str, name: &str, folder: &str) {
+    let (image, id) = (test_image(), inspect(task)["Id"].as_str().expect("an id").to_owned());
+    let [pod, network] = [format!("io.tandem.pod={id}"), format!("container:{id}")];
+    let mount = format!("{folder}:/host");
+    let run = ["run", "-d", "--name", name, "--network", &network, "-v", &mount, "--label", &pod];
+    let labels = ["io.tandem.role=component", "io.tandem.component=writer", "io.tandem.test=neighbour"]
+        .map(|label| ["--label", label]);
+    docker(&[&run[..], labels.as_flattened(), &[&image, "sleep", "1000000"]].concat());
+}
+
+#[test]
+fn a_pod_ends_with_the_reason_where_its_mounts_hold_no_longer_after_a_restart_by_others() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let below = folder.path().join("below");
+    std::fs::create_dir(&below).expect("made");
+    let (whole, below) = (folder.path().display().to_string(), below.display().to_string());
+    let app = format!("{}volumes: ['{below}:/data']\n", lives());
+    let plan = || Pod::plan("mounts").args(&[&format!("--allow=host-paths={below}")]);
+    let pod = plan().component("app", &app).component("web", &idle()).start();
+    pod.wait_healthy();
+    docker(&["restart", &pod.container("app")]);
+    pod.wait_said("component `app` was started again from outside");
+    wait("the pod is healthy", LONG, || pod.healthy_now().then_some(()));
+    // No manager would have created this container beside the pod.
+    let task = format!("{}-neighbour", pod.name());
+    let name = format!("{task}.podlike.writer");
+    let _removed = [Started(&name), Started(&task)];
+    docker(&[
+        "run",
+        "-d",
+        "--name",
+        &task,
+        "--label",
+        "io.tandem.test=neighbour",
+        &test_image(),
+        "sleep",
+        "1000000",
+    ]);
+    neighbour(&task, &name, &whole);
+    docker(&["restart", &pod.container("app")]);
+    assert_eq!(pod.wait_end().status, 64);
+    let said = pod.logs().1;
+    assert!(said.contains(&below) && said.contains(&whole), "{said}");
+    pod.assert_nothing_left();
 }
 
 #[test]
