@@ -16,7 +16,7 @@ use super::documents::{self, MOST_DOCUMENTS, NAMED as SECTIONS};
 use super::extended::{FilePlace, Services};
 use super::extends::{merged, plain};
 use super::fault::{Origin, nearest, quote};
-use super::interpolate::{Interpolation, Lookup};
+use super::interpolate::{Dialect, Interpolation, Lookup};
 use super::labels::Surroundings;
 use super::load::{FileFault, FileKind, MOST_FILES};
 use super::secrets::{self, Declared};
@@ -414,7 +414,7 @@ impl<'a> Reader<'a> {
         let interpolation = Interpolation {
             lookup: scope.lookup,
             unset: &unset,
-            lone_dollar: true,
+            dialect: Dialect::Compose,
             left: Cell::new(self.left.get()),
             failed: Cell::new(false),
         };
