@@ -1,26 +1,33 @@
-//! Several YAML documents in one Compose file: each is merged over those before it, as by compose-go. What a document
-//! includes, and what a service extends, is put in place in each of them alone.
+//! Several YAML documents in one Compose file, or in several that are one project: each is merged over those before it, as by
+//! compose-go. What a document includes, and what a service extends, is put in place in each of them alone.
 
 use std::collections::BTreeMap;
 
 use super::extends::{by_key, merged, plain};
-use super::yaml::{Kind, Node};
+use super::yaml::{Entry, Kind, Node};
 
 /// Most documents of a file: each merge costs as much as all that was merged before.
 pub(super) const MOST_DOCUMENTS: usize = 32;
 /// The mappings of names.
 pub(super) const NAMED: &[&str] = &["configs", "models", "networks", "secrets", "services", "volumes"];
 
-/// The file that these documents are together. `complete` puts in place what a document includes and its services extend;
-/// `None` where that is too much, which is a fault.
+/// The file that these documents are together, over the services of the files before it (`earlier`). `complete` puts in place
+/// what a document includes and its services extend; `None` where that is too much, which is a fault.
 pub(super) fn merge(
+    earlier: Vec<Entry>,
     mut documents: Vec<Node>,
     mut complete: impl FnMut(Node) -> Option<Node>,
 ) -> Option<Node> {
-    if documents.len() <= 1 {
-        return complete(documents.pop()?);
-    }
-    let mut whole: Option<Node> = None;
+    let id = documents.first()?.id;
+    let mut whole = match earlier.is_empty() {
+        true if documents.len() == 1 => return complete(documents.pop()?),
+        true => None,
+        false => {
+            let value = Node { id, kind: Kind::Map(earlier) };
+            let services = Entry { key: "services".to_owned(), key_id: id, value };
+            Some(Node { id, kind: Kind::Map(vec![services]) })
+        }
+    };
     for tagged in documents {
         let mut node = tagged.clone();
         if let Kind::Map(entries) = &mut node.kind {

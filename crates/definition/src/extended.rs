@@ -181,7 +181,7 @@ impl Reader<'_> {
         self.one_more(cursor, path)?;
         let document = self.read(cursor, path, depth)?;
         let trees = self.trees(&document, scope, self.documents(&document)?)?;
-        let node = documents::merge(trees, Some)?;
+        let node = documents::merge(Vec::new(), trees, Some)?;
         let root = Cursor::root(self.faults, &document, &node);
         let pairs = self.sections(&root);
         let mut entries =

@@ -16,21 +16,33 @@ pub(super) fn environment(cursor: &Cursor<'_>) -> Vec<(String, Option<String>)> 
     found.into_iter().map(|(name, value, _)| (name, value)).collect()
 }
 
-/// The hooks of one of these keys, in order.
-pub(super) fn hooks(cursor: &Cursor<'_>) -> Vec<At<Hook>> {
+/// The mappings of a list, in order. They hold commands, which may hold secrets: what is none of them is not repeated.
+pub(super) fn entries<T>(
+    cursor: &Cursor<'_>,
+    list: &str,
+    form: &str,
+    entry: fn(&Cursor<'_>) -> Option<T>,
+) -> Vec<At<T>> {
     let Some(items) = cursor.items() else {
-        cursor.expected_quietly("a list of hooks such as `[{command: ./register}]`");
+        cursor.expected_quietly(list);
         return Vec::new();
     };
-    items.iter().filter_map(|item| Some(item.at(hook(item)?))).collect()
+    let entry = |item: &Cursor<'_>| {
+        if item.pairs().is_none() {
+            item.expected_quietly(form);
+            return None;
+        }
+        Some(item.at(entry(item)?))
+    };
+    items.iter().filter_map(entry).collect()
+}
+
+/// The hooks of one of these keys, in order.
+pub(super) fn hooks(cursor: &Cursor<'_>) -> Vec<At<Hook>> {
+    entries(cursor, "a list of hooks such as `[{command: ./register}]`", FORM, hook)
 }
 
 fn hook(cursor: &Cursor<'_>) -> Option<Hook> {
-    if cursor.pairs().is_none() {
-        // A command may hold secrets.
-        cursor.expected_quietly(FORM);
-        return None;
-    }
     let mut hook = Hook::default();
     let mut said = false;
     for pair in cursor.known_pairs(KEYS, FORM)?.iter().filter(|pair| !pair.value.is_null()) {

@@ -16,7 +16,7 @@ use super::documents::{self, MOST_DOCUMENTS, NAMED as SECTIONS};
 use super::extended::{FilePlace, Services};
 use super::extends::{merged, plain};
 use super::fault::{Origin, nearest, quote};
-use super::interpolate::{Interpolation, Lookup};
+use super::interpolate::{Dialect, Interpolation, Lookup};
 use super::labels::Surroundings;
 use super::load::{FileFault, FileKind, MOST_FILES};
 use super::secrets::{self, Declared};
@@ -99,16 +99,6 @@ impl Project {
     /// Where each service is.
     fn places(&self) -> BTreeMap<String, usize> {
         self.services.iter().enumerate().map(|(at, service)| (service.entry.key.clone(), at)).collect()
-    }
-
-    /// Without Compose's tags: they are about the files of this project, all of which are in it.
-    fn plain(mut self) -> Project {
-        for Service { entry, .. } in &mut self.services {
-            let id = entry.value.id;
-            let node = std::mem::replace(&mut entry.value, Node { id, kind: Kind::Null });
-            entry.value = plain(node).unwrap_or(Node { id, kind: Kind::Null });
-        }
-        self
     }
 
     /// Puts another one below this one: what both have is merged, and what stands here counts more.
@@ -194,21 +184,27 @@ impl<'a> Reader<'a> {
     ) -> Option<Project> {
         // A path of the label may be untidy, those that are compared with it never are.
         let mut chain = vec![tidy_path(path).unwrap_or_else(|| path.to_owned())];
-        let project = self.file(file, scope, &mut chain, Some(whole))?;
-        Some(project.plain())
+        self.file(file, Project::default(), scope, &mut chain, Some(whole))
     }
 
-    /// One file with what it includes. `chain` are the files that include one another, this one the last.
+    /// One file with what it includes, over the files of the same project before it. `chain` are the files that include one
+    /// another, this one the last.
     fn file(
         &self,
         (document, documents): (&Place, Vec<Node>),
+        mut before: Project,
         scope: &Scope<'_>,
         chain: &mut Vec<String>,
         mut whole: Option<&mut Whole>,
     ) -> Option<Project> {
         let trees = self.trees(document, scope, documents)?;
+        let earlier = std::mem::take(&mut before.services);
         let mut below = Below::default();
-        let node = documents::merge(trees, |node| self.complete(node, document, scope, chain, &mut below))?;
+        below.partial.extend(partial(&earlier));
+        let is_first = earlier.is_empty();
+        let earlier = earlier.into_iter().map(|service| service.entry).collect();
+        let complete = |node| self.complete(node, document, scope, chain, &mut below);
+        let node = documents::merge(earlier, trees, complete)?;
         let root = Cursor::root(self.faults, document, &node);
         let mut project = Project::default();
         for pair in self.sections(&root) {
@@ -216,24 +212,17 @@ impl<'a> Reader<'a> {
                 project.is_partial |= pair.key == "services";
                 continue;
             }
-            match (pair.key, &pair.value.node.kind) {
-                ("services", Kind::Map(entries)) => {
-                    let service = |entry: &Entry| Service {
-                        entry: entry.clone(),
-                        is_whole: !below.partial.contains(&entry.key),
-                    };
-                    project.services = entries.iter().map(service).collect();
-                }
-                ("volumes", _) => project.volumes = volumes::declared(&pair.value, &mut project.ignored),
-                ("secrets", _) => {
+            match pair.key {
+                "volumes" => project.volumes = volumes::declared(&pair.value, &mut project.ignored),
+                "secrets" => {
                     let kind = secrets::Kind::Secret;
                     project.secrets = secrets::declared(&pair.value, kind, scope.folder, scope.lookup);
                 }
-                ("configs", _) => {
+                "configs" => {
                     let kind = secrets::Kind::Config;
                     project.configs = secrets::declared(&pair.value, kind, scope.folder, scope.lookup);
                 }
-                (OURS, _) => match &mut whole {
+                OURS => match &mut whole {
                     Some(whole) => whole.read(&pair.value),
                     None => self.faults.warn(
                         &pair.key_place,
@@ -244,7 +233,17 @@ impl<'a> Reader<'a> {
                 _ => {}
             }
         }
+        if let Some(services) = take_services(node) {
+            let service = |Entry { key, key_id, value }| {
+                // Its tags are about what was before it.
+                let nothing = Node { id: value.id, kind: Kind::Null };
+                let value = if is_first { plain(value).unwrap_or(nothing) } else { value };
+                Service { is_whole: !below.partial.contains(&key), entry: Entry { key, key_id, value } }
+            };
+            project.services = services.into_iter().map(service).collect();
+        }
         project.put_below(below.project, &mut BTreeMap::new());
+        project.put_below(before, &mut BTreeMap::new());
         Some(project)
     }
 
@@ -311,9 +310,7 @@ impl<'a> Reader<'a> {
     /// Puts in place what the services extend; the first `own` of them are the file's, and the others are those that it
     /// includes. `None` where there is too much of it.
     fn extend(&self, project: &mut Project, own: usize, place: FilePlace, scope: &Scope<'_>) -> Option<()> {
-        let partial = |service: &&Service| !service.is_whole;
-        let partial =
-            project.services.iter().filter(partial).map(|service| service.entry.key.clone()).collect();
+        let partial = partial(&project.services).collect();
         let entries =
             std::mem::take(&mut project.services).into_iter().map(|service| service.entry).collect();
         let services = Services::new(place, entries, partial);
@@ -414,7 +411,7 @@ impl<'a> Reader<'a> {
         let interpolation = Interpolation {
             lookup: scope.lookup,
             unset: &unset,
-            lone_dollar: true,
+            dialect: Dialect::Compose,
             left: Cell::new(self.left.get()),
             failed: Cell::new(false),
         };
@@ -511,14 +508,10 @@ impl<'a> Reader<'a> {
             chain.push(path);
             let file = self
                 .documents(&document)
-                .and_then(|documents| self.file((&document, documents), &scope, chain, None));
+                .and_then(|documents| self.file((&document, documents), project, &scope, chain, None));
             chain.pop();
-            let mut file = file?;
-            let mut places = file.places();
-            file.put_below(std::mem::take(&mut project), &mut places);
-            project = file;
+            project = file?;
         }
-        let mut project = project.plain();
         for service in &mut project.services {
             self.inherit(&mut service.entry.value, item, &own)?;
         }
@@ -673,6 +666,20 @@ impl<'a> Reader<'a> {
         };
         cursor.fault(format!("{} {fault}", quote(path)), remedy);
     }
+}
+
+/// The services of a file.
+fn take_services(node: Node) -> Option<Vec<Entry>> {
+    let Kind::Map(entries) = node.kind else { return None };
+    match entries.into_iter().find(|entry| entry.key == "services")?.value.kind {
+        Kind::Map(services) => Some(services),
+        _ => None,
+    }
+}
+
+/// The names of the services that lack something of what they extend.
+fn partial(services: &[Service]) -> impl Iterator<Item = String> {
+    services.iter().filter(|service| !service.is_whole).map(|service| service.entry.key.clone())
 }
 
 /// The folder of a file.

@@ -33,8 +33,17 @@ pub(super) struct Scope<'a> {
     pub(super) lookup: Lookup<'a>,
     /// Gets the name of each variable that is not set and has no default, as often as it stands there.
     pub(super) unset: &'a dyn Fn(&str),
-    /// A `$` before neither a name nor a brace is itself, as in Compose; `docker stack deploy` refuses it.
-    pub(super) lone_dollar: bool,
+    pub(super) dialect: Dialect,
+}
+
+/// Whose rules hold.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// Compose's (compose-go's `template`).
+    Compose,
+    /// Those of `docker stack deploy`, which refuses a `$` before neither a name nor a brace, ends a variable at the first
+    /// `}`, and takes a default as it is (docker/cli's `compose/template`).
+    Stack,
 }
 
 /// How the strings of a tree are interpolated.
@@ -42,8 +51,7 @@ pub(super) struct Interpolation<'a> {
     pub(super) lookup: Lookup<'a>,
     /// [`Scope::unset`], with the place.
     pub(super) unset: &'a dyn Fn(&Cursor<'_>, &str),
-    /// [`Scope::lone_dollar`].
-    pub(super) lone_dollar: bool,
+    pub(super) dialect: Dialect,
     /// How many bytes more there may be.
     pub(super) left: Cell<usize>,
     /// A string could not be interpolated, which is a fault.
@@ -76,7 +84,7 @@ impl Interpolation<'_> {
 
     fn text(&self, cursor: &Cursor<'_>, text: &str) -> Kind {
         let unset = |name: &str| (self.unset)(cursor, name);
-        let scope = Scope { lookup: self.lookup, unset: &unset, lone_dollar: self.lone_dollar };
+        let scope = Scope { lookup: self.lookup, unset: &unset, dialect: self.dialect };
         let mut left = self.left.get();
         let new = interpolate(text, scope, &mut left);
         self.left.set(left);
@@ -95,25 +103,18 @@ impl Interpolation<'_> {
 
 /// The text with its variables in place, at most `left` bytes of it, which are then that many less, after a fault too.
 pub(super) fn interpolate(text: &str, scope: Scope<'_>, left: &mut usize) -> Result<String, Problem> {
-    let (out, rest) = part(text, scope, 0, left)?;
-    debug_assert!(rest.is_empty(), "only a nested part ends at a brace");
-    Ok(out)
+    part(text, scope, 0, left)
 }
 
-/// Up to the end, or, within braces, to the brace that closes them; and what follows.
-fn part<'a>(
-    text: &'a str,
-    scope: Scope<'_>,
-    depth: usize,
-    left: &mut usize,
-) -> Result<(String, &'a str), Problem> {
+/// A text, or a word of `depth` variables around it.
+fn part(text: &str, scope: Scope<'_>, depth: usize, left: &mut usize) -> Result<String, Problem> {
     let mut out = String::new();
     let mut rest = text;
     loop {
-        let next = rest.find(|char| char == '$' || (depth > 0 && char == '}')).unwrap_or(rest.len());
+        let next = rest.find('$').unwrap_or(rest.len());
         add(&mut out, &rest[..next], left)?;
         rest = &rest[next..];
-        let Some(after) = rest.strip_prefix('$') else { return Ok((out, rest)) };
+        let Some(after) = rest.strip_prefix('$') else { return Ok(out) };
         if let Some(after) = after.strip_prefix('$') {
             add(&mut out, "$", left)?;
             rest = after;
@@ -123,7 +124,7 @@ fn part<'a>(
             rest = after;
         } else {
             let (name, after) = name(after);
-            if name.is_empty() && !scope.lone_dollar {
+            if name.is_empty() && scope.dialect == Dialect::Stack {
                 return Err(Problem {
                     problem: format!("found `$` without the name of a variable in {}", quote(text)),
                     quiet: "found `$` without the name of a variable",
@@ -140,6 +141,7 @@ fn part<'a>(
     }
 }
 
+/// The value of a variable in braces, and what follows it.
 fn braced<'a>(
     whole: &'a str,
     inner: &'a str,
@@ -183,32 +185,63 @@ fn braced<'a>(
                 .into(),
         });
     };
-    // As in Compose, a variable in a word that is not used is not asked for: `${A:-${B:?}}` with A set.
+    let end = closing(chars.as_str(), scope.dialect).ok_or_else(unclosed)?;
+    let (word, rest) = (&chars.as_str()[..end], &chars.as_str()[end + 1..]);
     let set = value.filter(|value| empty_counts || !value.is_empty());
-    let used = set.is_some() == (sign == '+');
-    let silent = Scope { lookup: &|_| Some(Rc::from("x")), unset: &|_| {}, ..scope };
+    if set.is_some() != (sign == '+') {
+        // As in Compose, a word that is not used is not looked at: `${A:-${B:?}}` with A set.
+        return Ok((set.as_deref().unwrap_or_default().to_owned(), rest));
+    }
     let mut scratch = *left;
-    let word = part(chars.as_str(), if used { scope } else { silent }, depth + 1, &mut scratch);
-    let closed = word.and_then(|(word, rest)| Ok((word, rest.strip_prefix('}').ok_or_else(unclosed)?)));
-    if closed.is_err() || (sign == '?' && used) {
+    let word = match scope.dialect {
+        Dialect::Compose => part(word, scope, depth + 1, &mut scratch),
+        Dialect::Stack => Ok(word.to_owned()),
+    };
+    if word.is_err() || sign == '?' {
         // Each of many words costs as much, though none of them is taken over.
         *left = scratch;
     }
-    let (word, rest) = closed?;
-    match (sign, set) {
-        ('+', Some(_)) => Ok((word, rest)),
-        ('+', None) => Ok((String::new(), rest)),
-        (_, Some(value)) => Ok((value.as_ref().to_owned(), rest)),
-        ('-', None) => Ok((word, rest)),
-        (_, None) => {
-            let why = if word.is_empty() { String::new() } else { format!(": {}", quote(&word)) };
-            Err(Problem {
-                problem: format!("the variable {} is required{why}", quote(name)),
-                quiet: "a variable is required that is not set",
-                remedy: SET_IT.into(),
-            })
-        }
+    let word = word?;
+    if sign != '?' {
+        return Ok((word, rest));
     }
+    let why = if word.is_empty() { String::new() } else { format!(": {}", quote(&word)) };
+    Err(Problem {
+        problem: format!("the variable {} is required{why}", quote(name)),
+        quiet: "a variable is required that is not set",
+        remedy: SET_IT.into(),
+    })
+}
+
+/// Where the brace stands that closes a variable whose word begins this text.
+///
+/// compose-go looks for it in the word's own line: braces are counted, and where they do not balance it is the line's last.
+/// Its count passes over the character after each `{`, so that `${A:-{{x}}}` with A set leaves a `}` and `${A:-{}} ${B:-{}}`
+/// is one variable, which nobody means: here `{}` and `{{` are braces as any other. A word of several lines, which compose-go
+/// refuses, ends where its braces balance.
+fn closing(text: &str, dialect: Dialect) -> Option<usize> {
+    if dialect == Dialect::Stack {
+        return text.find('}');
+    }
+    let line = text.split('\n').next().unwrap_or_default();
+    balanced(line).or_else(|| line.rfind('}')).or_else(|| balanced(text))
+}
+
+/// Where the first brace stands that closes more than was opened.
+fn balanced(text: &str) -> Option<usize> {
+    let mut open = 0usize;
+    text.bytes().position(|byte| match byte {
+        b'{' => {
+            open += 1;
+            false
+        }
+        b'}' if open == 0 => true,
+        b'}' => {
+            open -= 1;
+            false
+        }
+        _ => false,
+    })
 }
 
 fn add(out: &mut String, text: &str, left: &mut usize) -> Result<(), Problem> {
@@ -241,7 +274,7 @@ mod tests {
             "LONG" => Some(Rc::from("x".repeat(600))),
             _ => None,
         };
-        interpolate(text, Scope { lookup: &lookup, unset: &|_| {}, lone_dollar: true }, &mut 1000)
+        interpolate(text, Scope { lookup: &lookup, unset: &|_| {}, dialect: Dialect::Compose }, &mut 1000)
     }
 
     #[test]
@@ -264,8 +297,50 @@ mod tests {
             ("${NONE:-$(a) $}$", "$(a) $$"),
             ("$$$SET$", "$value$"),
             ("$\u{e9}", "$\u{e9}"),
+            ("${SET:-$}${SET:-${}}", "valuevalue"),
         ] {
             assert_eq!(with(text), Ok(expected.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_variable_ends_at_the_brace_that_closes_it() {
+        for (text, expected) in [
+            // As compose-go has them.
+            (r#"${SET:-{"x":1}}."#, "value."),
+            (r#"${NONE:-{"x":1}}."#, r#"{"x":1}."#),
+            (r#"${SET:+{"x":{"y":1}}}${SET:?{a}}"#, r#"{"x":{"y":1}}value"#),
+            ("${NONE:-{$SET}}${SET:-{${NONE}}}", "{value}value"),
+            ("${NONE:-a}}${SET:-a}}b}", "a}value}b}"),
+            ("${NONE:-{a} b } c\n}", "{a} b  c\n}"),
+            // Its braces do not balance: it ends with the last of the line.
+            ("${NONE:-{a}.", "{a."),
+            ("${SET:-{a}.", "value."),
+            ("${NONE:-{a} $SET} ${SET}\n${NONE:-{}", "{a} value value\n{"),
+            ("${SET:-{a} ${NONE}", "value"),
+            // What compose-go counts wrong, or refuses.
+            ("${SET:-{{.Name}}}.${NONE:-{{.Name}}}", "value.{{.Name}}"),
+            ("${SET:-{}} ${NONE:-{}}", "value {}"),
+            ("${NONE:-{\n{a}\n}}.", "{\n{a}\n}."),
+        ] {
+            assert_eq!(with(text), Ok(expected.to_owned()), "{text}");
+        }
+        let problem = with("${NONE:-{a} ${SET}").map_err(|problem| problem.problem);
+        assert_eq!(problem, Err("found `${SET` without its closing brace".to_owned()));
+    }
+
+    #[test]
+    fn in_a_stack_file_a_variable_ends_at_the_first_brace_and_its_default_is_text() {
+        let lookup = |name: &str| (name == "SET").then(|| Rc::from("value"));
+        let stack = Scope { lookup: &lookup, unset: &|_| {}, dialect: Dialect::Stack };
+        for (text, expected) in [
+            (r#"${SET:-{"x":1}}"#, "value}"),
+            (r#"${NONE:-{"x":1}}"#, r#"{"x":1}"#),
+            ("${NONE:-${SET}}${NONE-$$}", "${SET}$$"),
+            ("${NONE:-{a}${SET}", "{avalue"),
+            ("${NONE:-a\nb}", "a\nb"),
+        ] {
+            assert_eq!(interpolate(text, stack, &mut 1000), Ok(expected.to_owned()), "{text}");
         }
     }
 
@@ -279,11 +354,11 @@ mod tests {
             ("${NONE:?say it}", "the variable `NONE` is required: `say it`"),
             ("${EMPTY:?}", "the variable `EMPTY` is required"),
             ("$LONG$LONG", "the values of its variables make the text too large"),
-            (&"${A:-".repeat(40), "variables are nested too deeply"),
+            (&format!("{}{}", "${A:-".repeat(40), "}".repeat(40)), "variables are nested too deeply"),
         ] {
             assert_eq!(with(text).map_err(|problem| problem.problem), Err(expected.to_owned()), "{text}");
         }
-        let strict = Scope { lookup: &|_| None, unset: &|_| {}, lone_dollar: false };
+        let strict = Scope { lookup: &|_| None, unset: &|_| {}, dialect: Dialect::Stack };
         for text in ["a $", "$1", "$(date)"] {
             let problem = format!("found `$` without the name of a variable in {}", quote(text));
             assert_eq!(interpolate(text, strict, &mut 1000).map_err(|it| it.problem), Err(problem));
@@ -293,12 +368,12 @@ mod tests {
     #[test]
     fn what_was_written_before_a_fault_counts() {
         let lookup = |name: &str| (name == "LONG").then(|| Rc::from("x".repeat(600)));
-        let scope = Scope { lookup: &lookup, unset: &|_| {}, lone_dollar: true };
+        let scope = Scope { lookup: &lookup, unset: &|_| {}, dialect: Dialect::Compose };
         for (text, expected) in [
             ("$LONG", 400),
             ("$LONG${", 400),
             ("${A:-$LONG${}", 400),
-            ("${A:-$LONG", 400),
+            ("${A:-$LONG", 1000),
             ("${A:?$LONG}", 400),
             ("${A:+$LONG}", 1000),
             ("${A:-${B:-$LONG}}", 400),
@@ -324,7 +399,7 @@ mod tests {
                 _ => None,
             };
             let unset = |name: &str| Vec::push(&mut found.borrow_mut(), name.to_owned());
-            let scope = Scope { lookup: &lookup, unset: &unset, lone_dollar: true };
+            let scope = Scope { lookup: &lookup, unset: &unset, dialect: Dialect::Compose };
             assert!(interpolate(text, scope, &mut 1000).is_ok(), "{text}");
             assert_eq!(found.into_inner(), expected, "{text}");
         }

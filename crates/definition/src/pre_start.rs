@@ -23,19 +23,10 @@ pub(super) struct Entry {
 
 /// The entries, in order.
 pub(super) fn entries(cursor: &Cursor<'_>) -> Vec<At<Entry>> {
-    let Some(items) = cursor.items() else {
-        cursor.expected_quietly("a list of containers such as `[{command: ./migrate}]`");
-        return Vec::new();
-    };
-    items.iter().filter_map(|item| Some(item.at(entry(item)?))).collect()
+    hooks::entries(cursor, "a list of containers such as `[{command: ./migrate}]`", FORM, entry)
 }
 
 fn entry(cursor: &Cursor<'_>) -> Option<Entry> {
-    if cursor.pairs().is_none() {
-        // A command may hold secrets.
-        cursor.expected_quietly(FORM);
-        return None;
-    }
     let (mut wanted, mut places) = (PreStart::default(), BTreeMap::new());
     for pair in cursor.known_pairs(KEYS, FORM)? {
         let value = &pair.value;

@@ -9,7 +9,7 @@ use super::compose::{self, assignments, words};
 use super::compose_file::MOST_BYTES;
 use super::cursor::{Cursor, Faults, Pair};
 use super::fault::{Origin, Report, Warning, quote, suggest};
-use super::interpolate::{Interpolation, SET_IT};
+use super::interpolate::{Dialect, Interpolation, SET_IT};
 use super::labels::MANAGER;
 use super::raw::Raw;
 use super::resources;
@@ -155,7 +155,7 @@ pub fn service(
                 let interpolation = Interpolation {
                     lookup: &lookup,
                     unset: &|_, _| {},
-                    lone_dollar: false,
+                    dialect: Dialect::Stack,
                     left: Cell::new(MOST_BYTES),
                     failed: Cell::new(false),
                 };

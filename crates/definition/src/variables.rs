@@ -9,7 +9,7 @@ use std::rc::Rc;
 use super::cursor::{At, Faults, Place};
 use super::env_file::{self, BadLine, Value, Variable};
 use super::fault::{Origin, quote};
-use super::interpolate::{Lookup, Problem, Scope, interpolate};
+use super::interpolate::{Dialect, Lookup, Problem, Scope, interpolate};
 use super::load::{FileFault, Files};
 use super::raw::EnvFile;
 
@@ -143,7 +143,7 @@ impl File<'_> {
             }
         };
         let lookup = |name: &str| (self.lookup)(name).or_else(|| above.get(name).cloned());
-        let scope = Scope { lookup: &lookup, unset: &unset, lone_dollar: true };
+        let scope = Scope { lookup: &lookup, unset: &unset, dialect: Dialect::Compose };
         let room = self.faults.room();
         let mut left = room;
         let new = interpolate(text, scope, &mut left);

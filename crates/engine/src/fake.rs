@@ -140,6 +140,8 @@ struct Inner {
     files: BTreeSet<(String, String)>,
     /// Volumes by name.
     volumes: Volumes,
+    /// Images, and where each of them asks for a volume.
+    image_volumes: BTreeSet<(String, String)>,
     /// Containers of other pods on the node.
     others: Vec<NodeContainer>,
     /// Task containers with all their facts; any other task container is only an id.
@@ -150,6 +152,8 @@ struct Inner {
 
 struct Container {
     request: CreateRequest,
+    /// Where it has mounts: its own, those of its image, and those that it shares.
+    targets: Vec<String>,
     status: Status,
     running: watch::Sender<bool>,
     /// When it was started last, by the engine's clock; 0 for never.
@@ -201,6 +205,11 @@ impl Fake {
     /// Adds a volume with this name.
     pub fn has_volume(&self, name: &str, volume: VolumeInfo) {
         self.lock().volumes.insert(name.to_owned(), volume);
+    }
+
+    /// Containers of this image have a volume there.
+    pub fn has_image_volume(&self, image: &str, target: &str) {
+        self.lock().image_volumes.insert((image.to_owned(), target.to_owned()));
     }
 
     /// Adds a task container that `inspect_task` returns.
@@ -345,7 +354,15 @@ impl Fake {
         inner.created += 1;
         let id = format!("{:064x}", inner.created);
         let running = watch::Sender::new(matches!(status, Status::Running { .. }));
-        let one = Container { request, status, running, started_at: 0, lives: 0 };
+        let mut targets: BTreeSet<String> =
+            request.container.mounts.iter().map(|mount| mount.target.clone()).collect();
+        let of_image = inner.image_volumes.iter().filter(|(image, _)| *image == request.container.image);
+        targets.extend(of_image.map(|(_, target)| target.clone()));
+        let lender = request.volumes_from.as_ref();
+        let lender = inner.containers.values().find(|one| Some(&one.request.name) == lender);
+        targets.extend(lender.into_iter().flat_map(|lender| lender.targets.clone()));
+        let targets = targets.into_iter().collect();
+        let one = Container { request, targets, status, running, started_at: 0, lives: 0 };
         inner.containers.insert(id.clone(), one);
         id
     }
@@ -518,7 +535,7 @@ impl Fake {
             stop_signal: one.request.container.stop_signal.as_deref().and_then(signal_number),
             failed_check: (one.status == Status::Running { health: Health::Unhealthy })
                 .then(|| FailedCheck::new(1, "refused")),
-            targets: one.request.container.mounts.iter().map(|mount| mount.target.clone()).collect(),
+            targets: one.targets.clone(),
             status: one.status,
             tty: one.request.container.tty,
             started_at: one.started_at,

@@ -24,7 +24,7 @@ use pod::bounds;
 use pod::failed_check::FailedCheck;
 use pod::identity::{LABEL_POD, short};
 use pod::observed::{ContainerInfo, Effect, Event, EventKind, Failure, Observation, Status};
-use pod::path::{is_for_devices, is_kernels};
+use pod::path::{is_for_devices, is_kernels, within};
 use pod::policy::Refusal;
 use pod::spec::{ComponentSpec, Hook, Image, Mount, MountSource, PodSpec};
 use pod::vault::VaultLayout;
@@ -398,7 +398,8 @@ impl<E: Engine> Executor<E> {
 
     async fn copy(&self, name: &str, id: &str) -> Result<Effect, EngineError> {
         let Some(member) = self.spec.member(name) else { return Ok(Effect::Copied) };
-        for copy in &member.copies {
+        let lent = self.lent(member).await?;
+        for copy in member.copies.iter().filter(|copy| !lies_in_image_volume(&copy.target, &lent)) {
             debug!(component = %name, action = "copy", "copying `{}` to `{}` in `{name}`", copy.source, copy.target);
             let archive = self
                 .copies
@@ -407,6 +408,22 @@ impl<E: Engine> Executor<E> {
             self.engine.copy_in(id, &archive.folder, archive.stream).await?;
         }
         Ok(Effect::Copied)
+    }
+
+    /// The mounts that a step of `pre_start` shares with its component, each after whether the component's image alone asks
+    /// for it, which the definition cannot know. What is copied there the component has, and no step starts before: another
+    /// copy would undo what an earlier step wrote.
+    async fn lent(&self, member: &ComponentSpec) -> Result<Vec<(bool, String)>, EngineError> {
+        let lender = member.pre_start_of.as_deref().and_then(|lender| self.spec.member(lender));
+        let Some(lender) = lender.filter(|_| !member.copies.is_empty()) else { return Ok(Vec::new()) };
+        let found = match self.engine.inspect(&self.spec.identity.member_container(&lender.name)).await {
+            Ok(container) => container.targets,
+            // It is gone, and no container shares its volumes but this one.
+            Err(EngineError::NotFound(_)) => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        let of_image = |target: &String| !lender.container.mounts.iter().any(|mount| mount.target == *target);
+        Ok(found.into_iter().map(|target| (of_image(&target), target)).collect())
     }
 
     async fn fill_vault(&self, id: &str) -> Result<Effect, EngineError> {
@@ -592,9 +609,32 @@ fn taken_target<'a>(targets: &'a [String], mounts: &[Mount]) -> Option<&'a Strin
     of_image.find(|target| is_kernels(target) || is_for_devices(target))
 }
 
+/// Reports whether a path lies in a volume of an image: the innermost of the mounts, each after whether it is one, has it.
+fn lies_in_image_volume(path: &str, mounts: &[(bool, String)]) -> bool {
+    let around = mounts.iter().filter(|(_, target)| within(path, target));
+    around.max_by_key(|(_, target)| target.len()).is_some_and(|(is_of_image, _)| *is_of_image)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_lies_in_the_innermost_mount() {
+        let mounts = [(true, "/data"), (false, "/data/named"), (true, "/data/named/deep"), (false, "/named")];
+        let mounts = mounts.map(|(is_of_image, target)| (is_of_image, target.to_owned()));
+        for (path, expected) in [
+            ("/data", true),
+            ("/data/", true),
+            ("/data/file", true),
+            ("/data/named/file", false),
+            ("/data/named/deep/file", true),
+            ("/named/file", false),
+            ("/database", false),
+        ] {
+            assert_eq!(lies_in_image_volume(path, &mounts), expected, "{path}");
+        }
+    }
 
     #[test]
     fn a_volume_of_an_image_hides_no_place_of_the_kernel_or_of_devices_behind_one_that_is_sound() {

@@ -106,6 +106,35 @@ async fn each_step_runs_once_whichever_call_the_manager_dies_in_and_whether_the_
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_copied_into_a_volume_of_the_components_image_is_not_copied_with_a_step() {
+    // With two managers, of which the second cannot know what the first one copied into the second step's container.
+    for (image, want) in [("app", [0, 0]), ("app.pre-1", [1, 2]), ("db", [1, 2])] {
+        let spec = sandboxed("app+copy+step+step db");
+        let engine = engine(&spec);
+        engine.has_image_volume(image, "/copied");
+        let manager = Manager::start(&engine, &spec);
+        sleep(SECOND / 2).await;
+        assert_eq!(starts(&engine.story(), "app.pre-1"), 1, "{image}\n{}", script(&engine.story()));
+        manager.kill();
+        let manager = Manager::start(&engine, &spec);
+        manager.told("healthy").await;
+        let story = engine.story();
+        let copied = ["app.pre-1", "app.pre-2"].map(|name| {
+            let copied = What::Copied(format!("pod.podlike.{name}"));
+            story.iter().filter(|moment| moment.what == copied).count()
+        });
+        assert!(
+            at(&story, &What::Copied("pod.podlike.app".into()))
+                < at(&story, &What::Started("pod.podlike.app.pre-1".into()))
+        );
+        assert_eq!(copied, want, "{image}\n{}", script(&story));
+        manager.stop();
+        assert_eq!(manager.end().await.status, 0);
+        assert_eq!(engine.names(), Vec::<String>::new());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_restart_of_the_component_runs_no_step_also_where_its_containers_were_removed() {
     let mut spec = sandboxed("app+step+step db");
     spec.components[0].restart = Restart::Always;

@@ -264,6 +264,45 @@ fn files_of_several_documents_include_and_are_included_and_extended() {
 }
 
 #[test]
+fn tags_of_a_later_file_hold_over_the_files_before_it_in_whichever_document_they_stand() {
+    let first = "services:\n  db: {image: db, tty: true, user: a, cap_drop: [CHOWN], labels: {a: a, b: b}, tmpfs: [/a]}\n  \
+                 gone: {image: gone, user: a}\n  new: {image: gone, user: a}\n  kept: {image: kept}\n";
+    let tags = "services:\n  db: {tty: !reset null, cap_drop: !override [KILL], labels: {a: !reset null, c: c}}\n  \
+                gone: !reset null\n  new: !override {image: new}\n";
+    let more = "services:\n  db: {user: b, tmpfs: [/b]}\n";
+    let want = "services:\n  db: {image: db, user: b, cap_drop: [KILL], labels: {b: b, c: c}, tmpfs: [/a, /b]}\n  \
+                new: {image: new}\n  kept: {image: kept}\n";
+    let (one, other) = (format!("{tags}---\n{more}"), format!("{more}---\n{tags}"));
+    let compose = ("/app/compose.yml", "include: [{path: [a.yml, b.yml, c.yml]}]\n");
+    for (middle, last) in [(one.as_str(), "x-a: b\n"), (&other, "x-a: b\n"), (more, tags), (tags, more)] {
+        same(&[compose, ("/app/a.yml", first), ("/app/b.yml", middle), ("/app/c.yml", last)], want);
+    }
+    for whole in [
+        "services: !override {db: {image: db}}\n",
+        "services: !reset null\n---\nservices: {db: {image: db}}\n",
+    ] {
+        let last = format!("{whole}---\nvolumes: {{v: {{name: full}}}}\n");
+        let files = [compose, ("/app/a.yml", first), ("/app/b.yml", more), ("/app/c.yml", &last)];
+        same(&files, "services: {db: {image: db}}\nvolumes: {v: {name: full}}\n");
+    }
+}
+
+#[test]
+fn a_tag_in_a_file_that_is_extended_holds_over_what_its_service_extends() {
+    same(
+        &[
+            ("/app/compose.yml", "services: {web: {extends: {file: base.yml, service: base}}}\n"),
+            (
+                "/app/base.yml",
+                "services:\n  base: {extends: lean, tty: !reset null, cap_drop: !override [KILL]}\n  \
+                 lean: {image: lean, tty: true, cap_drop: [CHOWN]}\n",
+            ),
+        ],
+        "services: {web: {image: lean, cap_drop: [KILL]}}\n",
+    );
+}
+
+#[test]
 fn variables_of_included_files_are_as_complete_as_those_of_the_first() {
     same(
         &[
