@@ -27,7 +27,11 @@ pub const CALLS: &[Call] = &[
         "/containers/*/attach",
         "the output of components (`--logs`); the line to a pause elsewhere; `manager debug`",
     ),
-    call("GET", "/containers/*/logs", "the last lines of a component that failed"),
+    call(
+        "GET",
+        "/containers/*/logs",
+        "the last lines of a component that failed, and the first ones after a restart by others",
+    ),
     call("POST", "/containers/*/exec", "hooks; secrets and configs"),
     call("POST", "/containers/*/resize", "the terminal of `manager debug`"),
     call("POST", "/containers/*/start", "start"),

@@ -580,6 +580,19 @@ impl Engine for DockerEngine {
         Ok(Created { id: created.id, warnings: created.warnings })
     }
 
+    async fn output_since(
+        &self,
+        id: &str,
+        since: i64,
+    ) -> Result<BoxStream<'static, Result<Bytes, EngineError>>, EngineError> {
+        let (secs, nanos) = (since.div_euclid(1_000_000_000), since.rem_euclid(1_000_000_000));
+        let path = format!(
+            "/containers/{}/logs?follow=true&stdout=true&stderr=true&tail={MISSED_LINES}&since={secs}.{nanos:09}",
+            encoded(id)
+        );
+        Ok(chunks(self.open(SHORT, empty_request(Method::GET, &path)?).await?).boxed())
+    }
+
     async fn last_output(
         &self,
         id: &str,
@@ -741,6 +754,8 @@ pub(super) fn json_request(path: &str, body: &serde_json::Value) -> Result<Bolla
 
 /// How many lines of a container's log are enough to see how it ended.
 const LAST_LINES: u32 = 20;
+/// Lines that a component may have written before its output is followed again after a restart by others.
+const MISSED_LINES: u32 = 10_000;
 
 /// `/v1.41`.
 fn prefix(version: &ClientVersion) -> String {

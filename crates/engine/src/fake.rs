@@ -708,6 +708,14 @@ impl Engine for Fake {
         Ok(stream::empty().boxed())
     }
 
+    async fn output_since(
+        &self,
+        _id: &str,
+        _since: i64,
+    ) -> Result<BoxStream<'static, Result<Bytes, EngineError>>, EngineError> {
+        Ok(stream::empty().boxed())
+    }
+
     async fn last_output(
         &self,
         _id: &str,

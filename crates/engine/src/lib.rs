@@ -89,6 +89,14 @@ pub trait Engine: Send + Sync + 'static {
         &self,
         id: &str,
     ) -> impl Future<Output = Result<BoxStream<'static, Result<Bytes, EngineError>>, EngineError>> + Send;
+    /// The output of a container since this time, nanoseconds since 1970 by the engine's clock, and from now on, in the
+    /// form of [`Engine::attach`] (`GET /containers/ID/logs`). Of what was written before now, the last 10,000 lines at
+    /// most: the engine reads its log from the end.
+    fn output_since(
+        &self,
+        id: &str,
+        since: i64,
+    ) -> impl Future<Output = Result<BoxStream<'static, Result<Bytes, EngineError>>, EngineError>> + Send;
     /// What a container has written of late, in the form of [`Engine::attach`] (`GET /containers/ID/logs`).
     fn last_output(
         &self,

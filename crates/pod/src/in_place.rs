@@ -64,6 +64,9 @@ pub struct InPlace {
     pub stop_signal: Option<u8>,
     /// When it was last sent a signal that stops it, since its last start, nanoseconds since 1970 by the engine's clock.
     signalled_at: Option<i64>,
+    /// When its last end was heard by an event, nanoseconds since 1970 by the engine's clock. The engine sends the event
+    /// once it has the last output of that life (moby, `daemon/monitor.go`).
+    pub ended_at: Option<i64>,
     /// Its present end was asked for.
     pub asked: bool,
     /// Until when a start may follow its present end: counted from the manager's start, and by the engine's clock.
@@ -84,6 +87,7 @@ impl InPlace {
     pub fn died(&mut self, exit: Exit, grace: Duration, now: Duration) {
         self.asked = self.is_asked(exit, grace);
         self.started = None;
+        self.ended_at = Some(exit.at_nanos);
         // A listing may have been quicker than the event.
         let until = (now + RESTART_WINDOW, exit.at_nanos.saturating_add(nanos(RESTART_WINDOW)));
         self.until = self.asked.then(|| self.until.unwrap_or(until));
@@ -117,7 +121,8 @@ impl InPlace {
     /// A life of it began then, by the engine's clock.
     pub fn began(&mut self, at_nanos: i64) {
         let signalled_at = self.signalled_at.filter(|signalled| *signalled >= at_nanos);
-        *self = InPlace { stop_signal: self.stop_signal, signalled_at, ..InPlace::default() };
+        let InPlace { stop_signal, ended_at, .. } = *self;
+        *self = InPlace { stop_signal, signalled_at, ended_at, ..InPlace::default() };
     }
 
     /// A start may still follow its end, or has.
@@ -227,8 +232,11 @@ mod tests {
         let mut one = InPlace::default();
         one.signalled(15, 100 * SECOND);
         one.began(100 * SECOND + 1);
+        assert_eq!(one.ended_at, None);
         one.died(exit(101), secs(10), secs(5));
         assert!(!one.asked, "the signal was the life before's");
+        one.began(102 * SECOND);
+        assert_eq!(one.ended_at, Some(101 * SECOND), "what it writes from now on came later");
     }
 
     #[test]

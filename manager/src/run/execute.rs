@@ -515,7 +515,7 @@ impl<E: Engine> Executor<E> {
     async fn start(&self, target: &Target, id: &str) -> Result<Effect, EngineError> {
         // Attached before the start, so that not a byte is lost.
         if let (Some(followers), Some(member)) = (&self.followers, self.member(target)) {
-            followers.follow(&*self.engine, id, &member.name, member.container.tty).await?;
+            followers.follow(&*self.engine, id, &member.name, member.container.tty, None).await?;
         }
         if self.turns.is_closed() {
             if let Some(followers) = &self.followers {

@@ -32,13 +32,15 @@ impl Followers {
     }
 
     /// Follow a container until its output ends, unless somebody does. Returns when the engine has
-    /// attached.
+    /// attached. `since`: it runs already, and what it has written since then by the engine's clock is put out too,
+    /// where the engine keeps its log.
     pub async fn follow<E: Engine>(
         &self,
         engine: &E,
         id: &str,
         component: &str,
         tty: bool,
+        since: Option<i64>,
     ) -> Result<(), EngineError> {
         let followed = self.with_open(|open| match open.entry(id.to_owned()) {
             Entry::Occupied(_) => true,
@@ -50,7 +52,15 @@ impl Followers {
         if followed {
             return Ok(());
         }
-        let stream = match engine.attach(id).await {
+        let written = match since {
+            Some(since) => engine.output_since(id, since).await.ok(),
+            None => None,
+        };
+        let stream = match written {
+            Some(stream) => Ok(stream),
+            None => engine.attach(id).await,
+        };
+        let stream = match stream {
             Ok(stream) => stream,
             Err(error) => {
                 self.with_open(|open| open.remove(id));

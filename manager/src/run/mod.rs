@@ -353,14 +353,16 @@ impl<E: Engine> Runner<E> {
         for (name, member) in self.observed.members.iter().filter(|(_, member)| member.runs()) {
             let (executor, followers) = (Arc::clone(&self.executor), followers.clone());
             let (id, name) = (member.id.clone(), name.clone());
-            let again = again.contains(&name);
+            let (again, since) = (again.contains(&name), member.in_place.ended_at);
             let follow = async move {
                 // The output of its life before comes first.
                 if again {
                     followers.settle(&id, LAST_OUTPUT).await;
                 }
                 let tty = executor.spec.member(&name).is_some_and(|member| member.container.tty);
-                if let Err(error) = followers.follow(&*executor.engine, &id, &name, tty).await {
+                if let Err(error) =
+                    followers.follow(&*executor.engine, &id, &name, tty, since.filter(|_| again)).await
+                {
                     warn!("cannot follow the output of `{name}`: {error}");
                 }
             };

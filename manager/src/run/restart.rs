@@ -96,6 +96,9 @@ impl<E: Engine> Runner<E> {
             return Some(format!("there is no component `{name}`: {}", fault::suggest(name, names())));
         }
         match observed.members.get(name).map(|member| member.status) {
+            None if observed.departed.contains_key(name) => {
+                Some(format!("the container of `{name}` was removed"))
+            }
             None | Some(Status::Created) => Some(format!("`{name}` has not been started yet")),
             Some(Status::Removing) => Some(format!("the container of `{name}` is being removed")),
             Some(_) if observed.is_to_restart(name) => Some(format!("`{name}` is being restarted already")),

@@ -58,6 +58,23 @@ fn docker_restart_of_a_component_restarts_it_in_place_whatever_its_restart_says(
     pod.stop_clean();
 }
 
+#[test]
+fn the_log_has_all_that_a_component_writes_after_a_restart_by_others_and_nothing_twice() {
+    let app = script("seq 1 200; trap exit TERM; while :; do usleep 20000; done");
+    let pod =
+        Pod::plan("first-lines").args(&["--logs"]).component("app", &app).component("web", &idle()).start();
+    pod.wait_healthy();
+    for life in 2..=4 {
+        docker(&["restart", &pod.container("app")]);
+        let lines = |text: &str| pod.logs().0.lines().filter(|line| line.ends_with(text)).count();
+        wait("the last line is there", LONG, || (lines("app: 200") >= life).then_some(()));
+        for line in ["app: 1", "app: 2", "app: 100", "app: 200"] {
+            assert_eq!(lines(line), life, "{line}");
+        }
+    }
+    pod.stop_clean();
+}
+
 /// A component that writes to this folder of the host, as another manager would have created it for the pod of `task`.
 fn neighbour(task: &str, name: &str, folder: &str) {
     let (image, id) = (test_image(), inspect(task)["Id"].as_str().expect("an id").to_owned());
