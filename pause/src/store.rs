@@ -65,7 +65,7 @@ mod tests {
     #[test]
     fn header_is_read_as_it_was_written() {
         let long = [b'x'; MAX_PATH + 1];
-        for path in [&b""[..], b"/vault/x.0", &long[1..]] {
+        for path in [&b""[..], b"/store/x.0", &long[1..]] {
             let entry = Entry { path, mode: 0o4755, length: u32::MAX };
             assert_eq!(Entry::parse(&entry.header().expect("it fits")), entry);
         }

@@ -180,7 +180,7 @@ mod tests {
         let new = set(&[
             "images",
             "secrets",
-            "secrets.*.vault",
+            "secrets.*.store",
             "services",
             "services.*.post",
             "services.*.post[].command",
@@ -191,7 +191,7 @@ mod tests {
         let told = compared(&known, &new);
         let places = [
             ("new   `images`: ", "`TOP` of crates/definition/src/include.rs"),
-            ("new   `secrets.*.vault`: ", "crates/definition/src/secrets.rs"),
+            ("new   `secrets.*.store`: ", "crates/definition/src/secrets.rs"),
             ("new   `services.*.post`: ", "`KEYS` of crates/definition/src/compose.rs"),
             ("new   `services.*.post[].command`: ", "part of `services.*.post`, which is new too"),
             ("new   `services.*.volumes[].disk`: ", "crates/definition/src/volumes.rs"),

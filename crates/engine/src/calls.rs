@@ -18,7 +18,7 @@ pub const CALLS: &[Call] = &[
     call(
         "HEAD",
         "/containers/*/archive",
-        "links on the way of files that a definition names; whether a vault is filled",
+        "links on the way of files that a definition names; whether a store is filled",
     ),
     call("GET", "/containers/*/archive", "`pod.copy`, for a pod whose pause container is elsewhere"),
     call("PUT", "/containers/*/archive", "`pod.copy`, scratch volumes"),
@@ -42,7 +42,7 @@ pub const CALLS: &[Call] = &[
         "how the container of `manager debug` ended; the end of another agent",
     ),
     call("DELETE", "/containers/*", "removal"),
-    call("POST", "/containers/create", "components, sandbox and vault; the lock of an agent"),
+    call("POST", "/containers/create", "components, sandbox and store; the lock of an agent"),
     call("GET", "/containers/json", "which containers the pod has, and what others on the node mount"),
     call("GET", "/events", "what happens to them"),
     call("GET", "/exec/*/json", "how a command ended"),

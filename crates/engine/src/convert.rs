@@ -14,7 +14,7 @@ use bollard::models::{
 use serde::Deserialize;
 
 use super::outside::{Change, Joins, of_meaning};
-use super::{CreateRequest, EngineError, EngineInfo, FileStat, SCRATCH_FOLDER, SCRATCH_ROOT, VAULT_FOLDER};
+use super::{CreateRequest, EngineError, EngineInfo, FileStat, SCRATCH_FOLDER, SCRATCH_ROOT, STORE_FOLDER};
 use pod::failed_check::FailedCheck;
 use pod::identity::{LABEL_ROLE, Labelled, Role};
 use pod::in_place::signal_number;
@@ -29,9 +29,9 @@ use pod::registry::Credential;
 use pod::spec::{
     ComponentSpec, ContainerSpec, HealthCheck, Hook, Mount, MountSource, PodSpec, Recursion, Scratch,
 };
+use pod::store::{MAX_STORE_BYTES, StoreLayout};
 use pod::task::{TaskContainer, TaskMount};
 use pod::tuning::Tuning;
-use pod::vault::{MAX_VAULT_BYTES, VaultLayout};
 use pod::words::foreign;
 
 /// User and group of the sandbox. Neither a user of the host nor a common image has this ID (65532 is
@@ -76,7 +76,7 @@ pub fn create_request(pod: &PodSpec, member: &ComponentSpec) -> CreateRequest {
         cgroup_parent: namespaces.cgroup_parent.clone(),
         security_opt: Vec::new(),
         stop_grace: member.stop_grace,
-        vault_bytes: None,
+        store_bytes: None,
         scratch: Vec::new(),
         volumes_from: member.pre_start_of.as_ref().map(|lender| pod.identity.member_container(lender)),
         log: None,
@@ -126,7 +126,7 @@ pub fn sandbox_request(pod: &PodSpec, image_id: &str, lifeline: &str) -> CreateR
         cgroup_parent: pod.namespaces.cgroup_parent.clone(),
         security_opt: vec!["no-new-privileges".into()],
         stop_grace: None,
-        vault_bytes: None,
+        store_bytes: None,
         scratch: Vec::new(),
         volumes_from: None,
         // Not the engine's default: that may be a log service whose absence would keep pods from starting.
@@ -137,31 +137,31 @@ pub fn sandbox_request(pod: &PodSpec, image_id: &str, lifeline: &str) -> CreateR
     }
 }
 
-/// What the engine is asked for the vault: `pause` alone once more, in namespaces that no component can join
+/// What the engine is asked for the store: `pause` alone once more, in namespaces that no component can join
 /// or see into, around a volume of memory. The volume is the engine's to make, so that it can be bound into
 /// components, and goes with the container.
-pub fn vault_request(pod: &PodSpec, image_id: &str) -> CreateRequest {
+pub fn store_request(pod: &PodSpec, image_id: &str) -> CreateRequest {
     let mut request = sandbox_request(pod, image_id, "");
-    request.name = pod.identity.vault_container();
-    request.labels = pod.identity.labels(Role::Vault, None);
+    request.name = pod.identity.store_container();
+    request.labels = pod.identity.labels(Role::Store, None);
     request.container.shm_size_bytes = None;
     request.network_mode = "none".into();
     request.ipc_mode = "private".into();
     // A tmpfs takes memory only for content that is written. A file that is written again is removed first.
-    request.vault_bytes = pod.members().any(|member| !member.files.is_empty()).then_some(MAX_VAULT_BYTES);
+    request.store_bytes = pod.members().any(|member| !member.files.is_empty()).then_some(MAX_STORE_BYTES);
     request.scratch.clone_from(&pod.scratch);
     request
 }
 
-/// What a component mounts of the vault's, whose volumes lie at these paths of the host: its secrets and configs, and
-/// scratch volumes. `None` where the vault does not hold one of them.
-pub fn vault_mounts(
+/// What a component mounts of the store's, whose volumes lie at these paths of the host: its secrets and configs, and
+/// scratch volumes. `None` where the store does not hold one of them.
+pub fn store_mounts(
     held: &BTreeMap<String, String>,
-    layout: &VaultLayout<'_>,
+    layout: &StoreLayout<'_>,
     member: &ComponentSpec,
 ) -> Option<Vec<Mount>> {
     let files = member.files.iter().map(|file| {
-        let path = format!("{}/{}", held.get(VAULT_FOLDER)?, layout.name(file)?);
+        let path = format!("{}/{}", held.get(STORE_FOLDER)?, layout.name(file)?);
         Some(Mount { target: file.target.clone(), read_only: true, source: MountSource::bind(path) })
     });
     let scratch = member.container.mounts.iter().filter_map(|mount| match &mount.source {
@@ -174,10 +174,10 @@ pub fn vault_mounts(
     files.chain(scratch).collect()
 }
 
-fn vault_volume(bytes: u64) -> bollard::models::Mount {
+fn store_volume(bytes: u64) -> bollard::models::Mount {
     // Files are written by a process of each owner, which needs no capability for that. Nobody can list the names.
     let size = format!("size={bytes},mode=1733");
-    new_volume(VAULT_FOLDER.into(), &[("type", "tmpfs"), ("device", "tmpfs"), ("o", &size)])
+    new_volume(STORE_FOLDER.into(), &[("type", "tmpfs"), ("device", "tmpfs"), ("o", &size)])
 }
 
 fn scratch_volume(scratch: &Scratch) -> bollard::models::Mount {
@@ -352,8 +352,8 @@ pub fn create_body(request: &CreateRequest) -> ContainerCreateBody {
     // `HostConfig.Binds` is never used: with `Binds` the engine creates a host path that is missing.
     let mounts: Vec<_> = container.mounts.iter().map(engine_mount).collect();
     let mut mounts = (!mounts.is_empty()).then_some(mounts);
-    if let Some(bytes) = request.vault_bytes {
-        mounts.get_or_insert_default().push(vault_volume(bytes));
+    if let Some(bytes) = request.store_bytes {
+        mounts.get_or_insert_default().push(store_volume(bytes));
     }
     if !request.scratch.is_empty() {
         mounts.get_or_insert_default().extend(request.scratch.iter().map(scratch_volume));
@@ -582,7 +582,7 @@ fn engine_mount(mount: &Mount) -> bollard::models::Mount {
             };
             out.volume_options = (options != MountVolumeOptions::default()).then_some(options);
         }
-        // The vault's: a bind has come in its place ([`vault_mounts`]).
+        // The store's: a bind has come in its place ([`store_mounts`]).
         MountSource::Scratch(_) => {}
         MountSource::Tmpfs { size_bytes, mode } => {
             out.typ = Some(MountType::TMPFS);
@@ -691,7 +691,7 @@ pub fn has_healthcheck(image: Image) -> bool {
 pub fn container_info(inspect: ContainerInspectResponse) -> ContainerInfo {
     let config = inspect.config.unwrap_or_default();
     let role = config.labels.as_ref().and_then(|labels| labels.get(LABEL_ROLE));
-    let is_vault = role.is_some_and(|role| role == Role::Vault.as_str());
+    let is_store = role.is_some_and(|role| role == Role::Store.as_str());
     let host = inspect.host_config.unwrap_or_default();
     let state = inspect.state.unwrap_or_default();
     ContainerInfo {
@@ -719,7 +719,7 @@ pub fn container_info(inspect: ContainerInspectResponse) -> ContainerInfo {
             .mounts
             .unwrap_or_default()
             .into_iter()
-            .filter(|_| is_vault)
+            .filter(|_| is_store)
             .filter_map(|mount| Some((mount.destination?, mount.source?)))
             .collect(),
     }
@@ -1432,11 +1432,11 @@ mod tests {
     }
 
     #[test]
-    fn the_vault_is_pause_alone_around_memory() {
+    fn the_store_is_pause_alone_around_memory() {
         let mut pod = pod(Some(Holder::Sandbox), Some(Holder::Sandbox));
         let file = pod::sample::pod("a+secret").components.remove(0).files.remove(0);
         pod.components = vec![ComponentSpec { files: vec![file], ..component(ContainerSpec::default()) }];
-        let request = vault_request(&pod, "sha256:1");
+        let request = store_request(&pod, "sha256:1");
         let want = json!({
             "Image": "sha256:1",
             "Entrypoint": ["/pause"],
@@ -1445,7 +1445,7 @@ mod tests {
             "Healthcheck": { "Test": ["NONE"] },
             "Labels": {
                 "io.tandem.pod": "id",
-                "io.tandem.role": "vault",
+                "io.tandem.role": "store",
                 "io.tandem.manager": "manager",
                 "io.tandem.run": "now",
                 "io.tandem.service": "web",
@@ -1460,7 +1460,7 @@ mod tests {
                 "PidsLimit": 64,
                 "LogConfig": { "Type": "json-file", "Config": { "max-size": "64k", "max-file": "1" } },
                 "Mounts": [{
-                    "Target": "/vault",
+                    "Target": "/store",
                     "Type": "volume",
                     "VolumeOptions": {
                         "NoCopy": true,
@@ -1473,7 +1473,7 @@ mod tests {
             },
         });
         assert_eq!(serde_json::to_value(create_body(&request)).expect("JSON"), want);
-        assert_eq!(request.name, "web.1.vault");
+        assert_eq!(request.name, "web.1.store");
     }
 
     #[test]

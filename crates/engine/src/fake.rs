@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     CreateRequest, Created, Engine, EngineError, EngineInfo, Exec, FileStat, Finished, SCRATCH_FOLDER,
-    VAULT_FOLDER,
+    STORE_FOLDER,
 };
 use pod::failed_check::FailedCheck;
 use pod::identity::LABEL_POD;
@@ -542,8 +542,8 @@ impl Fake {
             created_at: 0,
             held: one
                 .request
-                .vault_bytes
-                .map(|_| VAULT_FOLDER.to_owned())
+                .store_bytes
+                .map(|_| STORE_FOLDER.to_owned())
                 .into_iter()
                 .chain(one.request.scratch.iter().map(|scratch| format!("{SCRATCH_FOLDER}/{}", scratch.name)))
                 .map(|target| (target.clone(), format!("/volumes/{id}{target}")))

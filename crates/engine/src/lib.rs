@@ -31,9 +31,9 @@ use pod::policy::mount_conflicts::{NodeContainer, Volumes};
 use pod::spec::{ContainerSpec, Hook, Scratch};
 use pod::task::TaskContainer;
 
-/// Where the memory of a vault is mounted in it.
-pub const VAULT_FOLDER: &str = "/vault";
-/// Where the pod's scratch volumes are mounted in its vault, each under its name.
+/// Where the memory of a store is mounted in it.
+pub const STORE_FOLDER: &str = "/store";
+/// Where the pod's scratch volumes are mounted in its store, each under its name.
 pub const SCRATCH_FOLDER: &str = "/scratch";
 /// The folder of a scratch volume that components get: its own is root's alone.
 pub const SCRATCH_ROOT: &str = "data";
@@ -194,8 +194,8 @@ pub struct CreateRequest {
     pub security_opt: Vec<String>,
     /// `Config.StopTimeout`: what the engine itself grants on a stop that names no time.
     pub stop_grace: Option<Duration>,
-    /// Give it a volume of memory at [`VAULT_FOLDER`] that may hold so many bytes, in which every user can create files.
-    pub vault_bytes: Option<u64>,
+    /// Give it a volume of memory at [`STORE_FOLDER`] that may hold so many bytes, in which every user can create files.
+    pub store_bytes: Option<u64>,
     /// Give it these volumes below [`SCRATCH_FOLDER`], new ones.
     pub scratch: Vec<Scratch>,
     /// `HostConfig.VolumesFrom`: the container whose volumes it shares; its own mounts come over them.

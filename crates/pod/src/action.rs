@@ -14,7 +14,7 @@ pub enum Action {
     Pull(Image),
     /// Create a container.
     Create(Target),
-    /// Copy into a created container what `pod.copy` names; into the vault the secrets and configs.
+    /// Copy into a created container what `pod.copy` names; into the store the secrets and configs.
     Copy(Target),
     /// Compare the mounts of all containers of the pod with those of other pods, before any of them is started.
     CheckMounts,
@@ -46,8 +46,8 @@ pub enum Action {
 pub enum Target {
     /// The sandbox.
     Sandbox,
-    /// The vault.
-    Vault,
+    /// The store.
+    Store,
     /// The component or init component of this name.
     Member(String),
     /// A container of an earlier run, by id.
@@ -140,8 +140,8 @@ pub enum Reason {
     InitFailed,
     /// The sandbox ended.
     SandboxEnded,
-    /// The vault ended.
-    VaultEnded,
+    /// The store ended.
+    StoreEnded,
     /// The pod cannot be what was asked for.
     Impossible,
     /// The pod ends, and none that depends on it runs.
@@ -198,7 +198,7 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Target::Sandbox => f.write_str("the sandbox"),
-            Target::Vault => f.write_str("the vault"),
+            Target::Store => f.write_str("the store"),
             Target::Member(name) => write!(f, "`{name}`"),
             Target::Remains(id) => write!(f, "container {}", short(id)),
         }
@@ -250,7 +250,7 @@ impl fmt::Display for Reason {
             Reason::ComponentEnded => "a component ended",
             Reason::InitFailed => "an init component failed",
             Reason::SandboxEnded => "the sandbox ended",
-            Reason::VaultEnded => "the vault ended",
+            Reason::StoreEnded => "the store ended",
             Reason::Impossible => "it cannot run as defined",
             Reason::Ending => "the pod ends",
             Reason::OutOfTime => "out of time",

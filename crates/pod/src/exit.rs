@@ -28,7 +28,7 @@ pub const TABLE: &[(u8, &str)] = &[
     (134, "the manager crashed by SIGABRT (128 + signal number) more than five times within a minute"),
     (
         137,
-        "a component, the sandbox or the vault was killed (128 + signal number); or the manager did not end in time after a stop",
+        "a component, the sandbox or the store was killed (128 + signal number); or the manager did not end in time after a stop",
     ),
     (143, "the manager was asked to stop by SIGTERM before it could listen to signals"),
 ];

@@ -37,7 +37,7 @@ pub enum Role {
     /// The container that holds PID and IPC namespaces.
     Sandbox,
     /// The container that holds secrets and configs in memory.
-    Vault,
+    Store,
     /// A container that somebody has joined to the pod to look around in it (`manager debug`): no part of what the pod
     /// is, but gone with it.
     Debug,
@@ -69,7 +69,7 @@ impl Role {
             Role::Init => "init",
             Role::PreStart => "pre-start",
             Role::Sandbox => "sandbox",
-            Role::Vault => "vault",
+            Role::Store => "store",
             Role::Debug => "debug",
             Role::Lock => "lock",
         }
@@ -115,7 +115,7 @@ impl Labelled<'_> {
                     && joins()
             }
             Some("sandbox") => named(".pause") && joins() && runs_pause(),
-            Some("vault") => named(".vault") && runs_pause(),
+            Some("store") => named(".store") && runs_pause(),
             Some("debug") => {
                 let after = match task {
                     Some(task) => name.strip_prefix(task).and_then(|rest| rest.strip_prefix(".debug-")),
@@ -141,9 +141,9 @@ impl Identity {
         format!("{}.pause", self.name)
     }
 
-    /// Name of the vault container.
-    pub fn vault_container(&self) -> String {
-        format!("{}.vault", self.name)
+    /// Name of the store container.
+    pub fn store_container(&self) -> String {
+        format!("{}.store", self.name)
     }
 
     /// Tandem's labels for a member of the pod.
@@ -194,7 +194,7 @@ mod tests {
             ("pre-start", Some("app.pre-1"), "web.1.podlike.app.pre-1", "bridge", "sh", false),
             ("pre-start", None, "web.1.podlike.app.pre-1", joined, "sh", false),
             ("sandbox", None, "web.1.pause", joined, pause, true),
-            ("vault", None, "/web.1.vault", "none", "/pause", true),
+            ("store", None, "/web.1.store", "none", "/pause", true),
             ("debug", None, "web.1.debug-6451", joined, "sh", true),
             ("lock", None, "/tandem-agent.agent", "none", "/pause", true),
             // `docker run` of what `docker commit` made of a component.
@@ -206,7 +206,7 @@ mod tests {
             ("component", None, "web.1.podlike.app", joined, "sh", false),
             ("sandbox", None, "pause", joined, pause, false),
             ("sandbox", None, "web.1.pause", joined, "sh", false),
-            ("vault", None, "web.1.vault", "none", "sh", false),
+            ("store", None, "web.1.store", "none", "sh", false),
             ("debug", None, "mine", joined, "sh", false),
             ("nonsense", None, "web.1.pause", joined, pause, false),
         ] {

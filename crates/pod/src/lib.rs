@@ -22,7 +22,7 @@ pub mod registry;
 #[cfg(any(test, feature = "testing"))]
 pub mod sample;
 pub mod spec;
+pub mod store;
 pub mod task;
 pub mod tuning;
-pub mod vault;
 pub mod words;

@@ -23,8 +23,8 @@ pub struct Observed {
     pub listed: bool,
     /// The sandbox, `None` where there is none.
     pub sandbox: Option<Member>,
-    /// The vault, `None` where there is none.
-    pub vault: Option<Member>,
+    /// The store, `None` where there is none.
+    pub store: Option<Member>,
     /// Containers of components and init components that are there, by component name.
     pub members: BTreeMap<String, Member>,
     /// Containers of this pod that belong to an earlier run or to no component: id to name.
@@ -104,7 +104,7 @@ pub struct Member {
     /// It ran when this manager first listed the pod's containers: the start that a manager before this one may have asked
     /// for has come about.
     pub found_running: bool,
-    /// Its copies were made (the vault: it was filled) since this manager started.
+    /// Its copies were made (the store: it was filled) since this manager started.
     pub copied: bool,
     /// The engine has answered that it is stopped; the event that says how it ended may be late.
     pub stopped: bool,
@@ -168,7 +168,7 @@ pub struct ContainerInfo {
     pub created_at: i64,
     /// It has a terminal.
     pub tty: bool,
-    /// What a vault holds: where each of its volumes is mounted in it, and where that lies on the host.
+    /// What a store holds: where each of its volumes is mounted in it, and where that lies on the host.
     pub held: BTreeMap<String, String>,
 }
 
@@ -490,7 +490,7 @@ impl Observed {
     pub fn member(&self, target: &Target) -> Option<&Member> {
         match target {
             Target::Sandbox => self.sandbox.as_ref(),
-            Target::Vault => self.vault.as_ref(),
+            Target::Store => self.store.as_ref(),
             Target::Member(name) => self.members.get(name),
             Target::Remains(_) => None,
         }
@@ -503,17 +503,17 @@ impl Observed {
 
     /// No container of the pod is left, as far as is known.
     pub fn is_empty(&self) -> bool {
-        self.sandbox.is_none() && self.vault.is_none() && self.members.is_empty() && self.remains.is_empty()
+        self.sandbox.is_none() && self.store.is_none() && self.members.is_empty() && self.remains.is_empty()
     }
 
     fn ids(&self) -> impl Iterator<Item = &str> {
-        let holders = self.sandbox.iter().chain(&self.vault);
+        let holders = self.sandbox.iter().chain(&self.store);
         let members = holders.chain(self.members.values()).map(|member| member.id.as_str());
         members.chain(self.remains.keys().chain(&self.guests).map(String::as_str))
     }
 
     fn slot(&mut self, id: &str) -> Option<&mut Member> {
-        let holders = self.sandbox.iter_mut().chain(&mut self.vault);
+        let holders = self.sandbox.iter_mut().chain(&mut self.store);
         holders.chain(self.members.values_mut()).find(|member| member.id == id)
     }
 
@@ -532,7 +532,7 @@ impl Observed {
         for member in self.members.values_mut().filter(|member| member.exit().is_some()) {
             member.in_place.listed_dead(self.looking_since);
         }
-        let holders = self.sandbox.iter().chain(&self.vault);
+        let holders = self.sandbox.iter().chain(&self.store);
         if !self.listed && holders.chain(self.members.values()).next().is_some() {
             self.inherited.get_or_insert(now);
         }
@@ -566,7 +566,7 @@ impl Observed {
         }
         match place {
             Some(Target::Sandbox) if self.sandbox.is_none() => self.sandbox = Some(member),
-            Some(Target::Vault) if self.vault.is_none() => self.vault = Some(member),
+            Some(Target::Store) if self.store.is_none() => self.store = Some(member),
             Some(Target::Member(name)) if !self.members.contains_key(&name) => {
                 self.members.insert(name, member);
             }
@@ -710,9 +710,9 @@ impl Observed {
             Ok(Effect::ImageMissing(image)) if self.images.get(&image) == Some(&Known::Pulled) => {
                 Failure::Refused(format!("image {image} was pulled, but the engine does not find it"))
             }
-            // Only components' images are pulled: sandbox and vault are made of the one the task container runs.
+            // Only components' images are pulled: sandbox and store are made of the one the task container runs.
             Ok(Effect::ImageMissing(image))
-                if matches!(key.target, Some(Target::Sandbox | Target::Vault)) =>
+                if matches!(key.target, Some(Target::Sandbox | Target::Store)) =>
             {
                 Failure::Refused(format!("image {image} is not there"))
             }
@@ -765,7 +765,7 @@ impl Observed {
                 let member = self.successor(key.target.as_ref(), &id);
                 match &key.target {
                     Some(Target::Sandbox) => self.sandbox = Some(member),
-                    Some(Target::Vault) => self.vault = Some(member),
+                    Some(Target::Store) => self.store = Some(member),
                     Some(Target::Member(name)) => {
                         self.members.insert(name.clone(), member);
                     }
@@ -845,7 +845,7 @@ impl Observed {
     fn target_mut(&mut self, key: &Key) -> Option<&mut Member> {
         match key.target.as_ref()? {
             Target::Sandbox => self.sandbox.as_mut(),
-            Target::Vault => self.vault.as_mut(),
+            Target::Store => self.store.as_mut(),
             Target::Member(name) => self.members.get_mut(name),
             Target::Remains(_) => None,
         }
@@ -865,8 +865,8 @@ impl Observed {
         if self.sandbox.as_ref().is_some_and(ran) {
             self.vanished.insert(Target::Sandbox);
         }
-        if self.vault.as_ref().is_some_and(ran) {
-            self.vanished.insert(Target::Vault);
+        if self.store.as_ref().is_some_and(ran) {
+            self.vanished.insert(Target::Store);
         }
         let members = self.members.iter().filter(|(_, member)| ran(member));
         self.vanished.extend(members.map(|(name, _)| Target::Member(name.clone())));
@@ -881,8 +881,8 @@ impl Observed {
         if self.sandbox.as_ref().is_some_and(|sandbox| sandbox.id == id) {
             self.sandbox = None;
         }
-        if self.vault.as_ref().is_some_and(|vault| vault.id == id) {
-            self.vault = None;
+        if self.store.as_ref().is_some_and(|store| store.id == id) {
+            self.store = None;
         }
     }
 }
@@ -1005,8 +1005,8 @@ fn place(spec: &PodSpec, container: &ContainerInfo) -> Option<Target> {
     if role == Role::Sandbox.as_str() {
         return spec.namespaces.sandbox().then_some(Target::Sandbox);
     }
-    if role == Role::Vault.as_str() {
-        return spec.vault().then_some(Target::Vault);
+    if role == Role::Store.as_str() {
+        return spec.store().then_some(Target::Store);
     }
     let name = label(LABEL_COMPONENT)?;
     let found = spec.member(name).filter(|member| role == spec.role(member).as_str());

@@ -195,7 +195,7 @@ impl<'a> Draft<'a> {
         if self.observed.vanished.contains(&Target::Sandbox) {
             return conclude(STATUS_KILLED, "the sandbox was removed".into(), Reason::SandboxEnded);
         }
-        if let Some(conclusion) = self.vault_ended() {
+        if let Some(conclusion) = self.store_ended() {
             return Some(conclusion);
         }
         if let Some((name, exit, init)) = self.first_exit() {
@@ -277,17 +277,17 @@ impl<'a> Draft<'a> {
 
     /// What runs keeps the files that it has, but what starts later would miss them: a pod is not to run on
     /// by halves.
-    fn vault_ended(&self) -> Option<(Conclusion, Reason)> {
-        let (status, because) = match self.observed.vault.as_ref().and_then(Member::exit) {
+    fn store_ended(&self) -> Option<(Conclusion, Reason)> {
+        let (status, because) = match self.observed.store.as_ref().and_then(Member::exit) {
             Some(exit) => {
-                (passed_on(exit.status).max(1), format!("the vault ended with status {}", exit.status))
+                (passed_on(exit.status).max(1), format!("the store ended with status {}", exit.status))
             }
-            None if self.observed.vanished.contains(&Target::Vault) => {
-                (STATUS_KILLED, "the vault was removed".to_owned())
+            None if self.observed.vanished.contains(&Target::Store) => {
+                (STATUS_KILLED, "the store was removed".to_owned())
             }
             None => return None,
         };
-        Some((Conclusion { status, because, culprit: None, at: self.now }, Reason::VaultEnded))
+        Some((Conclusion { status, because, culprit: None, at: self.now }, Reason::StoreEnded))
     }
 
     /// Trying again is over.
@@ -469,11 +469,11 @@ impl<'a> Draft<'a> {
                 Some(_) => {}
             }
         }
-        if spec.vault() {
-            match &self.observed.vault {
-                None => self.add(Action::Create(Target::Vault), Reason::HoldsSecrets),
-                Some(vault) if vault.status == Status::Created => {
-                    self.add(Action::Start(Target::Vault), Reason::HoldsSecrets);
+        if spec.store() {
+            match &self.observed.store {
+                None => self.add(Action::Create(Target::Store), Reason::HoldsSecrets),
+                Some(store) if store.status == Status::Created => {
+                    self.add(Action::Start(Target::Store), Reason::HoldsSecrets);
                 }
                 Some(_) => {}
             }
@@ -538,8 +538,8 @@ impl<'a> Draft<'a> {
             if self.ends.completed(&component.name) || self.is_past(component) {
                 return;
             }
-            if component.needs_vault() && !self.vault_filled() {
-                return self.fill_vault();
+            if component.needs_store() && !self.store_filled() {
+                return self.fill_store();
             }
             let image = component.container.wanted_image();
             // It shares the volumes of the component's container, and what that fills them with comes first.
@@ -581,7 +581,7 @@ impl<'a> Draft<'a> {
             self.add(Action::Copy(target), Reason::HasCopies);
         } else if component.pre_start_of.as_deref().is_some_and(|lender| self.lacks_copies(lender)) {
             // It would miss what is copied into the component's volumes, or write there before the copy.
-        } else if component.needs_vault() && self.busy.contains(&Target::Vault) {
+        } else if component.needs_store() && self.busy.contains(&Target::Store) {
             // Filled again for another one, its files are gone for a moment.
         } else if self.sandbox_ready() && self.dependencies_met(component) {
             self.add(Action::Start(target), Reason::Ready);
@@ -646,15 +646,15 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// The vault holds everything, as far as this manager knows: one before it may have died half way.
-    fn vault_filled(&self) -> bool {
-        self.observed.vault.as_ref().is_some_and(|vault| vault.runs() && vault.copied)
+    /// The store holds everything, as far as this manager knows: one before it may have died half way.
+    fn store_filled(&self) -> bool {
+        self.observed.store.as_ref().is_some_and(|store| store.runs() && store.copied)
     }
 
     /// Its memory is there only while it runs.
-    fn fill_vault(&mut self) {
-        if self.observed.vault.as_ref().is_some_and(Member::runs) {
-            self.add(Action::Copy(Target::Vault), Reason::HoldsSecrets);
+    fn fill_store(&mut self) {
+        if self.observed.store.as_ref().is_some_and(Member::runs) {
+            self.add(Action::Copy(Target::Store), Reason::HoldsSecrets);
         }
     }
 
@@ -731,8 +731,8 @@ impl<'a> Draft<'a> {
         if self.observed.sandbox.is_some() && (self.now >= deadline || !any_runs && !starting) {
             self.remove(Target::Sandbox, if any_runs { Reason::OutOfTime } else { Reason::Ending });
         }
-        if self.observed.vault.is_some() && (self.now >= deadline || !any_runs && !starting) {
-            self.remove(Target::Vault, if any_runs { Reason::OutOfTime } else { Reason::Ending });
+        if self.observed.store.is_some() && (self.now >= deadline || !any_runs && !starting) {
+            self.remove(Target::Store, if any_runs { Reason::OutOfTime } else { Reason::Ending });
         }
     }
 
@@ -830,7 +830,7 @@ impl<'a> Draft<'a> {
 
     /// What is still there, for people.
     fn left(&self) -> Vec<String> {
-        let ours = [Target::Sandbox, Target::Vault]
+        let ours = [Target::Sandbox, Target::Store]
             .into_iter()
             .chain(self.spec.members().map(|one| Target::Member(one.name.clone())));
         let identity = &self.spec.identity;
@@ -841,7 +841,7 @@ impl<'a> Draft<'a> {
         let left = ours.filter(|target| self.observed.member(target).is_some() || creating(target));
         let names = left.filter_map(|target| match target {
             Target::Sandbox => Some(identity.sandbox_container()),
-            Target::Vault => Some(identity.vault_container()),
+            Target::Store => Some(identity.store_container()),
             Target::Member(name) => Some(identity.member_container(&name)),
             Target::Remains(_) => None,
         });

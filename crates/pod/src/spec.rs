@@ -70,7 +70,7 @@ pub struct ComponentSpec {
     pub depends_on: Vec<Dependency>,
     /// What is copied into it after creation and before its start (`pod.copy.<name>`).
     pub copies: Vec<CopySpec>,
-    /// Its secrets and configs, which the pod's vault holds.
+    /// Its secrets and configs, which the pod's store holds.
     pub files: Vec<FileSpec>,
     /// Time between its stop signal and the kill (`stop_grace_period`).
     pub stop_grace: Option<Duration>,
@@ -111,8 +111,8 @@ impl Default for ComponentSpec {
 }
 
 impl ComponentSpec {
-    /// It mounts something that the vault holds.
-    pub fn needs_vault(&self) -> bool {
+    /// It mounts something that the store holds.
+    pub fn needs_store(&self) -> bool {
         let scratch = |mount: &Mount| matches!(mount.source, MountSource::Scratch(_));
         !self.files.is_empty() || self.container.mounts.iter().any(scratch)
     }
@@ -431,9 +431,9 @@ impl PodSpec {
         self.components.iter().filter(|component| !component.sidecar)
     }
 
-    /// There is something that a vault holds: secrets and configs of a member, or scratch volumes.
-    pub fn vault(&self) -> bool {
-        !self.scratch.is_empty() || self.members().any(ComponentSpec::needs_vault)
+    /// There is something that a store holds: secrets and configs of a member, or scratch volumes.
+    pub fn store(&self) -> bool {
+        !self.scratch.is_empty() || self.members().any(ComponentSpec::needs_store)
     }
 
     /// What the container of a member is in the pod.

@@ -1,5 +1,5 @@
 #![expect(clippy::disallowed_methods, reason = "opens what `pod.copy`, `secrets` and `configs` name")]
-//! What `pod.copy` copies into components, and the secrets and configs that go into the vault: opened while
+//! What `pod.copy` copies into components, and the secrets and configs that go into the store: opened while
 //! the manager may, sent when the container is there.
 //!
 //! A file keeps its mode, owner and time. A folder comes with all that is in it; links stay links. What is named may be
@@ -23,11 +23,11 @@ use tokio::sync::mpsc;
 use super::links::{Shared, by_descriptor, of_the_file};
 use engine::docker::DockerEngine;
 use engine::outside::MOST_BYTES;
-use engine::{Engine, EngineError, SCRATCH_FOLDER, SCRATCH_ROOT, VAULT_FOLDER};
+use engine::{Engine, EngineError, SCRATCH_FOLDER, SCRATCH_ROOT, STORE_FOLDER};
 use pod::policy::manager_files::ManagerFiles;
 use pod::spec::{CopySpec, FileSource, FileSpec, LARGEST_SECRET_BYTES, Mount, PodSpec, Scratch};
+use pod::store::{self, MAX_STORE_BYTES, StoreLayout};
 use pod::task::TaskContainer;
-use pod::vault::{self, MAX_VAULT_BYTES, VaultLayout};
 
 /// Most files and folders that one source may have: each open file costs a descriptor.
 const MOST_ENTRIES: usize = 10_000;
@@ -100,13 +100,13 @@ pub enum CopyError {
 #[derive(Default)]
 pub struct CopySources {
     sources: BTreeMap<String, Arc<Vec<Entry>>>,
-    /// By path, until the vault has them.
+    /// By path, until the store has them.
     secrets: Mutex<BTreeMap<String, Arc<Secret>>>,
     /// Where the sources are, if not here.
     elsewhere: Option<(DockerEngine, String, Arc<Shared>)>,
 }
 
-/// What becomes a file in the vault.
+/// What becomes a file in the store.
 enum Secret {
     File { file: File, path: String, bytes: u64 },
     Content(Vec<u8>),
@@ -140,9 +140,9 @@ pub struct OwnedFiles {
     pub stream: BoxStream<'static, io::Result<Bytes>>,
 }
 
-/// A file of a vault.
+/// A file of a store.
 #[derive(Clone)]
-struct VaultFile {
+struct StoreFile {
     name: String,
     owner: (u32, u32),
     mode: u32,
@@ -215,7 +215,7 @@ impl CopySources {
                 }
             }
         }
-        errors.extend(vault_excess(spec, &secrets));
+        errors.extend(store_excess(spec, &secrets));
         if errors.is_empty() {
             Ok(CopySources { sources, secrets: Mutex::new(secrets), elsewhere: None })
         } else {
@@ -261,8 +261,8 @@ impl CopySources {
             }
             for FileSpec { source, .. } in &member.files {
                 let FileSource::Path(source) = source else { continue };
-                // The manager keeps the content in memory: it reads nothing beyond what a vault may hold.
-                if secrets.contains_key(source) || read_bytes > MAX_VAULT_BYTES {
+                // The manager keeps the content in memory: it reads nothing beyond what a store may hold.
+                if secrets.contains_key(source) || read_bytes > MAX_STORE_BYTES {
                     continue;
                 }
                 let read = match shared.place_elsewhere(engine, container, source).await? {
@@ -274,7 +274,7 @@ impl CopySources {
                         errors.push(CopyError::TooLarge { component: component(), path: source.clone() });
                     }
                     Ok(content) => {
-                        read_bytes += vault::memory_of(content.len() as u64);
+                        read_bytes += store::memory_of(content.len() as u64);
                         secrets.insert(source.clone(), Arc::new(Secret::Content(content)));
                     }
                     Err(error) => {
@@ -287,7 +287,7 @@ impl CopySources {
                 }
             }
         }
-        errors.extend(vault_excess(spec, &secrets));
+        errors.extend(store_excess(spec, &secrets));
         let elsewhere = Some((engine.clone(), container.to_owned(), Arc::new(shared)));
         Ok(match errors.is_empty() {
             true => Ok(CopySources { sources: BTreeMap::new(), secrets: Mutex::new(secrets), elsewhere }),
@@ -296,39 +296,39 @@ impl CopySources {
     }
 
     /// The secrets and configs of the pod, each distinct file once, as the layout has them. The file that marks the
-    /// vault as complete comes last. Each call returns the whole archive.
+    /// store as complete comes last. Each call returns the whole archive.
     ///
     /// # Errors
     /// When a source is not among those opened.
-    pub fn vault_archive(&self, layout: &VaultLayout<'_>) -> Result<Archive, CopyError> {
-        let files = self.vault_files(layout)?;
-        Ok(archive(VAULT_FOLDER.to_owned(), move |to| write_vault(&files, to)))
+    pub fn store_archive(&self, layout: &StoreLayout<'_>) -> Result<Archive, CopyError> {
+        let files = self.store_files(layout)?;
+        Ok(archive(STORE_FOLDER.to_owned(), move |to| write_store(&files, to)))
     }
 
-    /// The same for `pause store`: for each owner of files their stream. The file that marks the vault as complete is the
+    /// The same for `pause store`: for each owner of files their stream. The file that marks the store as complete is the
     /// last of the last stream.
     ///
     /// # Errors
     /// When a source is not among those opened.
-    pub fn vault_streams(&self, layout: &VaultLayout<'_>) -> Result<Vec<OwnedFiles>, CopyError> {
-        let mut files = self.vault_files(layout)?;
+    pub fn store_streams(&self, layout: &StoreLayout<'_>) -> Result<Vec<OwnedFiles>, CopyError> {
+        let mut files = self.store_files(layout)?;
         let last = files.last().map(|file| file.owner);
         files.sort_by_key(|file| (Some(file.owner) == last, file.owner));
         let streams = files.chunk_by(|one, next| one.owner == next.owner).map(|files| {
             let owner = files.first().map(|file| file.owner).unwrap_or_default();
-            let files: Vec<VaultFile> = files.to_vec();
+            let files: Vec<StoreFile> = files.to_vec();
             let stream = archive(String::new(), move |to| write_stream(&files, to)).stream;
             OwnedFiles { owner, stream }
         });
         Ok(streams.collect())
     }
 
-    /// The vault has the secrets and configs: their content, which may be held in memory, is needed no more.
+    /// The store has the secrets and configs: their content, which may be held in memory, is needed no more.
     pub fn forget_secrets(&self) {
         self.secrets.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    fn vault_files(&self, layout: &VaultLayout<'_>) -> Result<Vec<VaultFile>, CopyError> {
+    fn store_files(&self, layout: &StoreLayout<'_>) -> Result<Vec<StoreFile>, CopyError> {
         let mut files = Vec::new();
         for (name, file) in layout.files() {
             let secret = match &file.source {
@@ -338,11 +338,11 @@ impl CopySources {
                 }
                 FileSource::Content(content) => Arc::new(Secret::Content(content.clone().into_bytes())),
             };
-            files.push(VaultFile { name, owner: (file.uid, file.gid), mode: file.mode, secret });
+            files.push(StoreFile { name, owner: (file.uid, file.gid), mode: file.mode, secret });
         }
         let owner = files.last().map(|file| file.owner).unwrap_or_default();
         let nothing = Arc::new(Secret::Content(Vec::new()));
-        files.push(VaultFile { name: layout.complete(), owner, mode: 0, secret: nothing });
+        files.push(StoreFile { name: layout.complete(), owner, mode: 0, secret: nothing });
         Ok(files)
     }
 
@@ -598,17 +598,17 @@ fn open_secret(component: &str, source: &str, shared: &Shared) -> Result<Secret,
 }
 
 /// The error of a pod whose secrets and configs take too much memory, as far as their sizes are known.
-fn vault_excess(spec: &PodSpec, secrets: &BTreeMap<String, Arc<Secret>>) -> Option<CopyError> {
+fn store_excess(spec: &PodSpec, secrets: &BTreeMap<String, Arc<Secret>>) -> Option<CopyError> {
     let bytes_of = |source: &FileSource| match source {
         FileSource::Path(path) => secrets.get(path).map(|secret| secret.bytes()),
         FileSource::Content(content) => Some(content.len() as u64),
     };
-    vault::excess(spec.members(), bytes_of).map(CopyError::TooMuch)
+    store::excess(spec.members(), bytes_of).map(CopyError::TooMuch)
 }
 
-fn write_vault(files: &[VaultFile], to: Pieces) -> io::Result<()> {
+fn write_store(files: &[StoreFile], to: Pieces) -> io::Result<()> {
     let mut archive = tar::Builder::new(to);
-    for VaultFile { name, owner: (uid, gid), mode, secret } in files {
+    for StoreFile { name, owner: (uid, gid), mode, secret } in files {
         let mut header = header(tar::EntryType::Regular, *mode, (u64::from(*uid), u64::from(*gid)), 0);
         header.set_size(secret.bytes());
         secret.read(|content| archive.append_data(&mut header, name, content))?;
@@ -616,9 +616,9 @@ fn write_vault(files: &[VaultFile], to: Pieces) -> io::Result<()> {
     archive.into_inner()?.end()
 }
 
-fn write_stream(files: &[VaultFile], mut to: Pieces) -> io::Result<()> {
-    for VaultFile { name, mode, secret, .. } in files {
-        let path = format!("{VAULT_FOLDER}/{name}");
+fn write_stream(files: &[StoreFile], mut to: Pieces) -> io::Result<()> {
+    for StoreFile { name, mode, secret, .. } in files {
+        let path = format!("{STORE_FOLDER}/{name}");
         let length = u32::try_from(secret.bytes()).map_err(io::Error::other)?;
         let header = StoreEntry { path: path.as_bytes(), mode: *mode, length }.header();
         to.write_all(&header.ok_or_else(|| io::Error::other("the path is too long"))?)?;
@@ -983,7 +983,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_vault_gets_each_distinct_file_once_with_its_mode_and_owner() {
+    async fn the_store_gets_each_distinct_file_once_with_its_mode_and_owner() {
         let folder = tempfile::tempdir().expect("a folder");
         let (one, two) = (folder.path().join("one"), folder.path().join("two"));
         fs::write(&one, "first").expect("written");
@@ -994,13 +994,13 @@ mod tests {
         let init = ComponentSpec { name: "init-1".into(), ..ComponentSpec::default() };
         spec.init =
             vec![ComponentSpec { files: vec![secret(&one, 0o440, 7, 0), secret(&one, 0o444, 0, 0)], ..init }];
-        let layout = VaultLayout::of(&spec);
+        let layout = StoreLayout::of(&spec);
         let sources = CopySources::open(&spec, &TaskContainer::default(), None)
             .unwrap_or_else(|errors| panic!("{errors:?}"));
         // Also the second time: a later filling is as whole as the first.
         for _ in 0..2 {
-            let archive = sources.vault_archive(&layout).expect("opened");
-            assert_eq!(archive.folder, "/vault");
+            let archive = sources.store_archive(&layout).expect("opened");
+            assert_eq!(archive.folder, "/store");
             let bytes = whole(archive).await.expect("whole");
             let mut found = Vec::new();
             for entry in tar::Archive::new(&bytes[..]).entries().expect("a tar archive") {
@@ -1038,11 +1038,11 @@ mod tests {
         let written = FileSpec { source: FileSource::Content("said".into()), ..secret(&one, 0o400, 0, 0) };
         spec.components[0].files =
             vec![secret(&two, 0o400, 7, 9), secret(&one, 0o444, 0, 0), secret(&one, 0o440, 7, 9), written];
-        let layout = VaultLayout::of(&spec);
+        let layout = StoreLayout::of(&spec);
         let sources = CopySources::open(&spec, &TaskContainer::default(), None)
             .unwrap_or_else(|errors| panic!("{errors:?}"));
         let mut found = Vec::new();
-        for OwnedFiles { owner, stream } in sources.vault_streams(&layout).expect("opened") {
+        for OwnedFiles { owner, stream } in sources.store_streams(&layout).expect("opened") {
             let pieces: Vec<Bytes> = stream.try_collect().await.expect("whole");
             let bytes = pieces.concat();
             let mut rest = &bytes[..];
@@ -1108,7 +1108,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_that_together_take_more_than_the_vault_holds_are_refused() {
+    fn secrets_that_together_take_more_than_the_store_holds_are_refused() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = |number: usize| folder.path().join(number.to_string());
         for number in 0..17 {

@@ -18,7 +18,7 @@ use super::marks::Marks;
 use super::mount_guard::{self, MountGuard};
 use super::tail::Tail;
 use super::{BROKEN_OFF, LAST_OUTPUT};
-use engine::{CreateRequest, Created, Engine, EngineError, VAULT_FOLDER, convert};
+use engine::{CreateRequest, Created, Engine, EngineError, STORE_FOLDER, convert};
 use pod::action::{Action, Target};
 use pod::bounds;
 use pod::failed_check::FailedCheck;
@@ -27,7 +27,7 @@ use pod::observed::{ContainerInfo, Effect, Event, EventKind, Failure, Observatio
 use pod::path::{is_for_devices, is_kernels, within};
 use pod::policy::Refusal;
 use pod::spec::{ComponentSpec, Hook, Image, Mount, MountSource, PodSpec};
-use pod::vault::VaultLayout;
+use pod::store::StoreLayout;
 
 /// How long the last lines of a component that failed are waited for.
 const LAST_LOOK: Duration = Duration::from_secs(1);
@@ -97,7 +97,7 @@ impl<E: Engine> Executor<E> {
             (Action::Pull(image), _) => self.pull(image).await,
             (Action::Create(target), _) => return self.create(target).await,
             (Action::Copy(Target::Member(name)), Some(id)) => self.copy(name, &id).await,
-            (Action::Copy(Target::Vault), Some(id)) => self.fill_vault(&id).await,
+            (Action::Copy(Target::Store), Some(id)) => self.fill_store(&id).await,
             (Action::CheckMounts, _) => {
                 self.check_mounts().await?;
                 Ok(Effect::MountsChecked)
@@ -201,9 +201,9 @@ impl<E: Engine> Executor<E> {
         let Some((mut request, image)) = self.request(target) else {
             return Err(Failure::Unsettled(format!("{target} is not in the definition")));
         };
-        if let Some(member) = self.member(target).filter(|member| member.needs_vault()) {
+        if let Some(member) = self.member(target).filter(|member| member.needs_store()) {
             request.container.mounts.retain(|mount| !matches!(mount.source, MountSource::Scratch(_)));
-            let mounts = self.vault_mounts(member).await.map_err(|error| self.failure(error))?;
+            let mounts = self.store_mounts(member).await.map_err(|error| self.failure(error))?;
             request.container.mounts.extend(mounts);
         }
         let created = match self.created(&request).await {
@@ -384,8 +384,8 @@ impl<E: Engine> Executor<E> {
                     convert::sandbox_request(&self.spec, &self.sandbox.image, &self.sandbox.lifeline);
                 Some((request, own()))
             }
-            Target::Vault => {
-                let request = convert::vault_request(&self.spec, &self.sandbox.image);
+            Target::Store => {
+                let request = convert::store_request(&self.spec, &self.sandbox.image);
                 Some((request, own()))
             }
             Target::Member(name) => {
@@ -426,7 +426,7 @@ impl<E: Engine> Executor<E> {
         Ok(found.into_iter().map(|target| (of_image(&target), target)).collect())
     }
 
-    async fn fill_vault(&self, id: &str) -> Result<Effect, EngineError> {
+    async fn fill_store(&self, id: &str) -> Result<Effect, EngineError> {
         self.fill_files(id).await?;
         self.copies.forget_secrets();
         for archive in self.spec.scratch.iter().map(copy::scratch_archive) {
@@ -435,24 +435,24 @@ impl<E: Engine> Executor<E> {
         Ok(Effect::Copied)
     }
 
-    /// Writes the secrets and configs, unless the vault has them already.
+    /// Writes the secrets and configs, unless the store has them already.
     ///
-    /// A process in the vault writes them, one for each owner, so that their memory is charged to the pod's cgroup; the
+    /// A process in the store writes them, one for each owner, so that their memory is charged to the pod's cgroup; the
     /// memory of an archive would be charged to the engine. A manager that restarts must not write them again: running
     /// components keep the replaced files in memory, and the volume holds
-    /// [`MAX_VAULT_BYTES`](pod::vault::MAX_VAULT_BYTES) in all.
+    /// [`MAX_STORE_BYTES`](pod::store::MAX_STORE_BYTES) in all.
     async fn fill_files(&self, id: &str) -> Result<(), EngineError> {
-        let layout = VaultLayout::of(&self.spec);
+        let layout = StoreLayout::of(&self.spec);
         if layout.is_empty() {
             return Ok(());
         }
-        let complete = format!("{VAULT_FOLDER}/{}", layout.complete());
+        let complete = format!("{STORE_FOLDER}/{}", layout.complete());
         if self.engine.stat(id, &complete).await?.is_some() {
             return Ok(());
         }
         let unknown = |error: CopyError| EngineError::Refused(error.to_string());
         for OwnedFiles { owner: (user, group), stream } in
-            self.copies.vault_streams(&layout).map_err(unknown)?
+            self.copies.store_streams(&layout).map_err(unknown)?
         {
             let store = Hook {
                 command: vec!["/pause".into(), "store".into()],
@@ -472,7 +472,7 @@ impl<E: Engine> Executor<E> {
                         None => "what is in front of the engine passes no input to a command".to_owned(),
                     };
                     warn!("the memory of secrets and configs is not charged to the pod: {why}");
-                    let archive = self.copies.vault_archive(&layout).map_err(unknown)?;
+                    let archive = self.copies.store_archive(&layout).map_err(unknown)?;
                     return self.engine.copy_in(id, &archive.folder, archive.stream).await;
                 }
                 Some(status) => {
@@ -488,16 +488,16 @@ impl<E: Engine> Executor<E> {
         Ok(())
     }
 
-    /// What a member mounts of what the vault holds.
-    async fn vault_mounts(&self, member: &ComponentSpec) -> Result<Vec<Mount>, EngineError> {
-        let vault = self.engine.inspect(&self.spec.identity.vault_container()).await;
+    /// What a member mounts of what the store holds.
+    async fn store_mounts(&self, member: &ComponentSpec) -> Result<Vec<Mount>, EngineError> {
+        let store = self.engine.inspect(&self.spec.identity.store_container()).await;
         // Missing, it is no missing image.
-        let vault = vault.map_err(|error| match error {
+        let store = store.map_err(|error| match error {
             EngineError::NotFound(words) => EngineError::Conflict(words),
             other => other,
         })?;
-        convert::vault_mounts(&vault.held, &VaultLayout::of(&self.spec), member)
-            .ok_or_else(|| EngineError::Conflict("the vault does not hold it".into()))
+        convert::store_mounts(&store.held, &StoreLayout::of(&self.spec), member)
+            .ok_or_else(|| EngineError::Conflict("the store does not hold it".into()))
     }
 
     async fn create_in_turn(&self, request: &CreateRequest) -> Result<Created, EngineError> {
@@ -597,7 +597,7 @@ impl<E: Engine> Executor<E> {
     fn member(&self, target: &Target) -> Option<&ComponentSpec> {
         match target {
             Target::Member(name) => self.spec.member(name),
-            Target::Sandbox | Target::Vault | Target::Remains(_) => None,
+            Target::Sandbox | Target::Store | Target::Remains(_) => None,
         }
     }
 }

@@ -66,7 +66,7 @@ fn calls(spec: &PodSpec) -> Vec<String> {
     let identity = &spec.identity;
     let members = spec.members().map(|one| identity.member_container(&one.name));
     let containers: Vec<String> =
-        members.chain([identity.sandbox_container(), identity.vault_container()]).collect();
+        members.chain([identity.sandbox_container(), identity.store_container()]).collect();
     let verbs = ["create", "start", "inspect", "remove"];
     let each = containers.iter().flat_map(|name| verbs.map(|verb| format!("{verb} {name}")));
     let hooks = containers.iter().flat_map(|name| ["post", "pre"].map(|hook| format!("exec {name} {hook}")));

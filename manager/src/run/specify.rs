@@ -19,8 +19,8 @@ use pod::placement::{Namespaces, Place, Programs, Wish, place};
 use pod::policy::mount_conflicts::is_concerned;
 use pod::policy::{Allowances, Level, Policy};
 use pod::spec::{ComponentSpec, Condition, Definition, FileSource, MountSource, PodSpec};
+use pod::store;
 use pod::task::TaskContainer;
-use pod::vault;
 
 /// What the operator allows: by these flags, and by the file that they name.
 ///
@@ -115,7 +115,7 @@ pub fn read(args: &PodArgs, around: &Surroundings<'_>, programs: Programs) -> Re
         );
     }
     // The sizes of files are known once the manager has opened them.
-    faults.extend(vault::excess(spec.members(), |source| match source {
+    faults.extend(store::excess(spec.members(), |source| match source {
         FileSource::Path(_) => None,
         FileSource::Content(content) => Some(content.len() as u64),
     }));

@@ -224,7 +224,7 @@ pub(super) fn check_laws(spec: &PodSpec, story: &[Moment], foreign: &[&str]) {
 #[track_caller]
 pub(super) fn check_laws_among_kills(spec: &PodSpec, story: &[Moment], foreign: &[&str], news: Duration) {
     let sandbox = spec.identity.sandbox_container();
-    let vault = spec.identity.vault_container();
+    let store = spec.identity.store_container();
     let container = |member: &str| spec.identity.member_container(member);
     let mut deadline: Option<Duration> = None;
     for (place, moment) in story.iter().enumerate() {
@@ -272,10 +272,10 @@ pub(super) fn check_laws_among_kills(spec: &PodSpec, story: &[Moment], foreign: 
                     spec.members().any(|member| container(&member.name) == one && !member.files.is_empty())
                 };
                 if verb == "create" && needs(name) {
-                    let filled = past.iter().any(|earlier| earlier.what == What::Copied(vault.clone()));
+                    let filled = past.iter().any(|earlier| earlier.what == What::Copied(store.clone()));
                     law(
-                        filled && runs(&vault),
-                        "the vault runs and is filled before who needs it is created",
+                        filled && runs(&store),
+                        "the store runs and is filled before who needs it is created",
                     );
                 }
                 let member = spec.members().any(|member| container(&member.name) == name);
@@ -295,8 +295,8 @@ pub(super) fn check_laws_among_kills(spec: &PodSpec, story: &[Moment], foreign: 
                     });
                     law(whole, "mounts are compared when all containers are created");
                 }
-                if matches!(verb, "copy" | "run") && name == vault {
-                    law(runs(&vault), "the vault runs when it is filled");
+                if matches!(verb, "copy" | "run") && name == store {
+                    law(runs(&store), "the store runs when it is filled");
                 }
                 if !matches!(verb, "stop" | "remove") || name.is_empty() {
                     continue;
@@ -327,13 +327,13 @@ pub(super) fn check_laws_among_kills(spec: &PodSpec, story: &[Moment], foreign: 
                 let hooks = member.is_some_and(|member| !member.pre_stop.is_empty());
                 law(asked || !hooks || late || verb != "stop", "`pre_stop` comes before the stop signal");
                 if verb == "remove" {
-                    let holder = name == sandbox || name == vault;
+                    let holder = name == sandbox || name == store;
                     let free = late || !runs(name) || begun_by_others;
                     law(free || holder, "nothing is killed before its time");
                 }
-                if name == sandbox || name == vault {
+                if name == sandbox || name == store {
                     let any = spec.members().any(|member| runs(&container(&member.name)));
-                    law(late || !any || begun_by_others, "sandbox and vault outlive every component");
+                    law(late || !any || begun_by_others, "sandbox and store outlive every component");
                 }
             }
             What::Started(name) => {
@@ -360,7 +360,7 @@ pub(super) fn check_laws_among_kills(spec: &PodSpec, story: &[Moment], foreign: 
                 let outside = past.last().is_some_and(|last| last.what == outside);
                 let asked = asked || outside || wanted(name);
                 law(!again || asked, "nothing is started twice but what its `restart` says");
-                if *name == sandbox || *name == vault || again {
+                if *name == sandbox || *name == store || again {
                     continue;
                 }
                 law(!spec.namespaces.sandbox() || runs(&sandbox), "the sandbox runs first");

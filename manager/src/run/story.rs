@@ -763,14 +763,14 @@ async fn podlike_bug_14_what_the_engine_warns_of_is_logged() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn secrets_are_in_the_vault_before_who_needs_them_is_created_and_go_with_it() {
+async fn secrets_are_in_the_store_before_who_needs_them_is_created_and_go_with_it() {
     let spec = sandboxed("app<db db+secret");
     let engine = engine_for(&spec);
     let manager = Manager::start(&engine, &spec);
     manager.told("healthy").await;
     let story = engine.story();
     let order =
-        ["create pod.vault", "start pod.vault", "run pod.vault /pause store", "create pod.podlike.db"];
+        ["create pod.store", "start pod.store", "run pod.store /pause store", "create pod.podlike.db"];
     let places = order.map(|call| at(&story, &called(call)));
     assert!(places.is_sorted(), "{places:?}\n{}", script(&story));
     manager.stop();
@@ -786,7 +786,7 @@ async fn an_older_pause_image_has_the_engine_write_the_secrets() {
     let manager = Manager::start(&engine, &spec);
     manager.told("healthy").await;
     let story = engine.story();
-    let places = ["run pod.vault /pause store", "copy pod.vault /vault", "create pod.podlike.app"]
+    let places = ["run pod.store /pause store", "copy pod.store /store", "create pod.podlike.app"]
         .map(|call| at(&story, &called(call)));
     assert!(places.is_sorted(), "{places:?}\n{}", script(&story));
     manager.stop();
@@ -810,26 +810,26 @@ async fn a_manager_that_restarts_does_not_write_the_secrets_again() {
     let first = Manager::start(&engine, &spec);
     first.told("healthy").await;
     first.kill();
-    // The next manager needs the vault for this component.
+    // The next manager needs the store for this component.
     engine.remove_by_name("pod.podlike.db");
     let second = Manager::start(&engine, &spec);
     sleep(60 * SECOND).await;
     let story = engine.story();
     let count = |what: What| story.iter().filter(|moment| moment.what == what).count();
     assert_eq!(count(What::Created("pod.podlike.db".into())), 2, "\n{}", script(&story));
-    assert_eq!(count(What::Copied("pod.vault".into())), 1, "\n{}", script(&story));
+    assert_eq!(count(What::Copied("pod.store".into())), 1, "\n{}", script(&story));
     second.stop();
     assert_eq!(second.end().await.status, 0);
     assert_eq!(engine.names(), Vec::<String>::new());
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_end_of_the_vault_ends_the_pod() {
+async fn the_end_of_the_store_ends_the_pod() {
     let spec = sandboxed("app db+secret");
     let engine = engine_for(&spec);
     let manager = Manager::start(&engine, &spec);
     manager.told("healthy").await;
-    engine.kill_by_name("pod.vault");
+    engine.kill_by_name("pod.store");
     assert_eq!(manager.end().await.status, 137);
     all_gone(&engine, &spec);
 }

@@ -326,7 +326,7 @@ async fn dead_cgroups(
 
 /// Containers of pods, each with the run of the task container that it was created for.
 fn by_pod(all: Vec<Summary>, managers: &Managers) -> BTreeMap<String, Vec<(Left, Option<String>)>> {
-    let holders = [Role::Sandbox, Role::Vault].map(Role::as_str);
+    let holders = [Role::Sandbox, Role::Store].map(Role::as_str);
     let mut pods: BTreeMap<String, Vec<_>> = BTreeMap::new();
     for container in all {
         let forsaken = managers.forsook(&container);

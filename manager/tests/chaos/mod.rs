@@ -140,7 +140,7 @@ fn play(kind: &'static Kind, fault: &'static Fault, always: bool) -> String {
     });
     let outcome = match healthy {
         Ok(()) => {
-            // init, app, db, the sandbox, the vault.
+            // init, app, db, the sandbox, the store.
             assert_eq!(pod.members().len(), 5, "`{words}`: {:?}", pod.members());
             docker(&["kill", "-s", "TERM", pod.id()]);
             let status = wait(format!("a pod with `{words}` stops"), LIMIT, ended);

@@ -117,5 +117,5 @@ fn a_copy_that_finds_no_room_fails_in_words_and_leaves_nothing() {
     assert_eq!(said.status, 125, "{}", said.error());
     assert!(said.error().contains("no space left on device"), "{}", said.error());
     pod.assert_nothing_left();
-    assert_ne!(attempt(&["inspect", &format!("{}.vault", pod.name())]).status, 0);
+    assert_ne!(attempt(&["inspect", &format!("{}.store", pod.name())]).status, 0);
 }

@@ -247,8 +247,8 @@ fn scratch_volumes_are_shared_by_those_that_mount_them_and_gone_with_the_pod() {
     });
     assert_eq!(pod.exec("other", "cat /there/file"), "two");
 
-    let vault = inspect(&format!("{}.vault", pod.name()));
-    let volumes: Vec<&str> = vault["Mounts"]
+    let store = inspect(&format!("{}.store", pod.name()));
+    let volumes: Vec<&str> = store["Mounts"]
         .as_array()
         .expect("mounts")
         .iter()

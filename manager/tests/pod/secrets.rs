@@ -90,21 +90,21 @@ fn a_component_sees_its_own_files_with_the_mode_and_owner_that_were_asked_for() 
     assert!(refused.contains("Permission denied"), "its user is not root: {refused}");
     assert_eq!(stat("long", "/etc/app/conf"), "440 0 0");
 
-    // It sees no vault, though it may trace every process that it sees.
-    let found = pod.exec("none", "ls -d /run/secrets /proc/[0-9]*/root/vault 2>/dev/null || true");
+    // It sees no store, though it may trace every process that it sees.
+    let found = pod.exec("none", "ls -d /run/secrets /proc/[0-9]*/root/store 2>/dev/null || true");
     assert_eq!(found, "", "a component without secrets");
     let seen = pod.exec("none", "cat /proc/1/root/run/secrets/db 2>&1 || true");
     assert!(seen.contains("No such file"), "the sandbox has none: {seen}");
 
-    let vault = try_inspect(&format!("{}.vault", pod.name())).expect("a vault");
-    assert_eq!(vault["Config"]["Labels"]["io.tandem.role"], "vault");
-    assert_eq!(vault["HostConfig"]["NetworkMode"], "none");
-    assert_eq!(vault["Config"]["User"], "65529:65529");
-    let volume = vault["Mounts"][0]["Name"].as_str().expect("a volume").to_owned();
+    let store = try_inspect(&format!("{}.store", pod.name())).expect("a store");
+    assert_eq!(store["Config"]["Labels"]["io.tandem.role"], "store");
+    assert_eq!(store["HostConfig"]["NetworkMode"], "none");
+    assert_eq!(store["Config"]["User"], "65529:65529");
+    let volume = store["Mounts"][0]["Name"].as_str().expect("a volume").to_owned();
 
     assert_eq!(on_disk(&token), "", "the secret is in the engine's storage");
     pod.stop_clean();
-    assert_ne!(attempt(&["volume", "inspect", &volume]).status, 0, "the vault's memory is left");
+    assert_ne!(attempt(&["volume", "inspect", &volume]).status, 0, "the store's memory is left");
 }
 
 /// What a component finds of the others' secrets, looking through every process that it sees.
@@ -148,7 +148,7 @@ fn a_secret_by_pod_copy_still_works_and_is_what_the_search_of_the_storage_finds(
     let pod = plan.component("app", &idle()).label("pod.copy.app", "/run/secrets/db:/etc/db").start();
     pod.wait_running(&["app"]);
     assert_eq!(pod.exec("app", "cat /etc/db"), format!("{}{}", token.0, token.1));
-    assert!(try_inspect(&format!("{}.vault", pod.name())).is_none(), "nobody needs a vault");
+    assert!(try_inspect(&format!("{}.store", pod.name())).is_none(), "nobody needs a store");
     assert!(on_disk(&token).contains("/etc/db"), "the search finds what is there");
     pod.stop_clean();
 }
@@ -176,25 +176,25 @@ fn an_init_component_and_a_component_that_starts_late_have_their_secrets_and_a_c
         )
         .start();
     pod.wait_healthy();
-    let vault = format!("{}.vault", pod.name());
-    let id = try_inspect(&vault).expect("a vault")["Id"].clone();
+    let store = format!("{}.store", pod.name());
+    let id = try_inspect(&store).expect("a store")["Id"].clone();
     pod.crash_manager("KILL");
     wait("another manager", LONG, || pod.manager_pid());
     pod.wait_healthy();
-    assert_eq!(try_inspect(&vault).expect("a vault")["Id"], id, "the same vault");
+    assert_eq!(try_inspect(&store).expect("a store")["Id"], id, "the same store");
     assert_eq!(pod.exec("late", "cat /got /run/secrets/other"), "anotheranother");
     pod.stop_clean();
 }
 
 #[test]
-fn the_end_of_the_vault_ends_the_pod() {
+fn the_end_of_the_store_ends_the_pod() {
     let token = token("end");
     let (_folder, plan) = given("secrets-end", &token);
     let pod = plan.component("app", &format!("{}secrets: [db]\n", idle())).start();
     pod.wait_healthy();
-    docker(&["kill", &format!("{}.vault", pod.name())]);
+    docker(&["kill", &format!("{}.store", pod.name())]);
     assert_eq!(pod.wait_end().status, 137);
-    pod.wait_said("the vault ended with status 137");
+    pod.wait_said("the store ended with status 137");
     pod.assert_nothing_left();
 }
 
@@ -248,14 +248,14 @@ fn memory_of_secrets_is_charged_to_the_pod() {
     let (_folder, plan) = with_big_secret("secrets-charged");
     let pod = plan.component("app", &format!("{}{}", idle(), for_users(12))).start();
     pod.wait_healthy();
-    let vault = try_inspect(&format!("{}.vault", pod.name())).expect("a vault");
-    let id = vault["Id"].as_str().expect("an id").to_owned();
+    let store = try_inspect(&format!("{}.store", pod.name())).expect("a store");
+    let id = store["Id"].as_str().expect("an id").to_owned();
     let look = format!(
         "for folder in $(find /tree -type d -name '*{id}*'); do cat $folder/memory.usage_in_bytes $folder/memory.current \
          2>/dev/null; done | sort -n | tail -n 1"
     );
     let charged: u64 = in_cgroups(&look).trim().parse().expect("a number");
-    assert!(charged >= 12 << 20, "{charged} bytes are charged to the vault's cgroup");
+    assert!(charged >= 12 << 20, "{charged} bytes are charged to the store's cgroup");
     assert_eq!(pod.exec("app", "stat -c '%u %g %a' /run/secrets/big-11"), "11 0 444");
     pod.stop_clean();
 }

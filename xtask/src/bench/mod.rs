@@ -328,12 +328,12 @@ fn program(
 ) -> Result<Vec<Figure>> {
     let what = args.last().map_or(name, |part| part);
     step(&format!("measure {what}"), || {
-        let mut bench =
-            workspace.cargo(["bench", "--quiet", "--locked", "--package", "manager", "--bench", name]);
-        if order.quick {
+        let mut bench = workspace.cargo(["bench", "--quiet", "--locked", "--bench", name]);
+        match order.quick {
             // As the tests are built, which are there.
-            bench.args(["--profile", "dev"]);
-        }
+            true => bench.args(["--profile", "dev", "--workspace", "--features", "manager/docker-tests"]),
+            false => bench.args(["--package", "manager"]),
+        };
         let log = workspace.log(&format!("bench-{what}"))?;
         // Ours, so that nothing stays where it is interrupted; not below `target`, where a socket's path may be too long.
         let scratch = tempfile::tempdir()?;

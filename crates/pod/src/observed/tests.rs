@@ -9,7 +9,7 @@ const RUNNING: Status = Status::Running { health: Health::None };
 fn key(verb: Verb, name: &str) -> Key {
     let target = match name {
         "sandbox" => Target::Sandbox,
-        "vault" => Target::Vault,
+        "store" => Target::Store,
         name => Target::Member(name.into()),
     };
     Key { verb, target: Some(target) }
@@ -32,7 +32,7 @@ fn container(name: &str, id: &str, status: Status) -> ContainerInfo {
     let identity = pod("app").identity;
     let (role, component) = match name {
         "sandbox" => (Role::Sandbox, None),
-        "vault" => (Role::Vault, None),
+        "store" => (Role::Store, None),
         init if init.starts_with("init-") => (Role::Init, Some(init)),
         step if step.contains(".pre-") => (Role::PreStart, Some(step)),
         name => (Role::Component, Some(name)),
@@ -41,11 +41,11 @@ fn container(name: &str, id: &str, status: Status) -> ContainerInfo {
         id: id.into(),
         name: match name {
             "sandbox" => identity.sandbox_container(),
-            "vault" => identity.vault_container(),
+            "store" => identity.store_container(),
             name => identity.member_container(name),
         },
         labels: identity.labels(role, component),
-        network: if role == Role::Vault { "none".into() } else { format!("container:{}", identity.pod) },
+        network: if role == Role::Store { "none".into() } else { format!("container:{}", identity.pod) },
         command: if component.is_none() { "/pause".into() } else { "sh".into() },
         status,
         ..ContainerInfo::default()
@@ -109,14 +109,14 @@ fn what_is_not_of_this_run_and_this_definition_is_remains() {
         ("a step of a `pre_start` that is not in the definition", container("app.pre-1", "9", RUNNING)),
         ("a step of a component's name", with("app", LABEL_ROLE, "pre-start")),
         ("a sandbox where there is none", container("sandbox", "9", RUNNING)),
-        ("a vault where nobody has secrets", container("vault", "9", RUNNING)),
+        ("a store where nobody has secrets", container("store", "9", RUNNING)),
     ];
     for (case, one) in cases {
         let remains = BTreeMap::from([("9".to_owned(), one.name.clone())]);
         let observed = after(&pod("app"), [Observation::Listed(vec![one])]);
         assert_eq!(observed.remains, remains, "{case}");
         assert!(observed.members.is_empty() && observed.sandbox.is_none(), "{case}");
-        assert!(observed.vault.is_none(), "{case}");
+        assert!(observed.store.is_none(), "{case}");
         assert!(!observed.is_empty(), "{case}");
     }
 }
@@ -460,21 +460,21 @@ fn an_action_is_under_way_from_its_beginning_to_its_end() {
 }
 
 #[test]
-fn a_vault_is_found_again_unfilled_and_its_end_and_its_removal_are_seen() {
+fn a_store_is_found_again_unfilled_and_its_end_and_its_removal_are_seen() {
     let spec = pod("app+secret");
-    let found = Observation::Listed(vec![container("vault", "7", RUNNING), container("vault", "8", RUNNING)]);
+    let found = Observation::Listed(vec![container("store", "7", RUNNING), container("store", "8", RUNNING)]);
     let mut observed = after(&spec, [found]);
-    assert_eq!(observed.vault.as_ref().map(|one| (one.id.as_str(), one.copied)), Some(("7", false)));
-    assert_eq!(observed.remains.keys().collect::<Vec<_>>(), ["8"], "there is one vault");
-    observed.apply(&spec, Observation::Ended(key(Verb::Copy, "vault"), Ok(Effect::Copied)), Duration::ZERO);
-    assert!(observed.vault.as_ref().is_some_and(|vault| vault.copied));
+    assert_eq!(observed.store.as_ref().map(|one| (one.id.as_str(), one.copied)), Some(("7", false)));
+    assert_eq!(observed.remains.keys().collect::<Vec<_>>(), ["8"], "there is one store");
+    observed.apply(&spec, Observation::Ended(key(Verb::Copy, "store"), Ok(Effect::Copied)), Duration::ZERO);
+    assert!(observed.store.as_ref().is_some_and(|store| store.copied));
     let destroyed = Event { id: "7".into(), kind: EventKind::Destroyed, at_nanos: 0 };
     observed.apply(&spec, Observation::Event(destroyed), Duration::ZERO);
-    assert!(observed.vault.is_none() && observed.vanished.contains(&Target::Vault));
+    assert!(observed.store.is_none() && observed.vanished.contains(&Target::Store));
 
-    let missing = Observation::Ended(key(Verb::Create, "vault"), Ok(Effect::ImageMissing("x".into())));
+    let missing = Observation::Ended(key(Verb::Create, "store"), Ok(Effect::ImageMissing("x".into())));
     let words = Failure::Refused("image `x` is not there".into());
-    assert_eq!(after(&spec, [missing]).setbacks[&key(Verb::Create, "vault")].failure, words);
+    assert_eq!(after(&spec, [missing]).setbacks[&key(Verb::Create, "store")].failure, words);
 }
 
 /// A container seen in the life that began then.

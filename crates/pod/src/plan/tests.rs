@@ -37,9 +37,9 @@ pub(super) fn seen(text: &str) -> Observed {
         member.stopped = state == "stopped";
         if name == "sandbox" {
             observed.sandbox = Some(member);
-        } else if name == "vault" {
+        } else if name == "store" {
             member.copied = state == "filled";
-            observed.vault = Some(member);
+            observed.store = Some(member);
         } else {
             observed.members.insert(name.into(), member);
         }
@@ -57,7 +57,7 @@ pub(super) fn pod_with(text: &str, name: &str, change: impl Fn(&mut ComponentSpe
 fn target(name: &str) -> Target {
     match name {
         "sandbox" => Target::Sandbox,
-        "vault" => Target::Vault,
+        "store" => Target::Store,
         name => Target::Member(name.into()),
     }
 }
@@ -739,134 +739,134 @@ fn pre_stop_hooks_run_before_the_stop_signal_within_the_components_time() {
 }
 
 #[test]
-fn the_vault_is_filled_before_who_needs_it_is_created_and_outlives_them_all() {
+fn the_store_is_filled_before_who_needs_it_is_created_and_outlives_them_all() {
     let spec = || pod("app db+secret");
     check([
         (
-            "who needs no secret does not wait for the vault",
+            "who needs no secret does not wait for the store",
             spec(),
             seen(""),
             0,
-            "starting; create the vault (holds secrets, configs and scratch volumes); create `app` (wanted)",
+            "starting; create the store (holds secrets, configs and scratch volumes); create `app` (wanted)",
         ),
         (
             "its memory is there only while it runs",
             spec(),
-            seen("vault=created app=running"),
+            seen("store=created app=running"),
             0,
-            "starting; start the vault (holds secrets, configs and scratch volumes)",
+            "starting; start the store (holds secrets, configs and scratch volumes)",
         ),
         (
             "it is filled when somebody needs it",
             spec(),
-            seen("vault=running app=running"),
+            seen("store=running app=running"),
             0,
-            "starting; copy files into the vault (holds secrets, configs and scratch volumes)",
+            "starting; copy files into the store (holds secrets, configs and scratch volumes)",
         ),
         (
             "one that fills waits",
             spec(),
-            seen("vault=running app=running").doing(Verb::Copy, "vault"),
+            seen("store=running app=running").doing(Verb::Copy, "store"),
             0,
             "starting",
         ),
         (
             "what is bound into a component is there when it is created",
             spec(),
-            seen("vault=filled app=running"),
+            seen("store=filled app=running"),
             0,
             "starting; create `db` (wanted)",
         ),
         (
             "a later manager does not fill it for those that are there",
             spec(),
-            seen("vault=running app=running db=created"),
+            seen("store=running app=running db=created"),
             0,
             "starting; start `db` (ready)",
         ),
         (
             "a later manager fills it again for who is not there, as the one before may have died half way",
             pod("app+secret db+secret"),
-            seen("vault=running app=running"),
+            seen("store=running app=running"),
             0,
-            "starting; copy files into the vault (holds secrets, configs and scratch volumes)",
+            "starting; copy files into the store (holds secrets, configs and scratch volumes)",
         ),
         (
             "who is created is not started while files are written anew",
             pod("app+secret db+secret"),
-            seen("vault=running app=created").doing(Verb::Copy, "vault"),
+            seen("store=running app=created").doing(Verb::Copy, "store"),
             0,
             "starting",
         ),
         (
             "an init component's secrets too",
             pod("init-1+secret | app"),
-            seen("vault=running"),
+            seen("store=running"),
             0,
-            "starting; copy files into the vault (holds secrets, configs and scratch volumes)",
+            "starting; copy files into the store (holds secrets, configs and scratch volumes)",
         ),
         (
-            "a vault that was removed while no manager lived is made again",
+            "a store that was removed while no manager lived is made again",
             spec(),
             seen("app=running db=running"),
             0,
-            "healthy; create the vault (holds secrets, configs and scratch volumes)",
+            "healthy; create the store (holds secrets, configs and scratch volumes)",
         ),
         (
             "its end ends the pod",
             spec(),
-            seen("vault=exited(137) app=running db=running"),
+            seen("store=exited(137) app=running db=running"),
             0,
-            "stopping; end with 137: the vault ended with status 137 (the vault ended)",
+            "stopping; end with 137: the store ended with status 137 (the store ended)",
         ),
         (
             "also one that reads as success",
             spec(),
-            seen("vault=exited(0) app=running db=running"),
+            seen("store=exited(0) app=running db=running"),
             0,
-            "stopping; end with 1: the vault ended with status 0 (the vault ended)",
+            "stopping; end with 1: the store ended with status 0 (the store ended)",
         ),
         (
             "its removal ends the pod",
             spec(),
-            seen("app=running db=running").with(|this| _ = this.vanished.insert(Target::Vault)),
+            seen("app=running db=running").with(|this| _ = this.vanished.insert(Target::Store)),
             0,
-            "stopping; end with 137: the vault was removed (the vault ended)",
+            "stopping; end with 137: the store was removed (the store ended)",
         ),
         (
             "the engine's refusal ends the pod",
             spec(),
-            seen("vault=running app=running").failed(Verb::Copy, "vault", refused("no space"), 1, 0, 0),
+            seen("store=running app=running").failed(Verb::Copy, "store", refused("no space"), 1, 0, 0),
             0,
-            "stopping; end with 125: cannot copy files into the vault: no space (it cannot run as defined)",
+            "stopping; end with 125: cannot copy files into the store: no space (it cannot run as defined)",
         ),
         (
             "at the end it stays while a component runs",
             spec(),
-            seen("vault=filled app=stopped db=running").ending(0, 0).doing(Verb::Stop, "db"),
+            seen("store=filled app=stopped db=running").ending(0, 0).doing(Verb::Stop, "db"),
             1,
             "stopping; remove `app` (the pod ends, it has ended); wake at 8s",
         ),
         (
             "and goes after the last one",
             spec(),
-            seen("vault=filled").ending(0, 0),
+            seen("store=filled").ending(0, 0),
             1,
-            "stopping; remove the vault (the pod ends); wake at 8s",
+            "stopping; remove the store (the pod ends); wake at 8s",
         ),
         (
             "by force when the time is over",
             spec(),
-            seen("vault=filled db=running").ending(0, 0).doing(Verb::Remove, "db"),
+            seen("store=filled db=running").ending(0, 0).doing(Verb::Remove, "db"),
             8,
-            "stopping; remove the vault (out of time); wake at 10.7s",
+            "stopping; remove the store (out of time); wake at 10.7s",
         ),
         (
             "what is left of it is named",
             spec(),
-            seen("vault=filled").ending(0, 0),
+            seen("store=filled").ending(0, 0),
             38,
-            "stopping; over with 0, left pod.vault",
+            "stopping; over with 0, left pod.store",
         ),
     ]);
 }
@@ -1869,11 +1869,11 @@ fn mounts_are_checked_when_all_containers_are_created_and_none_is_started() {
             "starting; pull `app` (the engine does not have it)",
         ),
         (
-            "what the vault holds is there before",
+            "what the store holds is there before",
             mounting(pod("app+secret db")),
-            seen("vault=running db=created"),
+            seen("store=running db=created"),
             0,
-            "starting; copy files into the vault (holds secrets, configs and scratch volumes)",
+            "starting; copy files into the store (holds secrets, configs and scratch volumes)",
         ),
         (
             "a pod without such mounts has no such step, and its init components keep their turns",

@@ -53,7 +53,7 @@ impl NodeContainer {
     /// Reports whether a user defined what the container runs: a component, an init component or a debug
     /// container.
     fn is_component(&self) -> bool {
-        let held = [Role::Sandbox, Role::Vault, Role::Lock].map(Role::as_str);
+        let held = [Role::Sandbox, Role::Store, Role::Lock].map(Role::as_str);
         self.pod.is_some() && self.role.as_deref().is_some_and(|role| !held.contains(&role))
     }
 

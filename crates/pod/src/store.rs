@@ -1,4 +1,4 @@
-//! The layout of a pod's vault: which of its files each secret and config is, and how much memory all of them take.
+//! The layout of a pod's store: which of its files each secret and config is, and how much memory all of them take.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -6,15 +6,15 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use super::limits::size;
 use super::spec::{ComponentSpec, FileSource, FileSpec, PodSpec};
 
-/// Most memory that the secrets and configs of one pod may take, bytes. The volume of the vault holds no more either.
-pub const MAX_VAULT_BYTES: u64 = 16 << 20;
+/// Most memory that the secrets and configs of one pod may take, bytes. The volume of the store holds no more either.
+pub const MAX_STORE_BYTES: u64 = 16 << 20;
 /// The unit in which a file in memory takes space, bytes.
 const PAGE_BYTES: u64 = 4096;
-/// The file that is written last: the vault that has it is filled.
+/// The file that is written last: the store that has it is filled.
 const COMPLETE: &str = "complete";
 
-/// The files of a vault, each distinct one once.
-pub struct VaultLayout<'a> {
+/// The files of a store, each distinct one once.
+pub struct StoreLayout<'a> {
     /// The first part of the name of each file. Another definition gets other names, so that a manager that restarts
     /// with a changed definition never takes one file for another.
     prefix: String,
@@ -31,8 +31,8 @@ impl FileSpec {
     }
 }
 
-impl<'a> VaultLayout<'a> {
-    /// The layout of the vault of this pod.
+impl<'a> StoreLayout<'a> {
+    /// The layout of the store of this pod.
     pub fn of(pod: &'a PodSpec) -> Self {
         let (mut files, mut numbers) = (Vec::new(), BTreeMap::new());
         let mut hasher = DefaultHasher::new();
@@ -53,7 +53,7 @@ impl<'a> VaultLayout<'a> {
         Self { prefix: format!("{:016x}", hasher.finish()), files, numbers }
     }
 
-    /// Each distinct file with its name in the vault.
+    /// Each distinct file with its name in the store.
     pub fn files(&self) -> impl Iterator<Item = (String, &'a FileSpec)> {
         self.files.iter().enumerate().map(|(number, file)| (self.numbered(number), *file))
     }
@@ -67,7 +67,7 @@ impl<'a> VaultLayout<'a> {
         format!("{}.{number}", self.prefix)
     }
 
-    /// The name of a file in the vault; `None` if the pod does not have this file.
+    /// The name of a file in the store; `None` if the pod does not have this file.
     pub fn name(&self, file: &FileSpec) -> Option<String> {
         self.numbers.get(&file.key()).map(|number| self.numbered(*number))
     }
@@ -100,13 +100,13 @@ pub fn excess<'a>(
         }
         all.extend(own);
     }
-    (all.values().sum::<u64>() > MAX_VAULT_BYTES).then(|| {
+    (all.values().sum::<u64>() > MAX_STORE_BYTES).then(|| {
         format!(
             "`secrets` and `configs`: found {} in all, each distinct file once, in whole 4 KiB: {}; valid is at most {} \
              a pod: give entries of the same file the same `uid`, `gid` and `mode`, or mount large files from a volume",
             shown(all.values()),
             shares.join(", "),
-            shown([MAX_VAULT_BYTES].iter())
+            shown([MAX_STORE_BYTES].iter())
         )
     })
 }
@@ -157,7 +157,7 @@ mod tests {
             ("b", vec![file("/s", "/3"), other(|file| file.gid = 1), other(|file| file.mode = 0o400)]),
             ("c", vec![text("x"), text("y"), file("/t", "/1")]),
         ]);
-        let layout = VaultLayout::of(&pod);
+        let layout = StoreLayout::of(&pod);
         let numbers = |member: &ComponentSpec| {
             let name = |file| layout.name(file).expect("the pod has it");
             let number = |file| name(file).rsplit('.').next().expect("a name").parse().expect("a number");
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn another_definition_gets_other_names_and_no_name_depends_on_the_content_of_a_secret() {
-        let name = |members: &[(&str, Vec<FileSpec>)]| VaultLayout::of(&pod(members)).complete();
+        let name = |members: &[(&str, Vec<FileSpec>)]| StoreLayout::of(&pod(members)).complete();
         let first = name(&[("a", vec![file("/s", "/1")]), ("b", vec![text("one")])]);
         assert_eq!(name(&[("a", vec![file("/s", "/1")]), ("b", vec![text("two")])]), first);
         for other in [
