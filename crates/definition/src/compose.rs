@@ -543,8 +543,16 @@ fn health_test(cursor: &Cursor<'_>) -> Option<HealthTest> {
     const LIST: &str = "valid is a command for the shell as a string, or a list that starts with `CMD`, `CMD-SHELL` or `NONE`";
     let Some(items) = cursor.items() else {
         return match cursor.scalar() {
-            Some(text) if text == "NONE" => Some(HealthTest::Off),
-            Some(text) if !text.trim().is_empty() => Some(HealthTest::Run(vec!["CMD-SHELL".into(), text])),
+            Some(text) if !text.trim().is_empty() => {
+                // To Compose, `docker stack` and Podlike any text is a command.
+                if text == "NONE" {
+                    cursor.warn(
+                        "found `NONE` as text, which is a command of this name, as in Compose",
+                        "write `disable: true` or `test: [NONE]` for no health check",
+                    );
+                }
+                Some(HealthTest::Run(vec!["CMD-SHELL".into(), text]))
+            }
             _ => {
                 cursor.fault(format!("found {}", cursor.describe()), LIST);
                 None

@@ -535,7 +535,7 @@ fn health_checks_in_every_form() {
             ("healthcheck: {test: [CMD, curl, -p, 80]}", check(&["CMD", "curl", "-p", "80"])),
             ("healthcheck: {test: [CMD-SHELL, 'a b']}", check(&["CMD-SHELL", "a b"])),
             ("healthcheck: {test: [NONE]}", HealthCheck::Disabled),
-            ("healthcheck: {test: NONE}", HealthCheck::Disabled),
+            ("healthcheck: {test: none}", check(&["CMD-SHELL", "none"])),
             ("healthcheck: {disable: true}", HealthCheck::Disabled),
             ("healthcheck: {disable: true, test: 'true'}", HealthCheck::Disabled),
             ("healthcheck: {test: [CMD, a], disable: true}", HealthCheck::Disabled),
@@ -565,6 +565,20 @@ fn health_checks_in_every_form() {
             ),
         ],
     );
+}
+
+#[test]
+fn a_health_check_that_is_the_text_none_is_a_command_with_a_warning() {
+    let (definition, warnings) =
+        definition_of(&[("pod.component.app", "image: a\nhealthcheck: {test: NONE}")]);
+    let Some(HealthCheck::Check { test, .. }) = &definition.components[0].container.healthcheck else {
+        panic!("a check")
+    };
+    // As of compose-go and of docker/cli (`transformHealthCheckTest`).
+    assert_eq!(test, &["CMD-SHELL", "NONE"]);
+    let told = "pod.component.app:2:21: `healthcheck.test`: found `NONE` as text, which is a command of this name, as in \
+                Compose; write `disable: true` or `test: [NONE]` for no health check";
+    assert_eq!(warnings, [told]);
 }
 
 #[test]
