@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::cursor::{At, Cursor, Pair, Place};
-use super::fault::{found_text, nearest, quote};
+use super::fault::{found_text, found_value, nearest, quote};
 use super::hooks;
 use super::pre_start;
 use super::raw::{EnvFile, Raw};
@@ -610,7 +610,7 @@ fn depends_on(raw: &mut Raw, cursor: &Cursor<'_>) {
     let short = (Condition::Started, true, false);
     if let Some(items) = cursor.items() {
         for item in items {
-            match item.scalar() {
+            match item.scalar().filter(|on| !on.is_empty()) {
                 Some(on) => add(&item, item.place(), on, short),
                 None => item.expected("the name of a component"),
             }
@@ -619,7 +619,10 @@ fn depends_on(raw: &mut Raw, cursor: &Cursor<'_>) {
         for pair in pairs {
             // Nothing under a name is the short form in another spelling.
             let said = if pair.value.is_null() { Some(short) } else { condition(&pair.value) };
-            if let Some(said) = said {
+            if pair.key.is_empty() {
+                let valid = "valid is the name of a component";
+                cursor.faults.fault(&pair.key_place, found_value(pair.key), valid);
+            } else if let Some(said) = said {
                 add(&pair.value, pair.key_place, pair.key.to_owned(), said);
             }
         }
