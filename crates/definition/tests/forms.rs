@@ -254,6 +254,11 @@ fn environment_is_a_list_or_a_map_whose_numbers_keep_their_text() {
                 variables(&[("A", Some("3")), ("B", Some("task's")), ("C", Some("")), ("D", Some("$X"))]),
             ),
             ("environment: {1: a, true: b}", variables(&[("1", Some("a")), ("true", Some("b"))])),
+            // A number keeps its spelling, where Compose writes it anew: 1.1, 8, 1000.
+            (
+                "environment: {V: 1.10, M: 010, E: 1e3}",
+                variables(&[("V", Some("1.10")), ("M", Some("010")), ("E", Some("1e3"))]),
+            ),
             ("environment: {}", vec![]),
             ("environment: []", vec![]),
         ],
@@ -289,6 +294,10 @@ fn labels_are_a_list_or_a_map() {
         |it| it.labels,
         vec![
             ("labels: {a.b: c, d: 5, e: }", map(&[("a.b", "c"), ("d", "5"), ("e", "")])),
+            (
+                "labels: {a: 1.10, b: 0x1F, c: 010, d: 1e3}",
+                map(&[("a", "1.10"), ("b", "0x1F"), ("c", "010"), ("d", "1e3")]),
+            ),
             ("labels: [a.b=c, d]", map(&[("a.b", "c"), ("d", "")])),
             (
                 "labels: {com.dockerhub.a: a, io.tandemic: b}",

@@ -308,6 +308,12 @@ fn each_fault_of_a_compose_file_has_its_place() {
                 "/app/compose.yml:3:24: not YAML: did not find expected node content, while parsing a flow node; valid is YAML, such as `image: nginx`",
             ],
         ),
+        (
+            "x-a: &a {image: a}\nservices: {a: *a}\n---\nservices:\n  b: *a",
+            &[
+                "/app/compose.yml:5:6: not YAML: unknown anchor; valid is an anchor above it in the same document: anchors end with their document",
+            ],
+        ),
         ("text", &["/app/compose.yml:1:1: found a string; valid is a Compose file with `services`"]),
         ("", &["/app/compose.yml:1:1: found an empty string; valid is a Compose file with `services`"]),
         (
