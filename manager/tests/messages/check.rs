@@ -884,6 +884,13 @@ fn the_answer_is_one_json_object_where_it_is_asked_for() {
 
     let said = check(&[], &["--stack", "none.yml", "--format", "json"]);
     let none = json(&said);
+    // A fault has the same keys, whatever is known of it.
+    let keys = |fault: &serde_json::Value| -> Vec<String> {
+        fault.as_object().expect("an object").keys().cloned().collect()
+    };
+    assert_eq!(keys(&none["faults"][0]), ["column", "line", "path", "place", "problem", "remedy"]);
+    assert_eq!(keys(&none["faults"][0]), keys(fault));
+    assert!(none["faults"][0]["remedy"].is_null(), "{}", said.out);
     assert_eq!(
         (said.status, &none["faults"][0]["problem"]),
         (Some(64), &"cannot check `none.yml`: there is no such file".into())
