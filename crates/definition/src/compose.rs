@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::cursor::{At, Cursor, Pair, Place};
-use super::fault::{found_text, nearest, quote};
+use super::fault::{found_text, found_value, nearest, quote};
 use super::hooks;
 use super::pre_start;
 use super::raw::{EnvFile, Raw};
@@ -543,8 +543,16 @@ fn health_test(cursor: &Cursor<'_>) -> Option<HealthTest> {
     const LIST: &str = "valid is a command for the shell as a string, or a list that starts with `CMD`, `CMD-SHELL` or `NONE`";
     let Some(items) = cursor.items() else {
         return match cursor.scalar() {
-            Some(text) if text == "NONE" => Some(HealthTest::Off),
-            Some(text) if !text.trim().is_empty() => Some(HealthTest::Run(vec!["CMD-SHELL".into(), text])),
+            Some(text) if !text.trim().is_empty() => {
+                // To Compose, `docker stack` and Podlike any text is a command.
+                if text == "NONE" {
+                    cursor.warn(
+                        "found `NONE` as text, which is a command of this name, as in Compose",
+                        "write `disable: true` or `test: [NONE]` for no health check",
+                    );
+                }
+                Some(HealthTest::Run(vec!["CMD-SHELL".into(), text]))
+            }
             _ => {
                 cursor.fault(format!("found {}", cursor.describe()), LIST);
                 None
@@ -602,7 +610,7 @@ fn depends_on(raw: &mut Raw, cursor: &Cursor<'_>) {
     let short = (Condition::Started, true, false);
     if let Some(items) = cursor.items() {
         for item in items {
-            match item.scalar() {
+            match item.scalar().filter(|on| !on.is_empty()) {
                 Some(on) => add(&item, item.place(), on, short),
                 None => item.expected("the name of a component"),
             }
@@ -611,7 +619,10 @@ fn depends_on(raw: &mut Raw, cursor: &Cursor<'_>) {
         for pair in pairs {
             // Nothing under a name is the short form in another spelling.
             let said = if pair.value.is_null() { Some(short) } else { condition(&pair.value) };
-            if let Some(said) = said {
+            if pair.key.is_empty() {
+                let valid = "valid is the name of a component";
+                cursor.faults.fault(&pair.key_place, found_value(pair.key), valid);
+            } else if let Some(said) = said {
                 add(&pair.value, pair.key_place, pair.key.to_owned(), said);
             }
         }

@@ -197,7 +197,11 @@ impl Scanner<'_> {
                     '$' => value.push_str("$$"),
                     char => value.extend(['\\', char]),
                 },
-                '\\' if self.chars.peek() == Some(&quote) => value.extend(self.next()),
+                // It keeps its backslash, unless it is the quote, and escapes nothing after it: `'\\'` is two backslashes.
+                '\\' => match self.next().ok_or_else(|| open.clone())? {
+                    char if char == quote => value.push(char),
+                    char => value.extend(['\\', char]),
+                },
                 char => value.push(char),
             }
         }
@@ -210,15 +214,11 @@ impl Scanner<'_> {
         }
     }
 
-    /// A value without quotes: to the end of the line, or to a `#` after a space.
+    /// A value without quotes: to the end of the line, or to a space and a `#` within it. As in Compose, one that begins with
+    /// `#` is no comment, such as the colour `#fff`, nor is what follows a tab.
     fn plain(&mut self) -> String {
-        let mut value = String::new();
-        while let Some(char) = self.next_if(|char| char != '\n') {
-            if char == '#' && value.chars().next_back().is_none_or(char::is_whitespace) {
-                break;
-            }
-            value.push(char);
-        }
+        let line = self.while_true(|char| char != '\n');
+        let value = line.split_once(" #").map_or(line.as_str(), |(value, _)| value);
         value.trim_end().to_owned()
     }
 }
@@ -255,11 +255,20 @@ mod tests {
             ("A: 1", &[("A", Some("1"))]),
             ("A=a b  # c", &[("A", Some("a b"))]),
             ("A=a#b", &[("A", Some("a#b"))]),
-            ("A=#b", &[("A", Some(""))]),
+            ("A=#b", &[("A", Some("#b"))]),
+            ("A=#fff #000", &[("A", Some("#fff"))]),
+            ("A= #b", &[("A", Some("#b"))]),
+            ("A: # b", &[("A", Some("# b"))]),
+            ("A=\t#b\r\nB=1", &[("A", Some("#b")), ("B", Some("1"))]),
+            ("A=a\t#b", &[("A", Some("a\t#b"))]),
+            ("A=a \t#b", &[("A", Some("a \t#b"))]),
+            ("A=a  #b #c", &[("A", Some("a"))]),
             ("A=a=b", &[("A", Some("a=b"))]),
             ("A=$B ${C}", &[("A", Some("$B ${C}"))]),
             ("A='a # \"b\" \\n $B'", &[("A", Some("=a # \"b\" \\n $B"))]),
             ("A='it\\'s'", &[("A", Some("=it's"))]),
+            (r"A='\\'", &[("A", Some(r"=\\"))]),
+            (r"A='\\\'b\\c' # d", &[("A", Some(r"=\\'b\\c"))]),
             ("A=\"$B ${C} \\$D $$E\"", &[("A", Some("$B ${C} $$D $$E"))]),
             ("A=\"a # 'b' \\n \\\" \\\\ \\x\" # c", &[("A", Some("a # 'b' \n \" \\ \\x"))]),
             ("A=\"two\nlines\"\nB=1", &[("A", Some("two\nlines")), ("B", Some("1"))]),
@@ -316,8 +325,15 @@ mod tests {
                 (4, 3, "found a quote that is never closed"),
             ]
         );
-        let (_, bad) = parse("A='x' y");
-        assert_eq!((bad[0].line, bad[0].column), (1, 7));
+        // Compose takes the rest of the line for another variable, or loses it.
+        for (text, column) in [("A='x' y", 7), ("A='x'y", 6), ("A=\"a\" b=c", 7)] {
+            let (variables, bad) = parse(text);
+            let places: Vec<_> = bad.iter().map(|bad| (bad.line, bad.column, bad.problem)).collect();
+            assert_eq!(places, [(1, column, "found something after the closing quote")], "{text}");
+            assert_eq!(variables, [], "{text}");
+        }
+        let (_, bad) = parse("A='x\\");
+        assert_eq!(bad[0].problem, "found a quote that is never closed");
     }
 
     proptest! {

@@ -136,13 +136,17 @@ impl Reader<'_> {
             return (own, None);
         }
         let Some(at_base) = there.by_name.get(&base.service).copied() else {
-            let names = there.entries.iter().map(|entry| entry.key.as_str());
+            // No service extends itself.
+            let itself = &services.entries[at].key;
+            let is_own = |name: &&str| there.place.file == services.place.file && name == itself;
+            let names = there.entries.iter().map(|entry| entry.key.as_str()).filter(|name| !is_own(name));
             let place =
                 other.as_ref().map_or(String::new(), |other| format!(" in {}", quote(&other.place.file)));
             let problem = format!("there is no service {}{place}", quote(&base.service));
-            let remedy = match there.entries.is_empty() {
-                true => "valid is the name of a service of that file".to_owned(),
-                false => self.faults.suggest(&base.service, names),
+            let remedy = match (names.clone().next(), &other) {
+                (Some(_), _) => self.faults.suggest(&base.service, names),
+                (None, Some(_)) => "valid is the name of a service of that file".to_owned(),
+                (None, None) => "valid is another service, of which there is none".to_owned(),
             };
             extends.fault(problem, remedy);
             return (own, None);
@@ -209,7 +213,7 @@ fn circle(seen: &[(String, String)]) -> String {
 }
 
 fn base_of<'n>(extends: &Cursor<'n>) -> Option<Base<'n>> {
-    if let Some(service) = extends.scalar() {
+    if let Some(service) = extends.scalar().filter(|service| !service.is_empty()) {
         return Some(Base { service, file: None });
     }
     let valid = "the name of a service, or a mapping such as `{service: base}`";
@@ -220,7 +224,7 @@ fn base_of<'n>(extends: &Cursor<'n>) -> Option<Base<'n>> {
         return None;
     };
     let file = pairs.iter().find(|pair| pair.key == "file").map(|pair| pair.value.clone());
-    let Some(service) = service.value.scalar() else {
+    let Some(service) = service.value.scalar().filter(|service| !service.is_empty()) else {
         service.value.expected("the name of a service");
         return None;
     };

@@ -11,6 +11,8 @@ use pod::pre_start::PreStart;
 /// Every key of an entry, as of Compose 5.3.
 const KEYS: &[&str] =
     &["command", "environment", "image", "per_replica", "privileged", "user", "working_dir"];
+/// Keys for which Compose takes an empty text as it takes nothing.
+const EMPTY_IS_ABSENT: &[&str] = &["image", "user", "working_dir"];
 const FORM: &str = "a mapping such as `{command: ./migrate, user: root}`";
 
 /// An entry as it was written.
@@ -30,6 +32,10 @@ fn entry(cursor: &Cursor<'_>) -> Option<Entry> {
     let (mut wanted, mut places) = (PreStart::default(), BTreeMap::new());
     for pair in cursor.known_pairs(KEYS, FORM)? {
         let value = &pair.value;
+        // An empty text is what a variable that is not set leaves, as in a hook.
+        if EMPTY_IS_ABSENT.contains(&pair.key) && value.is_empty() {
+            continue;
+        }
         if let Some(key) = KEYS.iter().find(|key| **key == pair.key) {
             places.insert(*key, value.place());
         }

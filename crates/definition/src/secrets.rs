@@ -17,6 +17,9 @@ const SECRETS: &str = "/run/secrets";
 /// Swarm's permissions for secrets and configs.
 const DEFAULT_MODE: u32 = 0o444;
 
+/// Keys of an entry for which Compose takes an empty text as it takes nothing; an empty `mode` it refuses.
+const EMPTY_IS_ABSENT: &[&str] = &["gid", "target", "uid"];
+
 /// Which of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -124,6 +127,10 @@ fn entry(cursor: &Cursor<'_>, kind: Kind) -> Option<RawFile> {
     let (mut sound, mut said) = (true, false);
     for pair in cursor.known_pairs(KEYS, &valid)? {
         let value = &pair.value;
+        // An empty text is what a variable that is not set leaves: Compose takes its own default then.
+        if EMPTY_IS_ABSENT.contains(&pair.key) && value.is_empty() {
+            continue;
+        }
         let read = match pair.key {
             "source" => {
                 said = true;

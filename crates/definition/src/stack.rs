@@ -3,14 +3,17 @@
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
-use super::compose::{self, assignments, words};
+use super::compose::{self, assignments, one_or_more, words};
 use super::compose_file::MOST_BYTES;
 use super::cursor::{Cursor, Faults, Pair};
+use super::env_file::{Value, parse_raw};
 use super::fault::{Origin, Report, Warning, quote, suggest};
 use super::interpolate::{Dialect, Interpolation, SET_IT};
 use super::labels::MANAGER;
+use super::load::{FileFault, Files};
 use super::raw::Raw;
 use super::resources;
 use super::values::{Shortest, duration, nano_cpus};
@@ -127,7 +130,7 @@ fn has_labels(labels: &Cursor<'_>) -> bool {
         || items.iter().any(|item| item.scalar().is_some_and(|text| text.starts_with("pod.")))
 }
 
-/// The service `name` of a stack file, its variables taken from `lookup`.
+/// The service `name` of a stack file, its variables taken from `lookup`, and its env files from `files`.
 ///
 /// # Errors
 /// Where there is no such service, or what matters to a pod is not what it should be.
@@ -136,6 +139,7 @@ pub fn service(
     text: &str,
     name: &str,
     lookup: &dyn Fn(&str) -> Option<String>,
+    files: &dyn Files,
 ) -> Result<(Planned, Vec<Warning>), Report> {
     let faults = Faults::default();
     let document = faults.document(Origin::File(path.to_owned()), text);
@@ -150,17 +154,19 @@ pub fn service(
         let services = section("services");
         match services.iter().find(|service| service.key == name) {
             Some(service) => {
-                let lookup = |name: &str| lookup(name).map(Into::into);
+                let shared = |name: &str| lookup(name).map(Into::into);
                 // `docker stack deploy` reads the file, not Compose.
                 let interpolation = Interpolation {
-                    lookup: &lookup,
+                    lookup: &shared,
                     unset: &|_, _| {},
                     dialect: Dialect::Stack,
                     left: Cell::new(MOST_BYTES),
                     failed: Cell::new(false),
                 };
                 let node = interpolation.tree(&service.value);
-                planned = read(&service.value.with_node(&node), &section);
+                let folder = Path::new(path).parent().unwrap_or(Path::new(""));
+                let environment = |service: &Cursor<'_>| Environment { folder, files, lookup }.of(service);
+                planned = read(&service.value.with_node(&node), &section, &environment);
                 planned.task.name = name.to_owned();
                 planned.task.stack_volumes =
                     section("volumes").iter().map(|volume| volume.key.to_owned()).collect();
@@ -199,9 +205,14 @@ pub fn service(
     })
 }
 
-fn read<'a>(service: &Cursor<'_>, section: &dyn Fn(&str) -> Vec<Pair<'a>>) -> Planned {
+fn read<'a>(
+    service: &Cursor<'_>,
+    section: &dyn Fn(&str) -> Vec<Pair<'a>>,
+    environment: &dyn Fn(&Cursor<'_>) -> Vec<String>,
+) -> Planned {
     let Planned { mut task, mut files, mut stop_grace } = Planned::default();
     task.ipc_mode = "private".to_owned();
+    task.environment = environment(service);
     for pair in service.pairs().unwrap_or_default().iter().filter(|pair| !pair.value.is_null()) {
         let value = &pair.value;
         match pair.key {
@@ -217,10 +228,6 @@ fn read<'a>(service: &Cursor<'_>, section: &dyn Fn(&str) -> Vec<Pair<'a>>) -> Pl
             }
             "mem_limit" | "memswap_limit" | "cpus" | "pids_limit" => limit(pair.key, value, &mut task.limits),
             "command" => task.command = words(value).unwrap_or_default(),
-            "environment" => {
-                let named = pairs_of(value).into_iter();
-                task.environment = named.map(|(name, value)| format!("{name}={value}")).collect();
-            }
             "image" => task.image = value.scalar().unwrap_or_default(),
             "network_mode" => task.network_mode = value.scalar().unwrap_or_default(),
             // The Swarm's spelling of `network_mode: host`.
@@ -248,6 +255,86 @@ fn read<'a>(service: &Cursor<'_>, section: &dyn Fn(&str) -> Vec<Pair<'a>>) -> Pl
         warn_of_container(service, &task);
     }
     Planned { task, files, stop_grace }
+}
+
+/// Where the variables of a service come from, as with `docker stack deploy` (docker/cli's `compose/loader`).
+struct Environment<'a> {
+    /// The folder of the stack file.
+    folder: &'a Path,
+    files: &'a dyn Files,
+    lookup: &'a dyn Fn(&str) -> Option<String>,
+}
+
+impl Environment<'_> {
+    /// Those of `env_file`, over them those of `environment`, as `NAME=value`. One that is empty, or has no value, has that
+    /// of the shell.
+    fn of(&self, service: &Cursor<'_>) -> Vec<String> {
+        let pairs = service.pairs().unwrap_or_default();
+        let of = |key: &str| {
+            pairs.iter().find(|pair| pair.key == key && !pair.value.is_null()).map(|pair| &pair.value)
+        };
+        let mut all = BTreeMap::new();
+        for item in of("env_file").map(one_or_more).unwrap_or_default() {
+            all.extend(self.file(&item).into_iter().map(|(name, value)| (name, Some(value))));
+        }
+        if let Some(own) = of("environment") {
+            all.extend(assigned(own));
+        }
+        let value = |(name, value): (String, Option<String>)| {
+            let said = value.as_ref().is_some_and(|value| !value.is_empty());
+            let value = if said { value } else { (self.lookup)(&name).or(value) };
+            value.map(|value| format!("{name}={value}"))
+        };
+        all.into_iter().filter_map(value).collect()
+    }
+
+    /// The variables of an env file, each line as it is. No message holds anything of it.
+    fn file(&self, item: &Cursor<'_>) -> Vec<(String, String)> {
+        let pairs = item.pairs().unwrap_or_default();
+        let of = |key: &str| pairs.iter().find(|pair| pair.key == key).map(|pair| &pair.value);
+        if !pairs.is_empty() {
+            let problem = "found a mapping, which Compose takes and `docker stack deploy` refuses";
+            item.warn(problem, "write the path alone");
+        }
+        let required = of("required").is_none_or(|value| value.node.kind != Kind::Bool(false));
+        // What else stands there is the stack's own.
+        let Some(path) = item.scalar().or_else(|| of("path").and_then(Cursor::scalar)) else {
+            return Vec::new();
+        };
+        let path = self.folder.join(path).display().to_string();
+        let content = match self.files.read(&path) {
+            Ok(content) => content,
+            Err(FileFault::Missing) if !required => return Vec::new(),
+            Err(fault) => {
+                let problem = match fault {
+                    FileFault::Missing => format!("there is no file {}", quote(&path)),
+                    fault => format!("{} {fault}", quote(&path)),
+                };
+                let remedy = "`docker stack deploy` needs it; this check goes on without its variables";
+                item.warn(problem, remedy);
+                return Vec::new();
+            }
+        };
+        let Ok(text) = String::from_utf8(content) else {
+            item.fault(format!("{} is not text", quote(&path)), "valid is a file in UTF-8");
+            return Vec::new();
+        };
+        if !item.faults.expand(&item.place(), text.len()) {
+            return Vec::new();
+        }
+        let (variables, bad) = parse_raw(&text);
+        let document = item.faults.document(Origin::File(path), "");
+        for bad in bad {
+            item.faults.fault(&document.line(bad.line, bad.column), bad.problem, bad.remedy);
+        }
+        let value = |value| match value {
+            Some(Value::Literal(text) | Value::Template(text)) => Some(text),
+            None => None,
+        };
+        let read = variables.into_iter().map(|variable| (variable.name, value(variable.value)));
+        read.filter_map(|(name, value)| Some((name.clone(), value.or_else(|| (self.lookup)(&name))?)))
+            .collect()
+    }
 }
 
 /// Warns of a service whose labels no manager would read, or whose manager could not run its pod.
@@ -354,8 +441,12 @@ fn limit(key: &str, cursor: &Cursor<'_>, limits: &mut Limits) {
 }
 
 fn pairs_of(cursor: &Cursor<'_>) -> BTreeMap<String, String> {
+    assigned(cursor).map(|(name, value)| (name, value.unwrap_or_default())).collect()
+}
+
+fn assigned(cursor: &Cursor<'_>) -> impl Iterator<Item = (String, Option<String>)> {
     let found = assignments(cursor, "a mapping such as `name: value`, or a list of `name=value`");
-    found.into_iter().map(|(name, value, _)| (name, value.unwrap_or_default())).collect()
+    found.into_iter().map(|(name, value, _)| (name, value))
 }
 
 /// Labels of the service are not those of its containers.

@@ -283,6 +283,9 @@ impl Pass {
         let problem = format!("not YAML: {}", message.replacen(&here, "", 1));
         let remedy = if message.contains("cannot start any token") {
             "valid is indentation with spaces, and quotes around text that starts with a special character"
+        } else if message.contains("unknown anchor") {
+            // go-yaml keeps those of the documents before, against YAML, and so does Compose.
+            "valid is an anchor above it in the same document: anchors end with their document"
         } else {
             "valid is YAML, such as `image: nginx`"
         };

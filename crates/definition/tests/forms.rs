@@ -254,6 +254,11 @@ fn environment_is_a_list_or_a_map_whose_numbers_keep_their_text() {
                 variables(&[("A", Some("3")), ("B", Some("task's")), ("C", Some("")), ("D", Some("$X"))]),
             ),
             ("environment: {1: a, true: b}", variables(&[("1", Some("a")), ("true", Some("b"))])),
+            // A number keeps its spelling, where Compose writes it anew: 1.1, 8, 1000.
+            (
+                "environment: {V: 1.10, M: 010, E: 1e3}",
+                variables(&[("V", Some("1.10")), ("M", Some("010")), ("E", Some("1e3"))]),
+            ),
             ("environment: {}", vec![]),
             ("environment: []", vec![]),
         ],
@@ -289,6 +294,10 @@ fn labels_are_a_list_or_a_map() {
         |it| it.labels,
         vec![
             ("labels: {a.b: c, d: 5, e: }", map(&[("a.b", "c"), ("d", "5"), ("e", "")])),
+            (
+                "labels: {a: 1.10, b: 0x1F, c: 010, d: 1e3}",
+                map(&[("a", "1.10"), ("b", "0x1F"), ("c", "010"), ("d", "1e3")]),
+            ),
             ("labels: [a.b=c, d]", map(&[("a.b", "c"), ("d", "")])),
             (
                 "labels: {com.dockerhub.a: a, io.tandemic: b}",
@@ -535,7 +544,7 @@ fn health_checks_in_every_form() {
             ("healthcheck: {test: [CMD, curl, -p, 80]}", check(&["CMD", "curl", "-p", "80"])),
             ("healthcheck: {test: [CMD-SHELL, 'a b']}", check(&["CMD-SHELL", "a b"])),
             ("healthcheck: {test: [NONE]}", HealthCheck::Disabled),
-            ("healthcheck: {test: NONE}", HealthCheck::Disabled),
+            ("healthcheck: {test: none}", check(&["CMD-SHELL", "none"])),
             ("healthcheck: {disable: true}", HealthCheck::Disabled),
             ("healthcheck: {disable: true, test: 'true'}", HealthCheck::Disabled),
             ("healthcheck: {test: [CMD, a], disable: true}", HealthCheck::Disabled),
@@ -565,6 +574,20 @@ fn health_checks_in_every_form() {
             ),
         ],
     );
+}
+
+#[test]
+fn a_health_check_that_is_the_text_none_is_a_command_with_a_warning() {
+    let (definition, warnings) =
+        definition_of(&[("pod.component.app", "image: a\nhealthcheck: {test: NONE}")]);
+    let Some(HealthCheck::Check { test, .. }) = &definition.components[0].container.healthcheck else {
+        panic!("a check")
+    };
+    // As of compose-go and of docker/cli (`transformHealthCheckTest`).
+    assert_eq!(test, &["CMD-SHELL", "NONE"]);
+    let told = "pod.component.app:2:21: `healthcheck.test`: found `NONE` as text, which is a command of this name, as in \
+                Compose; write `disable: true` or `test: [NONE]` for no health check";
+    assert_eq!(warnings, [told]);
 }
 
 #[test]

@@ -391,7 +391,7 @@ pub enum Recursion {
 /// A health check in Docker's terms.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HealthCheck {
-    /// `disable: true` or `test: NONE`: also the image's own is off.
+    /// `disable: true` or `test: [NONE]`: also the image's own is off.
     Disabled,
     /// A check; what is `None` is the image's or Docker's default.
     Check {

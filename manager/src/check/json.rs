@@ -37,7 +37,7 @@ fn faults(report: Option<&Report>, texts: &[String]) -> Vec<Value> {
     let placed = report.iter().flat_map(|report| &report.faults).map(placed);
     // The report's own text stands first.
     let others = texts.iter().skip(usize::from(report.is_some())).flat_map(|text| text.lines());
-    placed.chain(others.map(|text| json!({"problem": text}))).collect()
+    placed.chain(others.map(unplaced)).collect()
 }
 
 fn placed(fault: &Fault) -> Value {
@@ -48,6 +48,19 @@ fn placed(fault: &Fault) -> Value {
         "path": fault.path,
         "problem": fault.problem,
         "remedy": fault.remedy,
+    })
+}
+
+/// The same keys where no more is known than the words.
+fn unplaced(text: &str) -> Value {
+    let nothing = Value::Null;
+    json!({
+        "place": nothing,
+        "line": nothing,
+        "column": nothing,
+        "path": nothing,
+        "problem": text,
+        "remedy": nothing,
     })
 }
 

@@ -155,7 +155,7 @@ impl StackText {
 fn of_service(file: &StackText, service: &str) -> Result<Subject, Trouble> {
     let lookup = |name: &str| std::env::var(name).ok();
     let (Planned { task, files, stop_grace }, warnings) =
-        stack::service(&file.name, &file.text, service, &lookup)?;
+        stack::service(&file.name, &file.text, service, &lookup, &Disk)?;
     let local = |(path, made): (String, Option<String>)| (path, made.map(|made| file.folder.join(made)));
     Ok(Subject {
         title: format!("the service `{service}` in {}", file.name),

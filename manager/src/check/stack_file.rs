@@ -6,6 +6,7 @@ use super::{Operator, StackText, judge, of_service};
 use crate::cli::{Placement, command_of, run_args};
 use crate::run::site::Refusal;
 use definition::fault::one_line;
+use definition::load::Disk;
 use definition::stack::{self, Entry, Program};
 use pod::task::TaskContainer;
 
@@ -43,7 +44,7 @@ fn no_pod(file: &StackText, entry: &Entry) -> Option<String> {
         );
     }
     let lookup = |name: &str| std::env::var(name).ok();
-    let planned = stack::service(&file.name, &file.text, &entry.name, &lookup);
+    let planned = stack::service(&file.name, &file.text, &entry.name, &lookup, &Disk);
     // What is wrong with a service that is no pod is the stack's own.
     let task = planned.map(|(planned, _)| planned.task).unwrap_or_default();
     match Program::of(&task.image) {

@@ -750,6 +750,103 @@ fn a_required_variable_of_a_stack_and_a_template_name_what_to_do() {
     assert!(said.err.starts_with(want), "{}", said.err);
 }
 
+/// A pod of a Compose file that a config holds, and the keys of its service.
+fn with_compose(image: &str, keys: &str) -> [(String, String); 2] {
+    let stack = format!(
+        "services:\n  web:\n    image: tandem/manager\n    volumes: ['/var/run/docker.sock:/var/run/docker.sock']\n    \
+         configs: [{{source: c, target: /c.yml}}]\n    labels: {{pod.compose.file: /c.yml}}\n{keys}configs: {{c: {{file: \
+         c.yml}}}}\n"
+    );
+    let compose = format!("services:\n  app:\n    image: {image}\n    environment: [A]\n");
+    [("s/stack.yml".to_owned(), stack), ("s/c.yml".to_owned(), compose)]
+}
+
+/// What is said of the service, whose env files are in the folder of its stack file.
+#[track_caller]
+fn with_env_files(image: &str, keys: &str, env: &[(&str, &str)]) -> Said {
+    let written = with_compose(image, keys);
+    let files = written.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+    let files: Vec<_> = files.chain(env.iter().copied()).collect();
+    check(&files, &["--stack", "s/stack.yml", "web"])
+}
+
+#[test]
+fn variables_of_a_services_env_files_are_those_of_its_pod() {
+    let both = [("s/svc.env", "# why\nA=file #1\nTAG\nB\n"), ("s/b.env", "A=later\n")];
+    for (keys, image) in [
+        ("    env_file: svc.env\n", "file #1"),
+        ("    env_file: ./svc.env\n", "file #1"),
+        ("    env_file: [svc.env, b.env]\n", "later"),
+        ("    env_file: [b.env, svc.env]\n", "file #1"),
+        ("    env_file: [b.env]\n    environment: {A: own}\n", "own"),
+        ("    environment: [A=own]\n    env_file: [b.env]\n", "own"),
+    ] {
+        let said = with_env_files("\"${A:?}\"", keys, &both);
+        // The image's name tells the value; one with a space is a fault of its own.
+        let told = match image {
+            "file #1" => said.err.contains("found `file #1`"),
+            image => said.out.contains(&format!("image {image}\n")),
+        };
+        assert!(told, "{keys}: {} {}", said.out, said.err);
+        assert!(!said.err.contains("has no value"), "{keys}: {}", said.err);
+    }
+    // A name alone, and an empty value, are those of the shell, as of `docker stack deploy`.
+    for keys in ["    env_file: svc.env\n", "    environment: [TAG]\n", "    environment: {TAG: ''}\n"] {
+        let said = with_env_files("\"x:${TAG:?}\"", keys, &[("s/svc.env", "TAG\n")]);
+        assert!(said.out.contains("image x:1.27\n"), "{keys}: {} {}", said.out, said.err);
+    }
+    let keys = "    environment: [A]\n    env_file: svc.env\n";
+    let said = with_env_files("x", keys, &[("s/svc.env", "A=1\n")]);
+    assert!(said.err.contains("the variable `A` has no value"), "{}", said.err);
+}
+
+#[test]
+fn flags_of_the_manager_in_an_env_file_count() {
+    let keys = "    env_file: svc.env\n";
+    let said = with_env_files("x", keys, &[("s/svc.env", "TANDEM_POLICY=restricted\nA=\n")]);
+    assert_eq!(said.status, Some(64), "{}", said.err);
+    assert!(said.err.contains("`--policy restricted`"), "{}", said.err);
+    let said = with_env_files("x", keys, &[("s/svc.env", "TANDEM_PIDS=false\nA=\n")]);
+    assert!(said.out.contains("PIDs     each component its own"), "{}", said.out);
+}
+
+#[test]
+fn an_env_file_of_the_service_that_cannot_be_read_is_told() {
+    let needed = "`docker stack deploy` needs it; this check goes on without its variables";
+    for (keys, env, told) in [
+        (
+            "    env_file: [svc.env]\n",
+            &[][..],
+            format!("warning: s/stack.yml:7:16: `services.web.env_file[0]`: there is no file `s/svc.env`; {needed}\n"),
+        ),
+        (
+            "    env_file: ../s\n",
+            &[],
+            format!("warning: s/stack.yml:7:15: `services.web.env_file`: `s/../s` is not a regular file; {needed}\n"),
+        ),
+        (
+            "    env_file: svc.env\n",
+            &[("s/svc.env", "A=1\nexport B=secret\n")],
+            "s/svc.env:2:1: found a space in the name of a variable; valid are lines such as `NAME=value`\n".to_owned(),
+        ),
+        (
+            "    env_file: [{path: none.env, required: false}]\n",
+            &[],
+            "warning: s/stack.yml:7:16: `services.web.env_file[0]`: found a mapping, which Compose takes and `docker stack \
+             deploy` refuses; write the path alone\n"
+                .to_owned(),
+        ),
+    ] {
+        let said = with_env_files("x", keys, env);
+        assert!(said.err.contains(&told), "{keys}: {}", said.err);
+        assert!(!said.err.contains("secret"), "{}", said.err);
+        assert_eq!(said.status, Some(if told.starts_with("warning") { 0 } else { 64 }), "{keys}: {}", said.err);
+    }
+    let keys = "    env_file: [{path: none.env, required: false}, {path: svc.env}]\n";
+    let said = with_env_files("\"${A:?}\"", keys, &[("s/svc.env", "A=x\n")]);
+    assert!(said.out.contains("image x\n") && !said.err.contains("there is no file"), "{}", said.err);
+}
+
 #[test]
 fn the_answer_is_one_json_object_where_it_is_asked_for() {
     let json = |said: &Said| -> serde_json::Value {
@@ -787,6 +884,13 @@ fn the_answer_is_one_json_object_where_it_is_asked_for() {
 
     let said = check(&[], &["--stack", "none.yml", "--format", "json"]);
     let none = json(&said);
+    // A fault has the same keys, whatever is known of it.
+    let keys = |fault: &serde_json::Value| -> Vec<String> {
+        fault.as_object().expect("an object").keys().cloned().collect()
+    };
+    assert_eq!(keys(&none["faults"][0]), ["column", "line", "path", "place", "problem", "remedy"]);
+    assert_eq!(keys(&none["faults"][0]), keys(fault));
+    assert!(none["faults"][0]["remedy"].is_null(), "{}", said.out);
     assert_eq!(
         (said.status, &none["faults"][0]["problem"]),
         (Some(64), &"cannot check `none.yml`: there is no such file".into())

@@ -203,7 +203,7 @@ fn each_fault_of_a_compose_file_has_its_place() {
             &[
                 "/app/compose.yml:2:7: `services.a.build`: found `build` and no `image`; a pod builds no image: build it beforehand, and name it with `image`",
                 "/app/compose.yml:3:7: `services.b.provider`: found `provider` and no `image`; a pod runs containers alone: name the image of one with `image`",
-                "/app/compose.yml:5:16: `services.d.extends`: there is no service `none`; valid are `a`, `b`, `c`, `d` and `e`",
+                "/app/compose.yml:5:16: `services.d.extends`: there is no service `none`; valid are `a`, `b`, `c` and `e`",
                 "/app/compose.yml:6:34: `services.e.tty`: found `7`; valid is `true` or `false`",
             ],
         ),
@@ -226,7 +226,7 @@ fn each_fault_of_a_compose_file_has_its_place() {
             &[
                 "/app/compose.yml:1:11: `include[0]`: `/app/other.yml` does not exist in the task container; valid is the path of a Compose file in the task container",
                 "/app/compose.yml:3:33: `services.a.extends.file`: `/app/b.yml` does not exist in the task container; valid is the path of a Compose file in the task container",
-                "/app/compose.yml:4:26: `services.c.extends`: there is no service `d`; valid are `a`, `c` and `e`",
+                "/app/compose.yml:4:26: `services.c.extends`: there is no service `d`; valid are `a` and `e`",
                 "/app/compose.yml:5:26: `services.e.extends`: the services `e` extend one another in a circle; leave one `extends` out",
             ],
         ),
@@ -237,6 +237,17 @@ fn each_fault_of_a_compose_file_has_its_place() {
                 "/app/compose.yml:3:26: `services.b.extends`: found a list; valid is the name of a service, or a mapping such as `{service: base}`",
                 "/app/compose.yml:4:27: `services.c.extends.servce`: this key is unknown; did you mean `service`?",
                 "/app/compose.yml:5:36: `services.d.extends.service`: found a list; valid is the name of a service",
+            ],
+        ),
+        (
+            "services:\n  web: {image: a, extends: wbe}\n  b: {image: b, extends: ''}\n  c: {image: c, extends: {service: ''}}\n  d: {image: d, depends_on: ['']}\n  e: {image: e, depends_on: {'': {}}}\n  wbee: {image: f, extends: wbe}",
+            &[
+                "/app/compose.yml:2:28: `services.web.extends`: there is no service `wbe`; did you mean `wbee`?",
+                "/app/compose.yml:3:26: `services.b.extends`: found an empty string; valid is the name of a service, or a mapping such as `{service: base}`",
+                "/app/compose.yml:4:36: `services.c.extends.service`: found an empty string; valid is the name of a service",
+                "/app/compose.yml:5:30: `services.d.depends_on[0]`: found an empty string; valid is the name of a component",
+                "/app/compose.yml:6:30: `services.e.depends_on[\"\"]`: found an empty string; valid is the name of a component",
+                "/app/compose.yml:7:29: `services.wbee.extends`: there is no service `wbe`; did you mean `web`?",
             ],
         ),
         (
@@ -281,7 +292,7 @@ fn each_fault_of_a_compose_file_has_its_place() {
         (
             "services:\n  a: {image: a}\n---\nservices:\n  b: {image: b, extends: a}\n---\nservices: {a: {tty: 5}}\nsevices: {}",
             &[
-                "/app/compose.yml:5:26: `services.b.extends`: there is no service `a`; valid is `b`",
+                "/app/compose.yml:5:26: `services.b.extends`: there is no service `a`; valid is another service, of which there is none",
                 "/app/compose.yml:7:21: `services.a.tty`: found `5`; valid is `true` or `false`",
                 "/app/compose.yml:8:1: `sevices`: this key is unknown; did you mean `services`?",
             ],
@@ -295,6 +306,12 @@ fn each_fault_of_a_compose_file_has_its_place() {
             "services: {a: {image: a}}\n---\nservices: {a: {image: [}}",
             &[
                 "/app/compose.yml:3:24: not YAML: did not find expected node content, while parsing a flow node; valid is YAML, such as `image: nginx`",
+            ],
+        ),
+        (
+            "x-a: &a {image: a}\nservices: {a: *a}\n---\nservices:\n  b: *a",
+            &[
+                "/app/compose.yml:5:6: not YAML: unknown anchor; valid is an anchor above it in the same document: anchors end with their document",
             ],
         ),
         ("text", &["/app/compose.yml:1:1: found a string; valid is a Compose file with `services`"]),

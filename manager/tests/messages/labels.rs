@@ -144,7 +144,7 @@ fn cases() -> Vec<Case> { vec![
     ("a tab", labels(&[("pod.component.app", "image: a\nlabels:\n\ta: b")]), &["pod.component.app:3:1: not YAML: found character that cannot start any token, while scanning for the next token; valid is indentation with spaces, and quotes around text that starts with a special character"]),
     ("an open quote", labels(&[("pod.component.app", r#"image: "a"#)]), &["pod.component.app:1:10: not YAML: found unexpected end of stream, while scanning a quoted scalar at line 1 column 8; valid is YAML, such as `image: nginx`"]),
     ("an open list", labels(&[("pod.component.app", "image: a\ncommand: [a, b")]), &["pod.component.app:3:1: not YAML: did not find expected ',' or ']', while parsing a flow sequence at line 2 column 10; valid is YAML, such as `image: nginx`"]),
-    ("an unknown anchor", labels(&[("pod.component.app", "image: a\nuser: *me")]), &["pod.component.app:2:7: not YAML: unknown anchor; valid is YAML, such as `image: nginx`"]),
+    ("an unknown anchor", labels(&[("pod.component.app", "image: a\nuser: *me")]), &["pod.component.app:2:7: not YAML: unknown anchor; valid is an anchor above it in the same document: anchors end with their document"]),
     ("a second document", labels(&[("pod.component.app", "image: a\n---\nimage: b")]), &["pod.component.app: found a second document after `---`; valid is one document"]),
     ("a list as a key", labels(&[("pod.component.app", "image: a\n? [b]\n: c")]), &["pod.component.app:2:3: found a list or a mapping as a key; valid is a word"]),
     ("a key twice", keys("tty: true\ntty: false"), &["pod.component.app:3:1: found the key `tty` twice; valid is each key once"]),

@@ -253,6 +253,25 @@ fn what_an_unset_variable_leaves_empty_is_absent_where_compose_takes_it_so() {
     let (components, warnings) = sound(&format!("  a:\n    image: a\n{empty}"), &[]);
     assert_eq!(components, sound("  a:\n    image: a\n", &[]).0);
     assert_eq!(warnings.len(), 1, "{warnings:?}");
+    // Also where it stands deeper.
+    let deep = |steps: &str, files: &str| {
+        let services = format!(
+            "  a:\n    image: a\n    pre_start: [{{command: x{steps}}}]\n    post_start: [{{command: x}}]\n    configs: \
+             [{{source: c{files}}}]\n    secrets: [{{source: s{files}}}]\nconfigs: {{c: {{content: x}}}}\nsecrets: {{s: \
+             {{environment: SET}}}}\n"
+        );
+        sound(&services, &[]).0
+    };
+    let empty = |keys: &[&str]| keys.iter().map(|key| format!(", {key}: '${{NONE}}'")).collect::<String>();
+    let steps = empty(&["image", "user", "working_dir"]);
+    assert_eq!(deep(&steps, &empty(&["target", "uid", "gid"])), deep("", ""));
+    let text = "services: {a: {image: a, secrets: [{source: s, mode: '$NONE'}]}}\nsecrets: {s: {environment: SET}}\n";
+    assert_eq!(
+        read_files(&[("compose.yml", text)]).unwrap_err(),
+        [
+            "/app/compose.yml:1:54: `services.a.secrets[0].mode`: found an empty string; valid is an octal number such as `0755` or `\"1777\"`"
+        ]
+    );
     // It is a fault where Compose has one too.
     let faults =
         read_files(&[("compose.yml", "services: {a: {image: '$NONE', mem_limit: '$NONE'}}")]).unwrap_err();

@@ -114,9 +114,7 @@ fn a_dependency_that_becomes_unhealthy_ends_the_pod() {
 #[test]
 fn a_health_check_that_is_off_is_not_waited_for() {
     // Podlike's bug 5.
-    for off in
-        ["healthcheck: {disable: true}\n", "healthcheck: {test: NONE}\n", "healthcheck: {test: [NONE]}\n"]
-    {
+    for off in ["healthcheck: {disable: true}\n", "healthcheck: {test: [NONE]}\n"] {
         let pod = Pod::plan("health-off").component("app", &format!("{}{off}", idle())).start();
         pod.wait_healthy();
         assert!(pod.component("app")["State"]["Health"].is_null(), "{off}");

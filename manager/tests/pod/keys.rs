@@ -329,7 +329,7 @@ fn an_image_that_may_never_be_pulled_fails_the_pod_in_words() {
 
 #[test]
 fn podlike_bug_5_a_health_check_that_is_off_holds_no_pod_up() {
-    for off in ["{disable: true}", "{test: NONE}"] {
+    for off in ["{disable: true}", "{test: [NONE]}"] {
         let pod = Pod::plan("off").component("app", &format!("{}healthcheck: {off}\n", idle())).start();
         pod.wait_healthy();
         assert_eq!(pod.component("app")["Config"]["Healthcheck"]["Test"], json(r#"["NONE"]"#));
