@@ -119,6 +119,13 @@ fn commands_in_the_managers_container_are_written_one_way() {
 }
 
 #[test]
+fn the_lines_of_pause_are_excepted_from_json() {
+    let about = README.split("### Logs for machines").nth(1).and_then(|rest| rest.split("\n#").next());
+    let about = about.expect("a section");
+    assert!(about.contains("`pause` itself writes plain lines, which begin with `pause: `"), "{about}");
+}
+
+#[test]
 fn the_levels_of_the_policy_are_those_of_the_code() {
     let rows = table_of(POLICY, "| `--policy` | components get |");
     let written: Vec<&str> = rows.iter().map(|row| row[0].trim_matches('`')).collect();

@@ -1,9 +1,9 @@
 //! How the child is started: the only file that knows.
 //!
 //! The child gets what a fresh process expects: default dispositions, the signal mask that pause itself was
-//! started with, standard output and error. It gets a session of its own, so that Ctrl-C on a terminal
-//! reaches it once, forwarded; standard input that is at its end, because there is nothing to read for it,
-//! and a pipe without a writer needs no `/dev/null`; and the control channel as descriptor 3. Nothing else.
+//! started with, and pause's own standard input, output and error, of which a supervising pause never reads
+//! the first. It gets a session of its own, so that Ctrl-C on a terminal reaches it once, forwarded; and the
+//! control channel as descriptor 3. Nothing else.
 #![forbid(unsafe_code)]
 
 use core::cell::Cell;
@@ -47,7 +47,6 @@ pub(crate) struct Child {
 /// The descriptors that the child gets, and the one through which it tells why it could not become the
 /// command.
 struct Ends {
-    stdin: Fd,
     control: Fd,
     report: Fd,
 }
@@ -80,7 +79,6 @@ impl Launcher {
     fn start(&self, stop: bool) -> sys::Result<(Pid, Fd, Fd)> {
         let (control, control_end) = sys::pipe()?;
         let (report, report_end) = sys::pipe()?;
-        let (stdin, _) = sys::pipe()?;
         sys::never_wait(&control)?;
         match sys::fork()? {
             Some(pid) => {
@@ -88,7 +86,7 @@ impl Launcher {
                 Ok((pid, control, report))
             }
             None => {
-                let ends = Ends { stdin, control: control_end, report: report_end };
+                let ends = Ends { control: control_end, report: report_end };
                 let errno = self.become_child(&ends, stop).err().unwrap_or(Errno::NOENT);
                 let _ = sys::write(ends.report.raw(), &errno.0.to_ne_bytes());
                 sys::exit(End::NotFound.code())
@@ -99,7 +97,6 @@ impl Launcher {
     /// In the new process. Whatever else is open closes at `execve`.
     fn become_child(&self, ends: &Ends, stop: bool) -> sys::Result<()> {
         sys::new_session()?;
-        sys::duplicate(&ends.stdin, 0)?;
         // Nothing of ours that is still needed has this number: the first descriptor that set-up opened has
         // it.
         sys::duplicate(&ends.control, env::CONTROL_FD)?;

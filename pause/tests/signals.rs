@@ -114,12 +114,22 @@ fn the_child_has_a_session_of_its_own_and_four_descriptors() {
 }
 
 #[test]
-fn the_childs_input_is_at_its_end() {
-    // pause's own never ends.
-    let (reader, writer) = std::io::pipe().expect("a pipe");
-    let mut pod = Stage::supervising("cat; exit 4").stdin(reader).start();
-    assert_eq!(pod.wait(), 4);
+fn the_childs_input_is_pauses_own_and_a_restarted_child_reads_on() {
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    let script = "read line; echo got $line; [ $line = first ] && kill -9 $$; cat; exit 4";
+    let mut pod = Stage::supervising(script).stdin(reader).start();
+    writer.write_all(b"first\nsecond\nthe rest\n").expect("somebody reads");
     drop(writer);
+    assert_eq!(pod.wait(), 4);
+    assert_eq!(pod.out.at_end(), "got first\ngot second\nthe rest\n");
+}
+
+#[test]
+fn a_child_reads_the_terminal_that_pause_was_started_on() {
+    let (stage, terminal) = Stage::supervising("read line; [ $line = typed ] && exit 4").on_a_terminal();
+    let mut pod = stage.start();
+    fs::File::from(terminal.try_clone().expect("a descriptor")).write_all(b"typed\n").expect("it is typed");
+    assert_eq!(pod.wait(), 4);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
@@ -14,7 +14,8 @@ use super::follow::Followers;
 use super::limits::Limiter;
 use super::marks::Marks;
 use super::output::{Form, Output};
-use super::outside::{line::Line, watch};
+use super::outside::line::Line;
+use super::outside::watch::{self, End};
 use super::request_line::Pods;
 use super::serve_health::Pause;
 use super::site::{LAST_WORD, Prepared, Site};
@@ -37,7 +38,7 @@ pub struct Begun {
     manager: String,
     limiter: Arc<Limiter>,
     ending: Option<u8>,
-    decided: Arc<AtomicBool>,
+    end: End,
     /// Its pause container, where that is another one than the manager's, and the line to the `pause` there.
     outside: Option<(TaskContainer, Line)>,
     output: Option<Output>,
@@ -50,6 +51,7 @@ struct Ends {
     lifeline: String,
     output: Option<Output>,
     outside: Option<(TaskContainer, Line)>,
+    asked_there: Arc<AtomicBool>,
 }
 
 /// With what a pod is run.
@@ -84,6 +86,8 @@ pub struct Ended {
     pub last: Instant,
     /// A container of it could not be removed in time, or may be there.
     pub left: bool,
+    /// The run of its pause container that is over, where that is not the manager's and somebody else has ended it.
+    pub ended_there: Option<TaskContainer>,
 }
 
 impl Begun {
@@ -102,7 +106,8 @@ impl Begun {
             Logs::Here(output) => Some(output.clone()),
             Logs::Off | Logs::There(_) => None,
         };
-        Self::of(site, &site.own, prepared, pause, means, Ends { lifeline, output, outside: None })
+        let ends = Ends { lifeline, output, outside: None, asked_there: Arc::default() };
+        Self::of(site, &site.own, prepared, pause, means, ends)
     }
 
     /// The pod of another container. `pause` is the manager's own.
@@ -115,7 +120,8 @@ impl Begun {
     ) -> Self {
         let hold = prepared.spec.stop_timeout + AFTER_STOP;
         let line = Line::open(site.engine.clone(), &task, hold, site.json);
-        pause.tell_also(line.clone());
+        let asked_there = Arc::<AtomicBool>::default();
+        pause.tell_also(line.clone(), Arc::clone(&asked_there));
         if let Some(words) = &prepared.refusal {
             line.explain(words);
         }
@@ -125,7 +131,8 @@ impl Begun {
             Logs::Off => None,
         };
         let outside = Some((task.clone(), line));
-        Self::of(site, &task, prepared, pause, means, Ends { lifeline: String::new(), output, outside })
+        let ends = Ends { lifeline: String::new(), output, outside, asked_there };
+        Self::of(site, &task, prepared, pause, means, ends)
     }
 
     fn of(
@@ -136,7 +143,7 @@ impl Begun {
         means: Means<'_>,
         ends: Ends,
     ) -> Self {
-        let Ends { lifeline, output, outside } = ends;
+        let Ends { lifeline, output, outside, asked_there } = ends;
         let Prepared { mut spec, copies, ending, refusal: _ } = prepared;
         spec.identity.manager.clone_from(&site.own.id);
         let names: Vec<&str> = spec.members().map(|member| member.name.as_str()).collect();
@@ -157,12 +164,12 @@ impl Begun {
             marks: means.marks,
             ending: means.ending,
         };
-        let decided = Arc::clone(&around.ending);
+        let end = End { decided: Arc::clone(&around.ending), asked_there };
         let runner = Runner::new(Arc::new(site.engine.clone()), spec, around);
         let (pod, limiter) = (task.id.clone(), Arc::clone(&site.limiter));
         let (engine, name, pods) = (site.engine.clone(), task.name.clone(), means.pods);
         let manager = site.own.id.clone();
-        Begun { engine, runner, pod, name, manager, limiter, ending, decided, outside, output, pods }
+        Begun { engine, runner, pod, name, manager, limiter, ending, end, outside, output, pods }
     }
 
     /// It was asked to stop so long before it began: what an earlier manager left is cleaned up, and nothing more.
@@ -193,7 +200,7 @@ impl Begun {
 
     /// Run it to its end.
     pub async fn run(self) -> Ended {
-        let Begun { engine, runner, pod, name, manager: _, limiter, ending, decided, outside, output, pods } =
+        let Begun { engine, runner, pod, name, manager: _, limiter, ending, end, outside, output, pods } =
             self;
         let news = runner.news();
         let entry = pods.enter(&pod, &name, runner.requests());
@@ -204,8 +211,8 @@ impl Begun {
             // As long as the pod runs its labels, which are the whole definition, are not held once more.
             let TaskContainer { id, name, started_at, .. } = task;
             let task = TaskContainer { id, name, started_at, ..TaskContainer::default() };
-            tokio::spawn(watch::watch(engine, task, news, decided).in_current_span());
-            line
+            tokio::spawn(watch::watch(engine, task.clone(), news, end.clone()).in_current_span());
+            (task, line)
         });
         let (outcome, last) = runner.run().await;
         drop(entry);
@@ -217,14 +224,16 @@ impl Begun {
             warn!("the cgroup of the pod is left: it could not be removed in time");
         }
         info!(status = outcome.status, "the pod has ended with status {}", outcome.status);
-        if let Some(line) = line {
+        let mut ended_there = None;
+        if let Some((task, line)) = line {
             if let Some(output) = output {
                 output.finish(time_left()).await;
             }
             line.exit(outcome.status, LAST_WORD).await;
+            ended_there = end.asked_there.load(Ordering::Relaxed).then_some(task);
         }
         // Of an engine that does not answer nobody knows what it still has.
         let left = !outcome.left.is_empty() || outcome.status == STATUS_UNAVAILABLE;
-        Ended { status: outcome.status, last, left }
+        Ended { status: outcome.status, last, left, ended_there }
     }
 }

@@ -135,9 +135,7 @@ impl<E: Engine> Executor<E> {
                 self.examine(target, &id).await;
                 Ok(Effect::Examined)
             }
-            (Action::ReadCheck(Target::Member(name)), Some(id)) => {
-                Ok(Effect::CheckRead(self.read_check(name, &id).await))
-            }
+            (Action::ReadCheck(_), Some(id)) => Ok(Effect::CheckRead(self.read_check(&id).await)),
             // The container may have changed since the listing or event that reported it, so it is inspected
             // before the removal.
             (Action::Remove(Target::Remains(_)), Some(id)) if !self.is_of_this_pod(&id).await => {
@@ -577,17 +575,12 @@ impl<E: Engine> Executor<E> {
         }
     }
 
-    /// Why the health check of a component fails. It is told at once, whatever the engine answers.
-    async fn read_check(&self, name: &str, id: &str) -> Option<FailedCheck> {
-        let failed = match timeout(LAST_LOOK, self.engine.inspect(id)).await {
+    /// Why the health check of a component fails, as far as the engine tells in time.
+    async fn read_check(&self, id: &str) -> Option<FailedCheck> {
+        match timeout(LAST_LOOK, self.engine.inspect(id)).await {
             Ok(Ok(container)) => container.failed_check,
             Ok(Err(_)) | Err(_) => None,
-        };
-        match &failed {
-            Some(check) => warn!("component `{name}` is unhealthy: {check}"),
-            None => warn!("component `{name}` is unhealthy"),
         }
-        failed
     }
 
     fn hooks<'a>(&'a self, member: &'a ComponentSpec, key: &'static str, hooks: &'a [Hook]) -> Hooks<'a> {

@@ -23,6 +23,8 @@ pub(super) struct Journal {
     begun: BTreeMap<Key, (Instant, Reason)>,
     /// Failures of which it is not decided yet whether they end the pod.
     failed: Vec<(Key, Option<Reason>, String)>,
+    /// Components that are unhealthy, and why, of which it is not decided yet whether they end the pod.
+    unhealthy: Vec<(String, String)>,
     /// The failure that was warned of last, of each action that did not succeed since.
     warned: BTreeMap<Key, String>,
     /// Why the engine does not list the pod, as it was warned of last.
@@ -46,6 +48,12 @@ impl Journal {
                     None => (None, None),
                 };
                 match result {
+                    Ok(Effect::CheckRead(check)) => {
+                        if let Some(name) = component(key) {
+                            let why = check.as_ref().map(|check| format!(": {check}")).unwrap_or_default();
+                            self.unhealthy.push((name.to_owned(), format!("`{name}` is unhealthy{why}")));
+                        }
+                    }
                     Ok(effect) => {
                         self.warned.remove(key);
                         tell_effect(key, effect, took, reason.as_ref());
@@ -81,9 +89,17 @@ impl Journal {
         }
     }
 
-    /// Warn of the failures since the last plan, but not of one that ends the pod: the decision says it. An action that
-    /// fails again for the same reason is no news.
+    /// Warn of the failures and of the unhealthy since the last plan, but not of what ends the pod: the decision says it. An
+    /// action that fails again for the same reason is no news.
     pub(super) fn settle(&mut self, conclusion: Option<&Conclusion>) {
+        for (component, sentence) in std::mem::take(&mut self.unhealthy) {
+            match conclusion {
+                Some(conclusion) if conclusion.because.contains(&sentence) => {
+                    debug!(component, "component {sentence}");
+                }
+                _ => warn!(component, "component {sentence}"),
+            }
+        }
         for (key, reason, words) in std::mem::take(&mut self.failed) {
             let sentence = format!("cannot {key}: {words}");
             let reason = reason.map(|reason| reason.to_string());
@@ -207,6 +223,7 @@ mod tests {
     use crate::run::log::Text;
     use crate::run::stage::Written;
     use pod::action::Action;
+    use pod::failed_check::FailedCheck;
     use pod::identity::Role;
     use pod::observed::ContainerInfo;
     use pod::sample::pod;
@@ -262,6 +279,44 @@ mod tests {
         );
         let error = said(|| tell_end(&ended(because), &Reason::Impossible));
         assert_eq!(error, [format!("ERROR ending the pod with status 125: {because}")]);
+    }
+
+    #[tokio::test]
+    async fn a_warning_of_an_unhealthy_component_is_not_repeated_by_the_end_of_the_pod() {
+        let observed = Observed::default();
+        let mut journal = Journal::default();
+        let key = Key { verb: Verb::ReadCheck, target: Some(Target::Member("db".into())) };
+        let mut read = |check: Option<FailedCheck>, because: Option<&str>| {
+            let conclusion = because.map(|because| Conclusion {
+                status: 1,
+                because: because.to_owned(),
+                culprit: None,
+                at: Duration::ZERO,
+            });
+            said(|| {
+                journal.tell(&observed, &Observation::Ended(key.clone(), Ok(Effect::CheckRead(check))));
+                journal.settle(conclusion.as_ref());
+                if let Some(conclusion) = &conclusion {
+                    tell_end(conclusion, &Reason::Impossible);
+                }
+            })
+        };
+        let refused = || Some(FailedCheck::new(7, "refused"));
+        let why = "`db` is unhealthy: its check ended with status 7: refused";
+        assert_eq!(read(refused(), None), [format!("WARN component {why}")]);
+        assert_eq!(read(None, None), ["WARN component `db` is unhealthy"]);
+        let because = format!("`app` waits for `db` to be healthy, but {why}");
+        assert_eq!(
+            read(refused(), Some(&because)),
+            [format!("ERROR ending the pod with status 1: {because}")]
+        );
+        assert_eq!(
+            read(refused(), Some("component `web` ended with status 3")),
+            [
+                format!("WARN component {why}"),
+                "ERROR ending the pod with status 1: component `web` ended with status 3".to_owned(),
+            ]
+        );
     }
 
     #[tokio::test]

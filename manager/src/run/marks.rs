@@ -17,7 +17,7 @@ use tracing::{debug, warn};
 use pod::identity::{Identity, short};
 use pod::observed::{Departed, Exit};
 
-/// The name of the marks of an agent, which are those of all its pods.
+/// The name of the marks of an agent, which are those of all its pods, and of a manager whose pod is another container's.
 pub const AGENT: &str = "agent";
 /// Where the task container keeps what is to be in memory.
 const FOLDER: &str = "/dev/shm";

@@ -3,6 +3,7 @@
 //! Everything that can be wrong is found before the engine is asked to change anything. What needs root
 //! is opened first, then root is given up, then the pod begins.
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,21 +12,23 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, timeout};
 use tracing::{debug, error, info, warn};
 
-use super::begun::{Begun, Logs, Means};
-use super::marks::Marks;
+use super::begun::{Begun, Ended, Logs, Means};
+use super::marks::{AGENT, Marks};
 use super::output::Output;
 use super::request_line::{self, Pods, RequestLine};
 use super::serve_health::Pause;
 use super::site::{self, LAST_WORD, Refusal, Site};
 use super::sweep::sweep;
 use super::{LEAST_OUTPUT, discover, outside};
-use crate::cli::{Placement, RunArgs};
+use crate::cli::{Placement, RunArgs, Which};
 use engine::docker::DockerEngine;
 use pod::health::PodHealth;
 use pod::observed::Observation;
 use pod::placement::Holder;
 use pod::plan::{AFTER_STOP, STATUS_REFUSED};
+use pod::policy::Policy;
 use pod::spec::PodSpec;
+use pod::task::TaskContainer;
 
 /// How long the last lines of a pod that was not begun may take to be written.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -58,16 +61,51 @@ pub async fn run(args: RunArgs, output: Output) -> u8 {
             begun = &mut begin => Some(begun),
         }
     };
-    let mut speak_until = Instant::now() + LAST_WORDS;
-    let status = match begun {
-        None => own_status_of_stop(&args).await,
-        Some(Err(_)) if asked.is_some() => own_status_of_stop(&args).await,
-        Some(Err(refusal)) => {
-            error!("{}", refusal.words);
-            refusal.status
+    let (status, speak_until) = match begun {
+        None => (own_status_of_stop(&args).await, Instant::now() + LAST_WORDS),
+        Some(Err(_)) if asked.is_some() => {
+            let status = own_status_of_stop(&args).await;
+            (status, Instant::now() + LAST_WORDS)
         }
-        Some(Ok((mut begun, is_first))) => {
-            // A pod that an earlier manager of this run has begun waits for nobody's leftovers.
+        Some(Err(refusal)) => refuse(&refusal),
+        // A pod that an earlier manager of this run has begun waits for nobody's leftovers.
+        Some(Ok((begun, base, is_first))) => base.run(begun, is_first, &mut stops, asked).await,
+    };
+    // Whoever was waited for before: the last words are due.
+    let left = speak_until.saturating_duration_since(Instant::now());
+    output.finish(left.max(LEAST_OUTPUT)).await;
+    status
+}
+
+/// The end of a manager whose pod is not begun, and until when it may speak.
+fn refuse(refusal: &Refusal) -> (u8, Instant) {
+    error!("{}", refusal.words);
+    (refusal.status, Instant::now() + LAST_WORDS)
+}
+
+/// Everything that outlives a run of the pod.
+struct Base<'a> {
+    args: &'a RunArgs,
+    output: &'a Output,
+    site: Site,
+    policy: Policy,
+    marks: Marks,
+    pods: Pods,
+    /// The pipe to the manager's own `pause`.
+    control: Arc<File>,
+}
+
+impl Base<'_> {
+    /// Run the pod to its end, and once more each time that somebody restarts its container, where that is not the
+    /// manager's. Returns the exit status, and until when the last output may take.
+    async fn run(
+        &self,
+        mut begun: Begun,
+        mut is_first: bool,
+        stops: &mut Stops,
+        mut asked: Option<Instant>,
+    ) -> (u8, Instant) {
+        loop {
             if asked.is_none() && is_first {
                 tokio::select! {
                     biased;
@@ -78,28 +116,73 @@ pub async fn run(args: RunArgs, output: Output) -> u8 {
                     () = begun.clear_the_way() => {}
                 }
             }
-            let (news, engine, pod) = (begun.news(), begun.engine(), begun.pod().to_owned());
             if let Some(asked) = asked {
-                let status = status_of_stop(&engine, &pod).await;
+                let status = status_of_stop(&begun.engine(), begun.pod()).await;
                 begun.only_clean_up(status, asked.elapsed());
             }
-            tokio::spawn(async move {
-                loop {
-                    stops.next().await;
-                    if news.send(stop_requested(&engine, &pod).await).is_err() {
-                        return;
-                    }
-                }
-            });
-            let ended = begun.run().await;
-            speak_until = ended.last;
-            ended.status
+            let ended = to_its_end(begun, stops, &mut asked).await;
+            let end = (ended.status, ended.last);
+            let (Some(before), None, Placement::Outside(which)) =
+                (&ended.ended_there, asked, &self.args.pod.placement)
+            else {
+                return end;
+            };
+            let next = tokio::select! {
+                biased;
+                () = stops.next() => None,
+                next = self.next(which, before) => next,
+            };
+            match next {
+                None => return end,
+                Some(Err(refusal)) => return refuse(&refusal),
+                Some(Ok(next)) => (begun, is_first) = (next, true),
+            }
         }
-    };
-    // Whoever was waited for before: the last words are due.
-    let left = speak_until.saturating_duration_since(Instant::now());
-    output.finish(left.max(LEAST_OUTPUT)).await;
-    status
+    }
+
+    /// The next run of the pod, where its pause container is restarted.
+    async fn next(&self, which: &Which, before: &TaskContainer) -> Option<Result<Begun, Refusal>> {
+        let Site { engine, address, own, .. } = &self.site;
+        if !outside::restarted(engine, address, which, own, before, outside::RESTART).await {
+            return None;
+        }
+        info!("the pod's pause container `{}` was restarted: a new run of the pod", before.name);
+        Some(self.begin_next(which).await)
+    }
+
+    async fn begin_next(&self, which: &Which) -> Result<Begun, Refusal> {
+        let site = &self.site;
+        let mut pause = Pause::new(Arc::clone(&self.control));
+        pause.publish(PodHealth::Starting);
+        let task = outside::find(&site.engine, &site.address, which, &site.own).await?;
+        self.output.name_pod(&task.name);
+        let prepared = site.prepare(self.args, &task, Ok(&self.policy), None, None).await?;
+        pause.hold(prepared.spec.stop_timeout + AFTER_STOP + LAST_WORD);
+        Ok(Begun::outside(site, task, prepared, pause, self.means()))
+    }
+
+    fn means(&self) -> Means<'_> {
+        let logs = if self.args.logs { Logs::Here(self.output.clone()) } else { Logs::Off };
+        let (marks, pods) = (self.marks.clone(), self.pods.clone());
+        Means { policy: &self.policy, logs, marks, ending: Arc::default(), pods }
+    }
+}
+
+/// Run a pod to its end. `asked` is when this manager was asked to stop.
+async fn to_its_end(begun: Begun, stops: &mut Stops, asked: &mut Option<Instant>) -> Ended {
+    let (news, engine, pod) = (begun.news(), begun.engine(), begun.pod().to_owned());
+    let mut run = std::pin::pin!(begun.run());
+    loop {
+        tokio::select! {
+            biased;
+            () = stops.next() => {
+                asked.get_or_insert_with(Instant::now);
+                let (news, engine, pod) = (news.clone(), engine.clone(), pod.clone());
+                tokio::spawn(async move { news.send(stop_requested(&engine, &pod).await) });
+            }
+            ended = &mut run => return ended,
+        }
+    }
 }
 
 /// The status of a pod that is asked to stop. Swarm stops what its health check calls unhealthy, also where it never came
@@ -166,12 +249,13 @@ impl Stops {
 }
 
 /// Everything up to the first change. Also reports whether no manager has been in this run of the container before.
-async fn begin(args: &RunArgs, output: &Output) -> Result<(Begun, bool), Refusal> {
+async fn begin<'a>(args: &'a RunArgs, output: &'a Output) -> Result<(Begun, Base<'a>, bool), Refusal> {
     // First of all: only then does pause know that a stop can be handled here.
     discover::own_container().map_err(Refusal::usage)?;
     let handed = site::handed()?;
     let expected = handed.expected();
-    let mut pause = Pause::new(handed.control);
+    let control = Arc::new(handed.control);
+    let mut pause = Pause::new(Arc::clone(&control));
     pause.publish(PodHealth::Starting);
 
     let mut site = Site::arrive(args, expected).await?;
@@ -195,26 +279,27 @@ async fn begin(args: &RunArgs, output: &Output) -> Result<(Begun, bool), Refusal
     pause.hold(prepared.spec.stop_timeout + AFTER_STOP + more);
     let policy = policy.unwrap_or_default();
     let private = is_private(&prepared.spec, outside.is_some());
-    let marks = if private { Marks::kept(&prepared.spec.identity.pod) } else { Marks::default() };
+    // A container that is made anew in place of the pod's has another id.
+    let name = if outside.is_some() { AGENT } else { &prepared.spec.identity.pod };
+    let marks = if private { Marks::kept(name) } else { Marks::default() };
     let requests = private.then(|| RequestLine::open(Path::new(request_line::FOLDER)));
     site.confine(output)?;
     site.engine = site.engine.with_credentials(credentials.unwrap_or_default());
 
     tokio::spawn(sweep(site.engine.clone(), Arc::clone(&site.limiter)));
-    let logs = if args.logs { Logs::Here(output.clone()) } else { Logs::Off };
     let pods = Pods::default();
     serve(requests, &pods);
-    let means = Means { policy: &policy, logs, marks, ending: Arc::default(), pods };
+    let base = Base { args, output, site, policy, marks, pods, control };
     let is_first = !handed.again && !handed.ending;
     let begun = match outside {
         // A sandbox elsewhere is tied to nothing here.
         Some(task) => {
             pause.close_listener();
-            Begun::outside(&site, task, prepared, pause, means)
+            Begun::outside(&base.site, task, prepared, pause, base.means())
         }
-        None => Begun::here(&site, prepared, pause, means, handed.lifeline),
+        None => Begun::here(&base.site, prepared, pause, base.means(), handed.lifeline),
     };
-    Ok((begun, is_first))
+    Ok((begun, base, is_first))
 }
 
 /// Take requests for restarts, where there is a way for them.

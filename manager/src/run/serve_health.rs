@@ -1,6 +1,8 @@
 //! The line to `pause`: the pod's health, its verdict, and that no lifeline is wanted.
 
 use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pause::control::{self, Frame};
@@ -19,6 +21,8 @@ pub struct Pause {
     to: Box<dyn Write + Send>,
     /// The `pause` of the pod, where that is another one.
     beside: Option<Line>,
+    /// That one was asked to stop, or was ended, by somebody else.
+    asked_there: Arc<AtomicBool>,
     health: Option<PodHealth>,
     broken: bool,
 }
@@ -26,12 +30,14 @@ pub struct Pause {
 impl Pause {
     /// Speak through this writer: the control pipe, or a test's.
     pub fn new(to: impl Write + Send + 'static) -> Self {
-        Pause { to: Box::new(to), beside: None, health: None, broken: false }
+        Pause { to: Box::new(to), beside: None, asked_there: Arc::default(), health: None, broken: false }
     }
 
-    /// The `pause` of the pod is another one: it is told of the pod's health too.
-    pub fn tell_also(&mut self, line: Line) {
+    /// The `pause` of the pod is another one: it is told of the pod's health too. `asked_there` says whether it was asked
+    /// to stop, or was ended, by somebody else.
+    pub fn tell_also(&mut self, line: Line, asked_there: Arc<AtomicBool>) {
         self.beside = Some(line);
+        self.asked_there = asked_there;
     }
 
     /// The pod's health, told when it changes: whether it did.
@@ -54,7 +60,11 @@ impl Pause {
 
     /// The pod's exit status: from now on a crash of the manager cannot lose it.
     pub fn conclude(&mut self, status: u8) {
-        self.send(&Frame::Exit(status));
+        // After its exit status `pause` lets no further run begin, and a container that somebody stops may be restarted.
+        // A manager that takes over after a crash hears of that stop again.
+        if !self.asked_there.load(Ordering::Relaxed) {
+            self.send(&Frame::Exit(status));
+        }
     }
 
     /// From a request to stop, or the exit status, on this process may take so long: then `pause` kills it and ends. It
@@ -89,5 +99,23 @@ impl Pause {
             self.broken = true;
             warn!("cannot tell pause about the pod: {error}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::stage::Written;
+
+    #[test]
+    fn an_exit_status_is_kept_from_pause_only_while_its_pod_elsewhere_is_stopped_by_somebody_else() {
+        let written = Written::default();
+        let mut pause = Pause::new(written.clone());
+        pause.conclude(0);
+        let one = written.text().len();
+        assert!(one > 0);
+        pause.asked_there.store(true, Ordering::Relaxed);
+        pause.conclude(0);
+        assert_eq!(written.text().len(), one);
     }
 }

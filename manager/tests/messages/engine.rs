@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use engine::EngineAddress;
 use manager::run::agent::looks_for;
-use manager::run::patience::{MISSING_PATIENCE, given_up, waiting};
+use manager::run::patience::{A_FOLDER, MISSING_PATIENCE, NoSocket, given_up, waiting};
 use pod::plan::ENGINE_PATIENCE;
 
 fn socket() -> EngineAddress {
@@ -15,15 +15,31 @@ fn socket() -> EngineAddress {
 fn an_engine_that_is_not_there_is_said_with_what_to_do_and_its_path_once() {
     let missing = "unix:///var/run/docker.sock: No such file or directory (os error 2)";
     assert_eq!(
-        waiting(&socket(), missing, true, MISSING_PATIENCE),
+        waiting(&socket(), missing, Some(NoSocket::Missing), MISSING_PATIENCE),
         "waiting up to 3s for the engine: the engine's socket is not there; mount the socket of the engine into the task \
          container: `-v /var/run/docker.sock:/var/run/docker.sock`, or `volumes` of its service"
+    );
+    let refused = "unix:///var/run/docker.sock: Connection refused (os error 111)";
+    assert_eq!(
+        waiting(&socket(), refused, Some(NoSocket::Folder), MISSING_PATIENCE),
+        "waiting up to 3s for the engine: a folder is there instead of the engine's socket, as `-v` makes one for a path that \
+         the host does not have; mount the socket of the engine into the task container: \
+         `-v /var/run/docker.sock:/var/run/docker.sock`, or `volumes` of its service"
+    );
+    assert_eq!(
+        given_up(&socket(), A_FOLDER, MISSING_PATIENCE),
+        "the engine has not answered for 3s: unix:///var/run/docker.sock: a folder is there instead of a socket"
+    );
+    assert_eq!(
+        waiting(&socket(), "no answer for 3s", None, ENGINE_PATIENCE),
+        "waiting up to 30s for the engine: unix:///var/run/docker.sock: no answer for 3s; is the engine running, and this its \
+         socket?"
     );
     assert_eq!(
         waiting(
             &socket(),
             "unix:///var/run/docker.sock: Connection refused (os error 111)",
-            false,
+            None,
             ENGINE_PATIENCE
         ),
         "waiting up to 30s for the engine: unix:///var/run/docker.sock: Connection refused (os error 111); is the engine \
@@ -31,7 +47,7 @@ fn an_engine_that_is_not_there_is_said_with_what_to_do_and_its_path_once() {
     );
     let remote = EngineAddress::Tcp { host: "engine".into(), port: 2376 };
     assert_eq!(
-        waiting(&remote, "Connection refused (os error 111)", false, ENGINE_PATIENCE),
+        waiting(&remote, "Connection refused (os error 111)", None, ENGINE_PATIENCE),
         "waiting up to 30s for the engine: tcp://engine:2376: Connection refused (os error 111); is the engine running, and \
          does it listen there?"
     );

@@ -1,9 +1,10 @@
 //! `manager check --container` against containers of the real engine.
 
-use std::process::{Command, Output};
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
 
 use crate::lab::pod::{Pod, Volumes};
-use crate::lab::{idle, program, test_image, unique};
+use crate::lab::{idle, manager_image, program, test_image, unique};
 
 fn check(name: &str) -> Output {
     let mut command = Command::new(program("manager"));
@@ -79,4 +80,27 @@ fn a_container_that_is_not_there_is_said() {
     let err = String::from_utf8_lossy(&said.stderr);
     assert_eq!(said.status.code(), Some(64), "{err}");
     assert!(err.contains("has no container `tandem-test-there-is-none`"), "{err}");
+}
+
+#[test]
+fn labels_on_the_standard_input_of_a_container_reach_the_manager_in_it() {
+    let said = |labels: &str| {
+        let mut run = Command::new("docker")
+            .args(["run", "--rm", "-i", &manager_image(), "check", "--labels", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("`docker` can be run");
+        run.stdin.take().expect("a pipe").write_all(labels.as_bytes()).expect("written");
+        let said = run.wait_with_output().expect("its end");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (said.status.code(), text(&said.stdout), text(&said.stderr))
+    };
+    let (status, out, err) = said("{pod.component.a: \"image: x\"}\n");
+    assert_eq!((status, &*err), (Some(0), ""), "{out}");
+    assert!(out.contains("1.  a  image x"), "{out}");
+    let (status, _, err) = said("{pod.component.a: \"imag: x\"}\n");
+    assert_eq!(status, Some(64), "{err}");
+    assert!(err.contains("did you mean `image`?"), "{err}");
 }

@@ -58,6 +58,43 @@ fn a_socket_that_nobody_mounted_is_said_at_once_and_given_up_after_three_seconds
 }
 
 #[test]
+fn a_folder_in_place_of_the_socket_is_said_and_given_up_after_three_seconds() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mount = format!("{}:/var/run/docker.sock", folder.path().display());
+    let began = Instant::now();
+    let image = manager_image();
+    let said = attempt(&["run", "--rm", "-v", &mount, "--label", "pod.component.app=image: a", &image]);
+    let took = began.elapsed();
+    assert_eq!(said.status, 69, "{}", said.error());
+    assert!(took >= Duration::from_secs(2) && took < here(Duration::from_secs(10)), "{took:?}");
+    let error = said.error();
+    assert_eq!(error.matches("a folder is there instead of the engine's socket").count(), 1, "{error}");
+    assert!(error.contains("`-v /var/run/docker.sock:/var/run/docker.sock`"), "{error}");
+    assert!(
+        error.contains(
+            "ERROR the engine has not answered for 3s: unix:///var/run/docker.sock: a folder is there"
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn an_engine_that_accepts_and_never_answers_is_warned_of_long_before_it_is_given_up() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("silent.sock");
+    // Connections are accepted by the kernel, and nobody reads.
+    let _silent = std::os::unix::net::UnixListener::bind(&path).expect("a socket");
+    let pod = Pod::plan("silent").engine(path).component("app", "image: a").start();
+    pod.wait_said(" WARN waiting up to 30s for the engine: unix:///var/run/docker.sock: no answer for 3s; ");
+    assert_eq!(pod.task()["State"]["Running"], true, "it waits on");
+    assert_eq!(pod.wait_end().status, 69);
+    let said = pod.logs().1;
+    assert_eq!(said.matches("waiting up to").count(), 1, "{said}");
+    let end = "ERROR the engine has not answered for 30s: unix:///var/run/docker.sock: no answer in time";
+    assert!(said.contains(end), "{said}");
+}
+
+#[test]
 fn a_bare_pause_that_nobody_runs_says_so() {
     let (deaf, alone) = (unique("deaf"), unique("alone"));
     let _guards = (Started(&deaf), Started(&alone));

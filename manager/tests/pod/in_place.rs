@@ -325,5 +325,6 @@ fn an_unhealthy_component_says_why_in_the_log_in_status_and_at_the_end() {
     assert_eq!(pod.wait_end().status, 1);
     let said = pod.logs().1;
     assert!(said.contains(&format!("`app` waits for `db` to be healthy, but `db` {why}")), "{said}");
+    assert_eq!(said.matches(why).count(), 1, "one line says why: {said}");
     pod.assert_nothing_left();
 }

@@ -255,6 +255,19 @@ fn the_managers_own_lines_and_the_components_are_json_where_asked_for() {
 }
 
 #[test]
+fn every_line_but_those_of_pause_is_json_also_where_the_manager_crashes() {
+    let pod = Pod::plan("json-crash").args(&["--log-format", "json"]).component("app", &idle()).start();
+    pod.wait_healthy();
+    pod.crash_manager("KILL");
+    pod.wait_said("taken up, running: app");
+    pod.stop_clean();
+    let text = pod.logs().1;
+    let plain: Vec<&str> =
+        text.lines().filter(|line| serde_json::from_str::<serde_json::Value>(line).is_err()).collect();
+    assert!(!plain.is_empty() && plain.iter().all(|line| line.starts_with("pause: ")), "{text}");
+}
+
+#[test]
 fn a_start_and_a_stop_of_one_component_take_three_lines_each() {
     let health = "healthcheck: {test: 'true', interval: 1s}\n";
     let pod = Pod::plan("lines").component("app", &format!("{}{health}", idle())).start();

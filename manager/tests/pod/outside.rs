@@ -217,6 +217,67 @@ fn a_manager_that_is_killed_leaves_the_pod_running_and_takes_it_up_again() {
 }
 
 #[test]
+fn a_restart_of_the_pods_container_alone_is_a_new_run_of_the_same_manager() {
+    let app = idle() + "post_start: [{command: [sh, -c, 'echo ran >> /hooks']}]\n";
+    let pod = Pod::plan("outside-restart").outside(&[]).component("app", &app).start();
+    pod.wait_healthy();
+    let manager = inspect(pod.manager())["State"]["StartedAt"].clone();
+    let mut before = pod.component("app")["Id"].clone();
+    // Stopped in order, and killed; and again.
+    for time in ["10", "0", "10"] {
+        docker(&["restart", "-t", time, pod.id()]);
+        before = wait("the app of another run", LONG, || {
+            let app = try_inspect(&pod.container("app")).filter(|app| app["State"]["Running"] == true)?;
+            (app["Id"] != before).then(|| app["Id"].clone())
+        });
+        pod.wait_healthy();
+        assert_eq!(pod.exec("app", "cat /hooks").trim(), "ran");
+        assert_eq!(inspect(pod.manager())["State"]["StartedAt"], manager, "one manager runs them all");
+    }
+    // A crash is one of this run.
+    pod.crash_manager("KILL");
+    wait("another manager", LONG, || pod.manager_pid());
+    pod.wait_healthy();
+    assert_eq!(pod.component("app")["Id"], before);
+    assert_eq!(pod.exec("app", "cat /hooks").trim(), "ran");
+    pod.stop_clean();
+    let manager = wait("the manager ends", LONG, || {
+        let state = inspect(pod.manager())["State"].clone();
+        (state["Status"] == "exited").then_some(state)
+    });
+    assert_eq!(manager["ExitCode"], 0);
+}
+
+#[test]
+fn a_manager_that_is_restarted_after_its_pods_container_runs_the_pod_again() {
+    let pod = Pod::plan("outside-both").outside(&[]).component("app", &idle()).start();
+    pod.wait_healthy();
+    let before = pod.component("app")["Id"].clone();
+    docker(&["restart", pod.id()]);
+    docker(&["restart", pod.manager()]);
+    wait("the app of another run", LONG, || {
+        let app = try_inspect(&pod.container("app")).filter(|app| app["State"]["Running"] == true)?;
+        (app["Id"] != before).then_some(())
+    });
+    pod.wait_healthy();
+    pod.stop_clean();
+}
+
+#[test]
+fn a_pod_that_ends_by_itself_ends_a_manager_outside_also_where_its_container_is_started_again() {
+    let app = script("sleep 3; exit 5");
+    let pod = Pod::plan("outside-over").outside(&[]).component("app", &app).start();
+    assert_eq!(pod.wait_end().status, 5);
+    docker(&["start", pod.id()]);
+    let manager = wait("the manager ends", LONG, || {
+        let state = inspect(pod.manager())["State"].clone();
+        (state["Status"] == "exited").then_some(state)
+    });
+    assert_eq!(manager["ExitCode"], 5);
+    assert_eq!(pod.members(), Vec::<String>::new());
+}
+
+#[test]
 fn a_definition_that_is_wrong_ends_both_with_64() {
     let (said, pod) = Pod::plan("outside-wrong").outside(&[]).component("app", "imag: a\n").run();
     assert_eq!(said.status, 64, "{}", said.error());

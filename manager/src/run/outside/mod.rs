@@ -7,7 +7,7 @@ pub mod watch;
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tracing::info;
 
 use super::patience::patiently;
@@ -22,6 +22,11 @@ use pod::task::TaskContainer;
 
 /// Bounds of the wait between two looks for a pause container that is not there yet.
 const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
+
+/// How long somebody who has ended a pause container may take to start it again (`docker restart`), and then to stop the
+/// manager as well. Compose restarts a service after those that it depends on, and a stop of a manager whose run has begun
+/// stops the pod once more.
+pub const RESTART: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(3));
 
 /// Labels by which Compose and Swarm say which service a container belongs to, and of which project.
 const SERVICE_LABELS: [(&str, Option<&str>); 2] = [
@@ -67,6 +72,41 @@ pub async fn find(
         sleep(wait).await;
         wait = (wait * 2).min(LOOK_AGAIN.1);
     }
+}
+
+/// Whether the pause container that is meant runs again, or another one in its place, soon after its run `before` was ended
+/// by somebody else. `limits` are [`RESTART`]; a manager that is to be restarted too is stopped before this returns.
+pub async fn restarted(
+    engine: &DockerEngine,
+    address: &EngineAddress,
+    which: &Which,
+    own: &TaskContainer,
+    before: &TaskContainer,
+    limits: (Duration, Duration),
+) -> bool {
+    let look = async {
+        loop {
+            let name = match which {
+                Which::Container(name) => Some(name.clone()),
+                Which::Service(service) => {
+                    of_service(engine, address, service, own).await.unwrap_or_default()
+                }
+            };
+            if let Some(name) = name
+                && let Ok(now) = engine.standing(&name).await
+                && now.running
+                && (&now.id, &now.started_at) != (&before.id, &before.started_at)
+            {
+                return;
+            }
+            sleep(LOOK_AGAIN.0).await;
+        }
+    };
+    let runs = timeout(limits.0, look).await.is_ok();
+    if runs {
+        sleep(limits.1).await;
+    }
+    runs
 }
 
 async fn found(engine: &DockerEngine, name: &str) -> Result<Option<TaskContainer>, EngineError> {
@@ -186,6 +226,7 @@ pub fn cgroups_of(own_cgroups: &str, own: &TaskContainer, task: &TaskContainer) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use engine::testing::{answer, canned, ping};
     use pod::task::TaskMount;
 
     fn pause() -> TaskContainer {
@@ -252,6 +293,28 @@ mod tests {
         }
         let everything = TaskContainer { stdin_open: false, tty: true, privileged: true, ..pause() };
         assert_eq!(against(&everything, &own(), host).len(), 3, "every reason at once");
+    }
+
+    #[tokio::test]
+    async fn a_pause_container_is_restarted_only_where_another_run_begins_soon() {
+        let before = TaskContainer { id: "a".into(), started_at: "10".into(), ..TaskContainer::default() };
+        let state =
+            |id: &str, state: &str| answer("200 OK", &format!(r#"{{"Id": "{id}", "State": {{{state}}}}}"#));
+        let over = || state("a", r#""StartedAt": "10""#);
+        let not_yet = || state("a", r#""Running": true, "StartedAt": "10""#);
+        let gone = || answer("404 Not Found", r#"{"message": "No such container: pod"}"#);
+        for (answers, want) in [
+            (vec![over(), state("a", r#""Running": true, "StartedAt": "11""#)], true),
+            (vec![not_yet(), over(), gone(), state("b", r#""Running": true, "StartedAt": "10""#)], true),
+            // Nobody answers any more.
+            (vec![over(), not_yet()], false),
+        ] {
+            let (engine, _server) = canned([vec![ping("1.41")], answers].concat());
+            let address = EngineAddress::Unix("/nowhere.sock".into());
+            let which = Which::Container("pod".into());
+            let limits = (Duration::from_secs(if want { 30 } else { 1 }), Duration::from_millis(1));
+            assert_eq!(restarted(&engine, &address, &which, &own(), &before, limits).await, want);
+        }
     }
 
     #[test]

@@ -18,22 +18,34 @@ use engine::outside::Change;
 use pod::observed::Observation;
 use pod::task::TaskContainer;
 
-/// Watch until it has ended, or the receiver is gone.
-///
-/// `decided` is set as soon as its end is.
-pub async fn watch(
-    engine: DockerEngine,
-    task: TaskContainer,
-    news: UnboundedSender<Observation>,
-    decided: Arc<AtomicBool>,
-) {
+/// What is known of a pod's end.
+#[derive(Debug, Clone, Default)]
+pub struct End {
+    /// It is decided.
+    pub decided: Arc<AtomicBool>,
+    /// Its pause container was asked to stop, or was ended, by somebody else, before anything else decided it.
+    pub asked_there: Arc<AtomicBool>,
+}
+
+impl End {
+    /// Somebody else ends the pause container.
+    fn ask(&self) {
+        if !self.decided.swap(true, Ordering::Relaxed) {
+            self.asked_there.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Watch until it has ended, or the receiver is gone; `end` is written as soon as that is known.
+pub async fn watch(engine: DockerEngine, task: TaskContainer, news: UnboundedSender<Observation>, end: End) {
     let mut backoff = BACKOFF.0;
     while !news.is_closed() {
-        match follow(&engine, &task, &news, &decided, &mut backoff).await {
+        match follow(&engine, &task, &news, &end, &mut backoff).await {
             // Told to by us.
             Ok(Some(_)) if news.is_closed() => return,
             Ok(Some(status)) => {
                 warn!("the pod's pause container `{}` has ended with status {status}", task.name);
+                end.ask();
                 // Its components are to be removed, whatever became of them.
                 let _ = news.send(Observation::Stop { status, resumed: true, ago: Duration::ZERO });
                 return;
@@ -51,7 +63,7 @@ async fn follow(
     engine: &DockerEngine,
     task: &TaskContainer,
     news: &UnboundedSender<Observation>,
-    decided: &AtomicBool,
+    end: &End,
     backoff: &mut Duration,
 ) -> Result<Option<u8>, EngineError> {
     // First the stream, then a look: what happens in between is seen twice rather than never.
@@ -65,7 +77,7 @@ async fn follow(
             Change::Ended { status } => return Ok(Some(status)),
             Change::Signalled(signal) if [SIGTERM, SIGINT].contains(&i32::from(signal)) => {
                 info!("the pod's pause container `{}` is asked to stop", task.name);
-                decided.store(true, Ordering::Relaxed);
+                end.ask();
                 let _ = news.send(stop_requested(engine, &task.id).await);
             }
             Change::Signalled(_) => {}
@@ -92,6 +104,17 @@ async fn ended(engine: &DockerEngine, task: &TaskContainer) -> Result<Option<u8>
 mod tests {
     use super::*;
     use engine::testing::{answer, canned, ping};
+
+    #[test]
+    fn a_pod_that_was_ending_already_was_not_ended_by_its_pause_container() {
+        let end = End::default();
+        end.ask();
+        end.ask();
+        assert!(end.asked_there.load(Ordering::Relaxed));
+        let end = End { decided: Arc::new(true.into()), ..End::default() };
+        end.ask();
+        assert!(!end.asked_there.load(Ordering::Relaxed));
+    }
 
     #[tokio::test]
     async fn whether_the_run_goes_on_is_no_affair_of_its_volumes() {
