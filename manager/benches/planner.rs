@@ -6,16 +6,16 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use definition::files::Disk;
 use definition::labels::{Surroundings, read};
-use definition::load::Disk;
 use pod::action::Action;
 use pod::identity::{Identity, Role};
+use pod::namespace_placement::Namespaces;
 use pod::observed::{ContainerInfo, Effect, Health, Observation, Observed, Status};
-use pod::placement::Namespaces;
 use pod::plan::plan;
 use pod::policy::{Host, Policy};
 use pod::spec::{Definition, PodSpec};
-use pod::task::TaskContainer;
+use pod::task_container::TaskContainer;
 use serde_json::{Value, json};
 
 const SIZES: [usize; 3] = [10, 100, 1000];

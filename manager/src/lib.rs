@@ -4,7 +4,7 @@
 //! # Layout
 //! One direction, one loop:
 //! ```text
-//! labels --definition::load--> Raw --definition::lower--> PodSpec (desired) --.
+//! labels --definition::files--> Raw --definition::lower--> PodSpec (desired) --.
 //!                                                                             v
 //! engine --list + events--> run::watch --Observation--> Observed --> plan(now) --> Plan --execute--> engine
 //!    ^                                                               |                              |

@@ -21,7 +21,7 @@ use crate::run::marks;
 use crate::run::site::{Refusal, address};
 use crate::run::tail::Tail;
 use engine::docker::DockerEngine;
-use engine::outside::Summary;
+use engine::node::Summary;
 use engine::{Engine, EngineAddress, EngineError};
 use pod::failed_check::FailedCheck;
 use pod::identity::{LABEL_COMPONENT, LABEL_POD, LABEL_ROLE, Role, short};
@@ -495,7 +495,7 @@ mod tests {
     use tokio::net::UnixListener;
 
     use super::*;
-    use engine::outside::Joins;
+    use engine::node::Joins;
     use engine::testing::{answer, ping};
     use pod::observed::Exit;
 

@@ -7,10 +7,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use definition::files::{FileFault, FileKind, Files};
 use definition::labels;
-use definition::load::{FileFault, FileKind, Files};
 use pod::policy::Level;
-use pod::task::{TaskContainer, TaskMount};
+use pod::task_container::{TaskContainer, TaskMount};
 use serde_yaml::Value;
 
 /// The files of an example that may hold a pod.

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use definition::load::{Disk, FileFault, FileKind, Files, MOST_FILES, MOST_WRITTEN_BYTES};
+use definition::files::{Disk, FileFault, FileKind, Files, MOST_FILES, MOST_WRITTEN_BYTES};
 use definition::{labels, policy_file};
 use pod::bounds::{BOUNDS, Bound};
-use pod::exit;
+use pod::exit_status;
 use pod::policy::{Allowance, DEFAULT_MAX_COMPONENTS, LARGEST_MAX_COMPONENTS, Level, words};
-use pod::task::TaskContainer;
+use pod::task_container::TaskContainer;
 
 const README: &str = include_str!("../../README.md");
 const POLICY: &str = include_str!("../../docs/reference/policy.md");
@@ -73,7 +73,7 @@ fn table_of(page: &'static str, header: &str) -> Vec<Vec<&'static str>> {
 fn the_exit_statuses_are_those_of_the_code() {
     let said: Vec<(u8, &str)> =
         table("| status | meaning |").iter().map(|row| (row[0].parse().expect("a number"), row[1])).collect();
-    assert_eq!(said, exit::TABLE);
+    assert_eq!(said, exit_status::TABLE);
 }
 
 #[test]

@@ -15,7 +15,7 @@ use crate::{bench, demo, fuzz, images, suite, vm};
 const README_COMMAND: &str = "cargo xtask test";
 
 /// The tests of pods that CI runs once more behind the filter, for every kind of call of the engine one that makes it (the
-/// list is `crates/engine/src/calls.rs`); `cargo xtask filtered` runs all.
+/// list is `crates/engine/src/allowlist.rs`); `cargo xtask filtered` runs all.
 const FILTERED: [&str; 15] = [
     "pod::agent::pods_that_are_there_and_pods_that_come_are_run_each_to_its_own_end",
     "pod::agent::why_a_pod_ends_is_in_its_own_log_too",

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::cursor::{At, Cursor, Pair, Place};
-use super::fault::{found_text, found_value, nearest, quote};
+use super::diagnostic::{found_text, found_value, nearest, quote};
 use super::hooks;
 use super::pre_start;
 use super::raw::{EnvFile, Raw};

@@ -7,19 +7,19 @@ use std::rc::Rc;
 
 use super::compose;
 use super::cursor::{At, Cursor, Faults, Place};
+use super::diagnostic::{Origin, found_value, quote};
 use super::env_file;
-use super::fault::{Origin, found_value, quote};
+use super::files::{FileFault, FileKind};
 use super::include::{Project, Reader, Scope, Service};
 use super::interpolate::{Interpolation, Lookup};
 use super::labels::Surroundings;
-use super::load::{FileFault, FileKind};
 use super::lower::STACK;
 use super::raw::Raw;
 use super::tandem::Whole;
 use super::variables::{self, Bare, Variables};
 use super::yaml::{Entry, Kind, Node};
 use pod::spec::MountSource;
-use pod::task::TaskContainer;
+use pod::task_container::TaskContainer;
 
 /// What a file may grow to by its variables.
 pub(super) const MOST_BYTES: usize = 4 << 20;

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use super::fault::{
+use super::diagnostic::{
     Fault, MOST_FAULTS, Origin, Position, Report, Warning, nearest, one_line, quote, suggest,
 };
 use pod::policy::{Allowances, Refusal};

@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::cursor::{Cursor, Faults, Place};
+use super::diagnostic::quote;
 use super::documents;
 use super::extends::merged;
-use super::fault::quote;
 use super::include::{Reader, Scope, make_absolute, parent};
 use super::yaml::{Entry, Kind, Node};
 

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use super::cursor::{Cursor, Pair};
-use super::fault::quote;
+use super::diagnostic::quote;
 use super::yaml::{Entry, Kind, Node};
 
 /// How deep defaults may hold variables with defaults.

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use super::compose;
 use super::compose_file;
 use super::cursor::{At, Cursor, Faults, Place};
-use super::fault::{Origin, Report, Warning, found_text, found_value, nearest, quote, suggest};
-use super::load::{Files, MOST_WRITTEN_BYTES, Possible};
+use super::diagnostic::{Origin, Report, Warning, found_text, found_value, nearest, quote, suggest};
+use super::files::{Files, MOST_WRITTEN_BYTES, Possible};
 use super::lower;
 use super::raw::Raw;
 use super::seccomp;
@@ -17,7 +17,7 @@ use pod::owner::Owner;
 use pod::policy::{Host, LARGEST_MAX_COMPONENTS, Policy};
 use pod::pre_start;
 use pod::spec::{CopySpec, Definition};
-use pod::task::TaskContainer;
+use pod::task_container::TaskContainer;
 
 /// A component of this name.
 pub const COMPONENT: &str = "pod.component.";

@@ -11,12 +11,12 @@
 //! A new Compose key is a row in `compose::KEYS` and a function beside it; what it must be checked against
 //! (the task container, other components, files) stands in `lower`.
 
-pub mod credentials;
-pub mod fault;
+pub mod diagnostic;
+pub mod files;
 pub mod labels;
-pub mod load;
 pub mod lower;
 pub mod policy_file;
+pub mod registry_config;
 pub mod stack;
 
 mod compose;

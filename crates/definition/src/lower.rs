@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::compose::OURS;
 use super::cursor::{At, Faults, Place};
-use super::fault::{found_text, nearest, quote, quote_all};
+use super::diagnostic::{found_text, nearest, quote, quote_all};
+use super::files::{FileFault, FileKind, too_long};
 use super::labels::Surroundings;
-use super::load::{FileFault, FileKind, too_long};
 use super::raw::Raw;
 use super::seccomp;
 use super::secrets;
@@ -15,8 +15,8 @@ use super::tandem::Whole;
 use super::values::{parse_duration, tidy_path, within};
 use super::variables::{Reader, Variables};
 use pod::bounds;
+use pod::dependency_graph;
 use pod::limits;
-use pod::order;
 use pod::owner::Owner;
 use pod::path::{is_for_devices, is_kernels};
 use pod::policy::{Allowance, Allowed, Bind, Host, LABEL_REMEDY, Policy, Refusal, apply_floors, taken_label};
@@ -25,7 +25,7 @@ use pod::spec::{
     ComponentSpec, Condition, ContainerSpec, CopySpec, Definition, FileSpec, HealthCheck, Mount, MountSource,
     Recursion,
 };
-use pod::task::{TaskContainer, TaskMount};
+use pod::task_container::{TaskContainer, TaskMount};
 
 /// Podlike's label for the name by which components call a volume.
 const VOLUME_REF: &str = "com.github.rycus86.podlike.volume-ref";
@@ -709,7 +709,7 @@ fn dependencies(faults: &Faults, init: &[Raw], components: &[Raw]) {
     }
     // One after the other: each circle is a mistake of its own. The search costs as much as the whole graph each time.
     while !faults.is_full()
-        && let Some(circle) = order::cycle(&graph)
+        && let Some(circle) = dependency_graph::cycle(&graph)
     {
         let (Some(first), Some(second)) = (circle.first(), circle.get(1)) else { return };
         let written = components

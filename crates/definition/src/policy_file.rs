@@ -3,8 +3,8 @@
 use std::fmt::Display;
 
 use super::cursor::{Cursor, Faults};
-use super::fault::{Origin, quote, suggest};
-use super::load::{FileFault, Files};
+use super::diagnostic::{Origin, quote, suggest};
+use super::files::{FileFault, Files};
 use super::values::text;
 use pod::policy::{Allowed, AllowedError, Level, Policy, REGISTRY_FORM, registry_entry, words};
 
@@ -119,7 +119,7 @@ fn allowances(cursor: &Cursor<'_>) -> Vec<Allowed> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::FileKind;
+    use crate::files::FileKind;
 
     struct One(Result<&'static str, FileFault>);
 

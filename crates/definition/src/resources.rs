@@ -1,14 +1,14 @@
-//! The rarer keys of a component, which become its [`Tuning`](pod::tuning::Tuning).
+//! The rarer keys of a component, which become its [`Tuning`](pod::container_options::Tuning).
 
 use std::collections::BTreeMap;
 
 use super::compose::assignments;
 use super::cursor::{Cursor, Place};
-use super::fault::{found_text, quote, suggest};
+use super::diagnostic::{found_text, quote, suggest};
 use super::raw::Raw;
 use super::seccomp;
 use super::values::{Shortest, boolean, duration, integer, nano_cpus, size, text, tidy_path};
-use pod::tuning::{Blkio, Device, DeviceRequest, PullPolicy};
+use pod::container_options::{Blkio, Device, DeviceRequest, PullPolicy};
 
 /// Limits that the engine knows by name.
 const ULIMITS: &[&str] = &[

@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 
 use super::cursor::{At, Cursor, Faults, Pair};
-use super::fault::{nearest, quote, quote_all};
+use super::diagnostic::{nearest, quote, quote_all};
+use super::files::{FileFault, FileKind, Files};
 use super::interpolate::Lookup;
-use super::load::{FileFault, FileKind, Files};
 use super::raw::Raw;
 use super::values::{boolean, mode, text, tidy_path, within};
 use pod::spec::{FileSource, FileSpec, LARGEST_SECRET_BYTES};

@@ -9,11 +9,11 @@ use std::time::Duration;
 use super::compose::{self, assignments, one_or_more, words};
 use super::compose_file::MOST_BYTES;
 use super::cursor::{Cursor, Faults, Pair};
+use super::diagnostic::{Origin, Report, Warning, quote, suggest};
 use super::env_file::{Value, parse_raw};
-use super::fault::{Origin, Report, Warning, quote, suggest};
+use super::files::{FileFault, Files};
 use super::interpolate::{Dialect, Interpolation, SET_IT};
 use super::labels::MANAGER;
-use super::load::{FileFault, Files};
 use super::raw::Raw;
 use super::resources;
 use super::values::{Shortest, duration, nano_cpus};
@@ -21,7 +21,7 @@ use super::volumes;
 use super::yaml::Kind;
 use pod::limits::Limits;
 use pod::spec::{ContainerSpec, Mount, MountSource};
-use pod::task::{TaskContainer, TaskMount};
+use pod::task_container::{TaskContainer, TaskMount};
 
 /// Where the engine's socket is, in the task container and, unless moved, on the host.
 pub const SOCKET: &str = "/var/run/docker.sock";

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::cursor::{Cursor, Place};
-use super::fault::quote;
+use super::diagnostic::quote;
 use super::raw::Raw;
 use super::values::{Shortest, boolean, duration, size};
 use crate::labels::{SCRATCH, STOP_GRACE, is_name};

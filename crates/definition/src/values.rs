@@ -4,7 +4,7 @@ pub(super) use pod::path::{tidy_path, within};
 use std::time::Duration;
 
 use super::cursor::Cursor;
-use super::fault::{nearest, quote};
+use super::diagnostic::{nearest, quote};
 use super::yaml::Kind;
 
 /// Capabilities of Linux, in the order of their numbers.

@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::cursor::{At, Faults, Place};
+use super::diagnostic::{Origin, quote};
 use super::env_file::{self, BadLine, Value, Variable};
-use super::fault::{Origin, quote};
+use super::files::{FileFault, Files};
 use super::interpolate::{Dialect, Lookup, Problem, Scope, interpolate};
-use super::load::{FileFault, Files};
 use super::raw::EnvFile;
 
 /// What to do about a variable that is not set.

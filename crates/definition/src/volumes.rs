@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::cursor::{Cursor, Place};
-use super::fault::{found_text, quote, quote_all};
+use super::diagnostic::{found_text, quote, quote_all};
 use super::values::{boolean, mode, size, text, tidy_path};
 use pod::spec::{Mount, MountSource, Recursion};
 

@@ -14,7 +14,7 @@ use serde::de::{
     DeserializeSeed, Deserializer, EnumAccess, IgnoredAny, MapAccess, SeqAccess, VariantAccess, Visitor,
 };
 
-use super::fault::{Position, quote};
+use super::diagnostic::{Position, quote};
 
 /// A node or key: its document, and its number there in reading order. Nodes of several documents may be in one tree, since
 /// a service can extend one of another file.

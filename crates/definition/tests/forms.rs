@@ -6,16 +6,16 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use definition::files::{FileFault, FileKind, Files};
 use definition::labels::{Surroundings, read};
-use definition::load::{FileFault, FileKind, Files};
 use definition::lower::shared_mounts;
+use pod::container_options::{Blkio, Device, DeviceRequest, PullPolicy, Tuning};
 use pod::policy::{Allowance, Allowed, Host, Policy};
 use pod::spec::{
     ComponentSpec, Condition, ContainerSpec, CopySpec, Definition, Dependency, FileSource, FileSpec,
     HealthCheck, Hook, Mount, MountSource, Recursion, Restart, Scratch,
 };
-use pod::task::{TaskContainer, TaskMount};
-use pod::tuning::{Blkio, Device, DeviceRequest, PullPolicy, Tuning};
+use pod::task_container::{TaskContainer, TaskMount};
 
 const SOCKET: &str = "/srv/engine/docker.sock";
 

@@ -6,12 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use definition::files::{FileFault, FileKind, Files};
 use definition::labels::{Surroundings, read};
-use definition::load::{FileFault, FileKind, Files};
+use pod::container_options::{Device, DeviceRequest};
 use pod::policy::{Bind, Host, Level, Policy, Refusal, VolumeInfo};
 use pod::spec::{ComponentSpec, ContainerSpec, Hook, Recursion};
-use pod::task::{TaskContainer, TaskMount};
-use pod::tuning::{Device, DeviceRequest};
+use pod::task_container::{TaskContainer, TaskMount};
 
 use Expected::{Fails, Passes};
 use Level::{Baseline, Restricted};

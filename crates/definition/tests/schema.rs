@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use definition::files::{FileFault, FileKind, Files};
 use definition::labels::{Surroundings, read};
-use definition::load::{FileFault, FileKind, Files};
 use pod::policy::{Host, Policy};
-use pod::task::TaskContainer;
+use pod::task_container::TaskContainer;
 
 const LIST: &str = include_str!("schema_keys.txt");
 

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use definition::files::{FileFault, FileKind, Files};
 use definition::labels::{Surroundings, definition, read as read_definition};
-use definition::load::{FileFault, FileKind, Files};
 use pod::policy::{Host, Policy};
-use pod::task::{TaskContainer, TaskMount};
+use pod::task_container::{TaskContainer, TaskMount};
 use proptest::prelude::*;
 
 /// How long a definition may take to be judged: in a build for tests, on a machine that others use too. What goes with the

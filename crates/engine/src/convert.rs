@@ -13,25 +13,25 @@ use bollard::models::{
 };
 use serde::Deserialize;
 
-use super::outside::{Change, Joins, of_meaning};
+use super::node::{Change, Joins, of_meaning};
 use super::{CreateRequest, EngineError, EngineInfo, FileStat, SCRATCH_FOLDER, SCRATCH_ROOT, STORE_FOLDER};
+use pod::container_options::Tuning;
 use pod::failed_check::FailedCheck;
 use pod::identity::{LABEL_ROLE, Labelled, Role};
 use pod::in_place::signal_number;
 use pod::limits::{self, Limits};
+use pod::namespace_placement::Holder;
 use pod::observed::{ContainerInfo, Event, EventKind, Exit, Health, Status};
 use pod::owner::LABEL_OWNER;
 use pod::path::tidy_path;
-use pod::placement::Holder;
 use pod::policy::VolumeInfo;
 use pod::policy::mount_conflicts::{NodeContainer, NodeMount, whose};
-use pod::registry::Credential;
+use pod::registry_auth::Credential;
 use pod::spec::{
     ComponentSpec, ContainerSpec, HealthCheck, Hook, Mount, MountSource, PodSpec, Recursion, Scratch,
 };
 use pod::store::{MAX_STORE_BYTES, StoreLayout};
-use pod::task::{TaskContainer, TaskMount};
-use pod::tuning::Tuning;
+use pod::task_container::{TaskContainer, TaskMount};
 use pod::words::foreign;
 
 /// User and group of the sandbox. Neither a user of the host nor a common image has this ID (65532 is
@@ -1258,7 +1258,7 @@ fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
 mod tests {
     use super::*;
     use pod::identity::Identity;
-    use pod::placement::Namespaces;
+    use pod::namespace_placement::Namespaces;
     use serde_json::{Value, from_value, json};
 
     fn pod(pid: Option<Holder>, ipc: Option<Holder>) -> PodSpec {
@@ -1434,7 +1434,7 @@ mod tests {
     #[test]
     fn the_store_is_pause_alone_around_memory() {
         let mut pod = pod(Some(Holder::Sandbox), Some(Holder::Sandbox));
-        let file = pod::sample::pod("a+secret").components.remove(0).files.remove(0);
+        let file = pod::testing::pod("a+secret").components.remove(0).files.remove(0);
         pod.components = vec![ComponentSpec { files: vec![file], ..component(ContainerSpec::default()) }];
         let request = store_request(&pod, "sha256:1");
         let want = json!({

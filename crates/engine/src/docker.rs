@@ -37,23 +37,23 @@ use serde::de::DeserializeOwned;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
-use super::calls::{listed, without_version};
+use super::allowlist::{listed, without_version};
 use super::convert::{self, EventMessage, ImageReference, PullMessage, PullProgress};
-use super::outside::converse;
-use super::relay::{Relay, Whose};
+use super::event_broadcast::{Relay, Whose};
+use super::node::converse;
 use super::tls::TlsError;
 use super::transport::{Transport, TransportError};
 use super::{
     CreateRequest, Created, Engine, EngineAddress, EngineError, EngineInfo, Exec, FileStat, Finished, ended,
 };
+use pod::api_compat::ApiVersion;
 use pod::identity::{LABEL_POD, short};
-use pod::needs::ApiVersion;
 use pod::observed::{ContainerInfo, Event};
 use pod::policy::VolumeInfo;
 use pod::policy::mount_conflicts::{NodeContainer, Volumes};
-use pod::registry::Credentials;
+use pod::registry_auth::Credentials;
 use pod::spec::Hook;
-use pod::task::TaskContainer;
+use pod::task_container::TaskContainer;
 use pod::words::foreign;
 
 /// The newest API that Tandem was tried with: what bollard's types describe.
@@ -960,7 +960,7 @@ impl Lines {
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::outside::{Standing, Summary};
+    use super::super::node::{Standing, Summary};
     use super::*;
     use crate::testing::{answer, canned, ping};
     use pod::observed::{EventKind, Health};

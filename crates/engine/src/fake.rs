@@ -24,7 +24,7 @@ use pod::observed::{ContainerInfo, Event, EventKind, Exit, Health, Status};
 use pod::policy::VolumeInfo;
 use pod::policy::mount_conflicts::{NodeContainer, NodeMount, Volumes, whose};
 use pod::spec::{Hook, MountSource};
-use pod::task::TaskContainer;
+use pod::task_container::TaskContainer;
 
 /// How containers of one image behave.
 #[derive(Debug, Clone, Default)]

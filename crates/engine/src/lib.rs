@@ -1,15 +1,15 @@
 //! The only door to the engine: what Tandem asks of it, in Tandem's own types.
 
 mod address;
-pub mod calls;
+pub mod allowlist;
 pub mod convert;
+pub mod debug;
 pub mod demux;
 pub mod docker;
+mod event_broadcast;
 #[cfg(any(test, feature = "testing"))]
 pub mod fake;
-pub mod guest;
-pub mod outside;
-mod relay;
+pub mod node;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod tls;
@@ -29,7 +29,7 @@ use pod::observed::{ContainerInfo, Event};
 use pod::policy::VolumeInfo;
 use pod::policy::mount_conflicts::{NodeContainer, Volumes};
 use pod::spec::{ContainerSpec, Hook, Scratch};
-use pod::task::TaskContainer;
+use pod::task_container::TaskContainer;
 
 /// Where the memory of a store is mounted in it.
 pub const STORE_FOLDER: &str = "/store";

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::limits::size;
 use super::policy::{Allowance, Allowed, Policy, Refusal};
 use super::spec::{ComponentSpec, ContainerSpec, Definition, HealthCheck, Hook, MountSource};
-use super::task::TaskContainer;
+use super::task_container::TaskContainer;
 
 /// Bytes in units that a table can be read by.
 const KIB: i64 = 1 << 10;
@@ -586,7 +586,10 @@ fn check_times(component: &ComponentSpec) -> (Vec<i64>, Vec<i64>) {
 }
 
 /// The driver and options of a component's log, unless they are the task container's.
-fn own_log<'a>(component: &'a ComponentSpec, task: &TaskContainer) -> Option<&'a super::tuning::Logging> {
+fn own_log<'a>(
+    component: &'a ComponentSpec,
+    task: &TaskContainer,
+) -> Option<&'a super::container_options::Logging> {
     component.container.tuning.logging.as_ref().filter(|log| task.log.as_ref() != Some(*log))
 }
 
@@ -713,9 +716,9 @@ fn hook_bytes(hook: &Hook) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::container_options::{Device, DeviceRequest};
     use crate::limits::Limits;
     use crate::spec::{CopySpec, Mount, Scratch};
-    use crate::tuning::{Device, DeviceRequest};
 
     /// A task container with a limit of memory and some of what components may have as far as it has it.
     fn task() -> TaskContainer {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::ends::Ends;
+use super::completion::Ends;
 use super::observed::{Health, Member, Observed, Status};
 use super::plan::{next_init, restart_pause, restarts};
 use super::spec::PodSpec;

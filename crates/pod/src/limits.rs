@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::identity::short;
 use super::spec::{ComponentSpec, ContainerSpec, PodSpec};
-use super::task::TaskContainer;
+use super::task_container::TaskContainer;
 
 /// The kernel's accounting period where nobody says another, microseconds.
 const CPU_PERIOD: i64 = 100_000;
@@ -423,7 +423,7 @@ fn is_short(id: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tuning::Tuning;
+    use crate::container_options::Tuning;
 
     const ID: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
     const LIMITS: Limits = Limits {
@@ -482,7 +482,7 @@ mod tests {
     /// A pod of components like `app=64,50,100`: memory in MiB, hundredths of a CPU, processes; a `-` is no limit.
     fn limited(text: &str) -> PodSpec {
         let names: Vec<&str> = text.split(' ').map(|word| word.split('=').next().expect("a name")).collect();
-        let mut pod = crate::sample::pod(&names.join(" "));
+        let mut pod = crate::testing::pod(&names.join(" "));
         for word in text.split(' ').filter(|word| *word != "|") {
             let (name, limits) = word.split_once('=').expect("limits");
             let name = name.split('+').next().expect("a name");

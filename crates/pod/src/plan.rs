@@ -10,14 +10,14 @@ use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use super::action::{Action, Key, Reason, Step, Target, Verb};
-use super::ends::Ends;
+use super::completion::Ends;
+use super::container_options::PullPolicy;
+use super::dependency_graph::dependents;
 use super::health::{PodHealth, ails, pod_health};
 use super::observed::{
     Departed, Exit, Failure, Health, HookFailure, Known, Member, Observed, Setback, Status,
 };
-use super::order::dependents;
 use super::spec::{ComponentSpec, Condition, DEFAULT_STOP_GRACE, Dependency, Image, PodSpec, Restart};
-use super::tuning::PullPolicy;
 
 /// The status of a pod whose definition turns out to be wrong (`EX_USAGE` of sysexits.h).
 pub const STATUS_USAGE: u8 = 64;

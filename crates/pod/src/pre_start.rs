@@ -171,8 +171,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::container_options::Tuning;
     use crate::spec::{ContainerSpec, FileSpec, Hook, Mount};
-    use crate::tuning::Tuning;
 
     fn mount(target: &str, source: MountSource) -> Mount {
         Mount { target: target.into(), read_only: false, source }

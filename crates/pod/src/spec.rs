@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use super::container_options::Tuning;
 use super::identity::{Identity, Role};
-use super::placement::Namespaces;
-use super::tuning::Tuning;
+use super::namespace_placement::Namespaces;
 
 /// How long a component may take to stop when nothing says otherwise: Docker's own default.
 pub const DEFAULT_STOP_GRACE: Duration = Duration::from_secs(10);

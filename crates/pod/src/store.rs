@@ -118,7 +118,7 @@ fn shown<'a>(bytes: impl Iterator<Item = &'a u64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sample;
+    use crate::testing;
 
     const MIB: u64 = 1 << 20;
 
@@ -142,7 +142,7 @@ mod tests {
             files: files.clone(),
             ..ComponentSpec::default()
         };
-        PodSpec { components: members.iter().map(member).collect(), ..sample::pod("a") }
+        PodSpec { components: members.iter().map(member).collect(), ..testing::pod("a") }
     }
 
     #[test]

@@ -2,12 +2,12 @@
 //! memory. The input is the file, then, after a zero byte, the variables.
 #![no_main]
 
+use definition::files::{FileFault, FileKind, Files};
 use definition::labels::{COMPOSE_FILE, Surroundings, read};
-use definition::load::{FileFault, FileKind, Files};
 use libfuzzer_sys::fuzz_target;
 use manager_fuzz::sound;
 use pod::policy::{Host, Policy};
-use pod::task::TaskContainer;
+use pod::task_container::TaskContainer;
 
 const FILE: &str = "/app/compose.yml";
 

@@ -3,11 +3,11 @@
 //! zero byte.
 #![no_main]
 
+use definition::files::{FileFault, FileKind, Files};
 use definition::labels::definition;
-use definition::load::{FileFault, FileKind, Files};
 use libfuzzer_sys::fuzz_target;
 use manager_fuzz::sound;
-use pod::task::TaskContainer;
+use pod::task_container::TaskContainer;
 
 /// A file with this text, whatever it is called.
 struct World<'a>(&'a str);

@@ -1,6 +1,6 @@
 //! What several targets want to be true.
 
-use definition::fault::Report;
+use definition::diagnostic::Report;
 
 /// A report that a person can be shown.
 pub fn sound(report: &Report) {

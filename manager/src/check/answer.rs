@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Verdict, text};
 use crate::run::site::Refusal;
-use definition::fault::Report;
+use definition::diagnostic::Report;
 use pod::limits::Limits;
 use pod::plan::STATUS_USAGE;
 use pod::spec::{Condition, PodSpec};

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use definition::load::{Disk, FileFault, FileKind, Files};
+use definition::files::{Disk, FileFault, FileKind, Files};
 
 /// The files of a task container that is not at hand.
 #[derive(Default)]

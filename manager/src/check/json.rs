@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Checked, Plan};
-use definition::fault::{Fault, Report};
-use pod::placement::Holder;
+use definition::diagnostic::{Fault, Report};
+use pod::namespace_placement::Holder;
 use pod::spec::{ComponentSpec, Condition, Restart};
 
 /// The object, on lines of its own.

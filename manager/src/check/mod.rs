@@ -25,17 +25,17 @@ use crate::run::mount_guard::MountGuard;
 use crate::run::patience::patiently;
 use crate::run::site::{Refusal, address, host_of};
 use crate::run::specify::{self, Reading, ask_engine, host_path, read};
+use definition::files::{Disk, FileFault, Files, MOST_FILE_BYTES};
 use definition::labels::{COMPOSE_FILE, MANAGER, Surroundings};
-use definition::load::{Disk, FileFault, Files, MOST_FILE_BYTES};
 use definition::stack::{self, Planned, Program, SOCKET};
 use engine::docker::DockerEngine;
 use engine::{Engine, EngineAddress, EngineError};
 use pod::limits::duration;
-use pod::placement::Programs;
+use pod::namespace_placement::Programs;
 use pod::plan::STATUS_UNAVAILABLE;
 use pod::policy::Host;
 use pod::policy::manager_files::ManagerFiles;
-use pod::task::TaskContainer;
+use pod::task_container::TaskContainer;
 
 /// The grace period of a service that sets none, of the Swarm as of Compose.
 const DEFAULT_SERVICE_GRACE: Duration = Duration::from_secs(10);

@@ -5,10 +5,10 @@ use super::answer::{Answer, Checked, Trouble};
 use super::{Operator, StackText, judge, of_service};
 use crate::cli::{Placement, command_of, run_args};
 use crate::run::site::Refusal;
-use definition::fault::one_line;
-use definition::load::Disk;
+use definition::diagnostic::one_line;
+use definition::files::Disk;
 use definition::stack::{self, Entry, Program};
-use pod::task::TaskContainer;
+use pod::task_container::TaskContainer;
 
 /// Check every pod of the stack file.
 pub(super) async fn every_pod(path: &str, operator: &Operator) -> Result<Answer, Trouble> {

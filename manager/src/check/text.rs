@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::answer::Plan;
-use definition::fault::one_line;
+use definition::diagnostic::one_line;
+use pod::container_options::PullPolicy;
 use pod::identity::Role;
 use pod::limits::{Limits, cpus, duration as time, processes, size};
-use pod::placement::Holder;
+use pod::namespace_placement::Holder;
 use pod::spec::{ComponentSpec, Condition, FileSource, HealthCheck, MountSource, Restart};
-use pod::tuning::PullPolicy;
 
 /// Characters of a program's name that are shown.
 const MOST_OF_A_PROGRAM: usize = 60;
@@ -270,8 +270,8 @@ fn stopped(member: &ComponentSpec) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pod::sample::{pod, sandboxed};
     use pod::spec::{PodSpec, Scratch};
+    use pod::testing::{pod, sandboxed};
 
     fn plan(spec: PodSpec) -> Plan {
         Plan {
@@ -320,7 +320,7 @@ Stop, within 8s
 Not checked: files of the task container
   /app.env
 ",
-            source = ::pod::sample::SOURCE
+            source = ::pod::testing::SOURCE
         );
         let plan = Plan { files: ["/app.env".to_owned()].into(), ..plan(spec) };
         assert_eq!(of("a test", &plan), want);

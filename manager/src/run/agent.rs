@@ -33,13 +33,13 @@ use super::sweep::{sweep, sweep_forsaken, sweep_soon};
 use super::{BACKOFF, discover, outside};
 use crate::cli::{AgentArgs, LogFormat, Placement, RunArgs, Which};
 use definition::labels::MANAGER;
-use engine::outside::Standing;
+use engine::node::Standing;
 use engine::{Engine, EngineError};
 use pod::health::PodHealth;
 use pod::identity::{LABEL_POD, LABEL_ROLE, short};
 use pod::plan::{STATUS_REFUSED, STATUS_UNAVAILABLE};
 use pod::policy::Policy;
-use pod::task::TaskContainer;
+use pod::task_container::TaskContainer;
 
 /// How labels begin that define a pod.
 const LABELS: &str = "pod.";

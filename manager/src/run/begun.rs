@@ -25,7 +25,7 @@ use engine::docker::DockerEngine;
 use pod::observed::Observation;
 use pod::plan::{AFTER_STOP, STATUS_UNAVAILABLE};
 use pod::policy::{Level, Policy};
-use pod::task::TaskContainer;
+use pod::task_container::TaskContainer;
 
 /// A pod that is ready to run.
 pub struct Begun {

@@ -22,12 +22,12 @@ use tokio::sync::mpsc;
 
 use super::links::{Shared, by_descriptor, of_the_file};
 use engine::docker::DockerEngine;
-use engine::outside::MOST_BYTES;
+use engine::node::MOST_BYTES;
 use engine::{Engine, EngineError, SCRATCH_FOLDER, SCRATCH_ROOT, STORE_FOLDER};
 use pod::policy::manager_files::ManagerFiles;
 use pod::spec::{CopySpec, FileSource, FileSpec, LARGEST_SECRET_BYTES, Mount, PodSpec, Scratch};
 use pod::store::{self, MAX_STORE_BYTES, StoreLayout};
-use pod::task::TaskContainer;
+use pod::task_container::TaskContainer;
 
 /// Most files and folders that one source may have: each open file costs a descriptor.
 const MOST_ENTRIES: usize = 10_000;
@@ -720,9 +720,9 @@ mod tests {
 
     use super::*;
     use pod::identity::Identity;
-    use pod::placement::Namespaces;
+    use pod::namespace_placement::Namespaces;
     use pod::spec::{ComponentSpec, MountSource};
-    use pod::task::TaskMount;
+    use pod::task_container::TaskMount;
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     fn pod(copies: Vec<CopySpec>) -> PodSpec {

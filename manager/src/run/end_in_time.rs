@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::stage::{Manager, NODE, engine_for, script, tellings};
 use engine::fake::Script;
 use pod::plan::{AFTER_STOP, ENGINE_PATIENCE};
-use pod::sample::sandboxed;
+use pod::testing::sandboxed;
 
 /// Every call of a pod. `look` is the end of a hook, `none` hangs nothing.
 const CALLS: [&str; 15] = [

@@ -15,7 +15,7 @@ use super::site::{Refusal, engine_of};
 use super::{harden, limits};
 use crate::cli::RunArgs;
 use pod::plan::STATUS_REFUSED;
-use pod::task::TaskContainer;
+use pod::task_container::TaskContainer;
 
 /// A value, and why it is what it is.
 struct Line {

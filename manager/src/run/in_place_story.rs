@@ -8,8 +8,8 @@ use super::stage::{Manager, NODE, all_gone, at, engine_for, script, tellings};
 use engine::fake::{Fake, Script, What};
 use engine::{Engine, EngineError};
 use pod::policy::mount_conflicts::{NodeContainer, NodeMount};
-use pod::sample::{pod, sandboxed};
 use pod::spec::{Mount, MountSource, PodSpec, Restart};
+use pod::testing::{pod, sandboxed};
 
 const SECOND: Duration = Duration::from_secs(1);
 const APP: &str = "pod.podlike.app";

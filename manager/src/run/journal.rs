@@ -226,7 +226,7 @@ mod tests {
     use pod::failed_check::FailedCheck;
     use pod::identity::Role;
     use pod::observed::ContainerInfo;
-    use pod::sample::pod;
+    use pod::testing::pod;
 
     /// The lines of level `info` and above that are written meanwhile, without their times.
     fn said(work: impl FnOnce()) -> Vec<String> {

@@ -10,13 +10,13 @@ use tokio::time::sleep;
 use super::stage::{Manager, NEWS, PAUSE_IMAGE, check_laws, check_laws_among_kills, script, tellings};
 use engine::fake::{Fake, Script, What};
 use engine::{CreateRequest, convert};
-use pod::ends::Ends;
+use pod::completion::Ends;
 use pod::identity::LABEL_POD;
+use pod::namespace_placement::Holder;
 use pod::observed::{Health, Observed, Status};
-use pod::placement::Holder;
 use pod::pre_start::{self, CopyPlace, PreStart};
-use pod::sample::pod;
 use pod::spec::{ComponentSpec, Condition, Dependency, Mount, MountSource, PodSpec, Restart};
+use pod::testing::pod;
 
 /// After a manager's death `pause` waits this long at least.
 pub(super) const RESPAWN: Duration = Duration::from_millis(100);

@@ -12,13 +12,13 @@ use std::path::{Component, Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
-use definition::load::{Disk, FileFault, FileKind, Files, fault};
+use definition::files::{Disk, FileFault, FileKind, Files, fault};
 use engine::docker::DockerEngine;
 use engine::{Engine, EngineError};
 use pod::path::within;
 use pod::policy::manager_files::{ManagerFiles, Purpose, TREE};
 use pod::spec::{ComponentSpec, MountSource};
-use pod::task::{TaskContainer, TaskMount};
+use pod::task_container::{TaskContainer, TaskMount};
 
 /// Where the kernel tells what is mounted for whoever asks.
 const MOUNTS: &str = "/proc/self/mountinfo";

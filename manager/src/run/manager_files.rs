@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use crate::cli::{RunArgs, manager_args};
-use definition::credentials;
+use definition::registry_config;
 use engine::{DEFAULT_SOCKET, EngineAddress};
 use pod::policy::manager_files::{
     CREDENTIALS, ManagerFiles, POLICY, Purpose, SOCKET, UNKNOWN, certificates, services,
 };
-use pod::task::TaskContainer;
+use pod::task_container::TaskContainer;
 
 /// The files of the manager that runs in `own` and was started with these flags. A file with registry
 /// passwords is included only if `there` reports that it exists.
@@ -25,7 +25,7 @@ pub fn of(own: &TaskContainer, args: &RunArgs, there: impl Fn(&str) -> bool) -> 
         Ok(_) | Err(_) => paths.push((DEFAULT_SOCKET.to_owned(), SOCKET)),
     }
     paths.extend(certificates(&engine.docker_cert_path));
-    paths.extend(credentials::paths().filter(|path| there(path)).map(|path| (path, CREDENTIALS)));
+    paths.extend(registry_config::paths().filter(|path| there(path)).map(|path| (path, CREDENTIALS)));
     paths.extend(args.pod.policy_file.clone().map(|path| (path, POLICY)));
     paths.extend(services(own));
     ManagerFiles::of(own, paths)

@@ -7,7 +7,7 @@
 //! ([`pod::policy::mount_conflicts`]). A check after the start would come too late.
 
 use super::manager_files::files_of_manager;
-use definition::fault::one_line;
+use definition::diagnostic::one_line;
 use engine::{Engine, EngineError};
 use pod::identity::short;
 use pod::owner::{LABEL_OWNER, Owner};
@@ -18,7 +18,7 @@ use pod::policy::mount_conflicts::{
 };
 use pod::policy::{Allowance, Allowed, Bind, Host, Policy, Refusal};
 use pod::spec::{Mount, MountSource, PodSpec, Recursion};
-use pod::task::TaskContainer;
+use pod::task_container::TaskContainer;
 
 /// Checks mounts and images of one pod.
 #[derive(Debug, Clone, Default)]
@@ -324,8 +324,8 @@ mod tests {
     use engine::fake::Fake;
     use pod::policy::VolumeInfo;
     use pod::policy::mount_conflicts::NodeMount;
-    use pod::sample::pod;
-    use pod::task::TaskMount;
+    use pod::task_container::TaskMount;
+    use pod::testing::pod;
 
     fn mounting(source: MountSource) -> PodSpec {
         let mut spec = pod("app");

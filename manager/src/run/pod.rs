@@ -23,12 +23,12 @@ use super::{LEAST_OUTPUT, discover, outside};
 use crate::cli::{Placement, RunArgs, Which};
 use engine::docker::DockerEngine;
 use pod::health::PodHealth;
+use pod::namespace_placement::Holder;
 use pod::observed::Observation;
-use pod::placement::Holder;
 use pod::plan::{AFTER_STOP, STATUS_REFUSED};
 use pod::policy::Policy;
 use pod::spec::PodSpec;
-use pod::task::TaskContainer;
+use pod::task_container::TaskContainer;
 
 /// How long the last lines of a pod that was not begun may take to be written.
 const LAST_WORDS: Duration = Duration::from_secs(2);

@@ -7,8 +7,8 @@ use tokio::time::sleep;
 use super::stage::{Manager, all_gone, at, engine_for, script, tellings};
 use engine::fake::{Fake, Moment, Script, What};
 use pod::pre_start;
-use pod::sample::sandboxed;
 use pod::spec::{PodSpec, Restart};
+use pod::testing::sandboxed;
 
 const SECOND: Duration = Duration::from_secs(1);
 

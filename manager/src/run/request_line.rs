@@ -28,7 +28,7 @@ use tokio::sync::oneshot;
 use tracing::{Instrument, debug};
 
 use super::restart::{Answer, Message, Request};
-use definition::fault;
+use definition::diagnostic;
 use pod::identity::short;
 
 /// Where the pipes are.
@@ -239,7 +239,7 @@ impl Pods {
                 ([(_, to)], _) => Ok((to.clone(), name.to_owned())),
                 ([], _) if pods.is_empty() => Err("this manager runs no pod now".into()),
                 ([], Some(pod)) => {
-                    Err(format!("there is no pod `{pod}` here: {}", fault::suggest(pod, names())))
+                    Err(format!("there is no pod `{pod}` here: {}", diagnostic::suggest(pod, names())))
                 }
                 (several, Some(pod)) => {
                     let names: Vec<&str> = several.iter().map(|(called, _)| called.as_str()).collect();

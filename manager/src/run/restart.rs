@@ -8,9 +8,9 @@ use tokio::sync::oneshot;
 use tracing::{Instrument, info};
 
 use super::Runner;
-use definition::fault;
+use definition::diagnostic;
 use engine::Engine;
-use pod::ends::Ends;
+use pod::completion::Ends;
 use pod::observed::{Exit, Failure, Health, Observation, Status, restarted_with};
 
 /// What became of it, in words.
@@ -93,7 +93,7 @@ impl<E: Engine> Runner<E> {
             return Some(format!("`{name}` is a `pre_start` container of `{of}`: it runs to its end once"));
         }
         if !names().any(|one| one == name) {
-            return Some(format!("there is no component `{name}`: {}", fault::suggest(name, names())));
+            return Some(format!("there is no component `{name}`: {}", diagnostic::suggest(name, names())));
         }
         match observed.members.get(name).map(|member| member.status) {
             None if observed.departed.contains_key(name) => {

@@ -21,20 +21,20 @@ use super::patience::{Expected, patiently, patiently_for};
 use super::specify::{self, Reading, host_path, pod_of};
 use super::{discover, harden, manager_files};
 use crate::cli::{EngineArgs, LogFormat, Placement, RunArgs};
-use definition::{self, load::Disk, load::Files};
+use definition::{self, files::Disk, files::Files};
 use engine::docker::DockerEngine;
 use engine::{Engine, EngineAddress, EngineInfo};
 use pod::limits::{Arrangement, Missing};
+use pod::namespace_placement::{Namespaces, Programs};
 use pod::owner::Owner;
 use pod::path::tidy_path;
-use pod::placement::{Namespaces, Programs};
 use pod::plan::{AFTER_STOP, ENGINE_PATIENCE, STATUS_REFUSED, STATUS_USAGE};
 use pod::policy::engine_paths::EnginePaths;
 use pod::policy::manager_files::ManagerFiles;
 use pod::policy::{Allowance, Allowances, Host, Level, NodeNames, Policy};
-use pod::registry::Credentials;
+use pod::registry_auth::Credentials;
 use pod::spec::{Definition, PodSpec};
-use pod::task::TaskContainer;
+use pod::task_container::TaskContainer;
 
 /// How long the last word to a `pause` in another container may take: as long as the engine may be away.
 pub const LAST_WORD: Duration = ENGINE_PATIENCE;
@@ -423,7 +423,7 @@ pub fn policy(args: &RunArgs) -> Result<Policy, Refusal> {
 /// # Errors
 /// Where their file is broken.
 pub fn credentials() -> Result<Credentials, Refusal> {
-    let (credentials, warnings) = definition::credentials::read(&Disk).map_err(Refusal::usage)?;
+    let (credentials, warnings) = definition::registry_config::read(&Disk).map_err(Refusal::usage)?;
     for warning in warnings {
         warn!("{warning}");
     }
@@ -501,7 +501,7 @@ mod tests {
         let limits = Limits { memory_bytes: Some(64 << 20), ..Limits::default() };
         let task = TaskContainer { limits, ..TaskContainer::default() };
         let arrangement = arrange(Cgroups::Slices, String::new, Held::NoMeans, &limits);
-        let spec = pod::sample::pod("app web");
+        let spec = pod::testing::pod("app web");
         for level in Level::ALL {
             let faults = site.sum_faults(&arrangement, &spec, &task, level).await;
             let faults = faults.unwrap_or_else(|refusal| panic!("{}", refusal.words));

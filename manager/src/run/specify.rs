@@ -8,19 +8,19 @@ use super::mount_guard::{self, MountGuard};
 use super::patience::patiently;
 use super::site::Refusal;
 use crate::cli::{Placement, PodArgs};
-use definition::{self, fault::MOST_FAULTS, fault::Report, labels::Surroundings, load::Files};
+use definition::{self, diagnostic::MOST_FAULTS, diagnostic::Report, files::Files, labels::Surroundings};
 use engine::docker::DockerEngine;
 use engine::{Engine, EngineAddress, EngineInfo};
+use pod::api_compat::{TooOld, too_old};
 use pod::identity::Identity;
 use pod::limits::duration;
-use pod::needs::{TooOld, too_old};
+use pod::namespace_placement::{Namespaces, Place, Programs, Wish, place};
 use pod::owner::Owner;
-use pod::placement::{Namespaces, Place, Programs, Wish, place};
 use pod::policy::mount_conflicts::is_concerned;
 use pod::policy::{Allowances, Level, Policy};
 use pod::spec::{ComponentSpec, Condition, Definition, FileSource, MountSource, PodSpec};
 use pod::store;
-use pod::task::TaskContainer;
+use pod::task_container::TaskContainer;
 
 /// What the operator allows: by these flags, and by the file that they name.
 ///

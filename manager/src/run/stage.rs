@@ -19,11 +19,11 @@ use super::restart::{Answer, Message, Request};
 use super::serve_health::Pause;
 use super::{Runner, Surroundings, copy};
 use engine::fake::{Fake, Moment, What};
-use pod::ends::Ends;
+use pod::completion::Ends;
 use pod::observed::{Health, Observation, Observed, Status, restarted_with};
 use pod::plan::Outcome;
 use pod::spec::{ComponentSpec, Condition, PodSpec, Restart};
-use pod::task::TaskContainer;
+use pod::task_container::TaskContainer;
 
 /// The image of the sandbox.
 pub(super) const PAUSE_IMAGE: &str = "pause";

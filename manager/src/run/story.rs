@@ -11,8 +11,8 @@ use pod::identity::LABEL_RUN;
 use pod::observed::{Exit, Health, Status};
 use pod::plan::{AFTER_STOP, CLEANUP_PATIENCE};
 use pod::policy::mount_conflicts::{NodeContainer, NodeMount};
-use pod::sample::{pod, sandboxed};
 use pod::spec::{Mount, MountSource, PodSpec, Restart};
+use pod::testing::{pod, sandboxed};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// More than all calls of a story together take.
@@ -347,7 +347,7 @@ async fn a_running_component_that_is_removed_unseen_ends_the_pod_and_is_not_made
 }
 
 /// A sandbox whose end takes no process along.
-fn ipc_only() -> pod::placement::Namespaces {
+fn ipc_only() -> pod::namespace_placement::Namespaces {
     let mut namespaces = sandboxed("app").namespaces;
     namespaces.pid = None;
     namespaces

@@ -16,7 +16,7 @@ use tracing::{debug, info, warn};
 use super::limits::{Limiter, PodCgroup};
 use engine::convert::nanos;
 use engine::docker::DockerEngine;
-use engine::outside::Summary;
+use engine::node::Summary;
 use engine::{Engine, EngineError};
 use pod::identity::{LABEL_MANAGER, LABEL_POD, LABEL_ROLE, LABEL_RUN, Labelled, Role, short};
 use pod::observed::ContainerInfo;

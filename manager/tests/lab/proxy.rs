@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use engine::calls::{listed, without_version};
+use engine::allowlist::{listed, without_version};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -82,7 +82,7 @@ struct Shared {
     engine: PathBuf,
     rule: Box<dyn Fn(&Seen) -> Verdict + Send + Sync>,
     calls: Mutex<Vec<Call>>,
-    /// Calls that a filter by `engine::calls` would have refused.
+    /// Calls that a filter by `engine::allowlist` would have refused.
     unlisted: Mutex<Vec<String>>,
     open: Mutex<Vec<UnixStream>>,
     ends: AtomicBool,
@@ -166,7 +166,7 @@ impl Drop for Proxy {
         let _ = UnixStream::connect(self.socket());
         self.break_all();
         let unlisted = self.shared.unlisted.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        assert!(unlisted.is_empty() || thread::panicking(), "not in `engine::calls`: {unlisted:?}");
+        assert!(unlisted.is_empty() || thread::panicking(), "not in `engine::allowlist`: {unlisted:?}");
     }
 }
 

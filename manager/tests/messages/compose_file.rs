@@ -3,12 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use definition::fault::Report;
+use definition::diagnostic::Report;
+use definition::files::{FileFault, FileKind, Files};
 use definition::labels::{Surroundings, read};
-use definition::load::{FileFault, FileKind, Files};
 use pod::policy::Policy;
 use pod::spec::{ComponentSpec, FileSource, FileSpec, MountSource};
-use pod::task::{TaskContainer, TaskMount};
+use pod::task_container::{TaskContainer, TaskMount};
 
 use crate::told;
 

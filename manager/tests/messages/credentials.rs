@@ -1,6 +1,6 @@
 //! Every fault that a file of credentials can have.
 
-use definition::load::{FileFault, FileKind, Files};
+use definition::files::{FileFault, FileKind, Files};
 
 use crate::told;
 
@@ -46,7 +46,7 @@ fn credential_cases() -> Vec<(&'static str, Result<&'static str, FileFault>, &'s
 #[test]
 fn every_fault_of_a_file_of_credentials_is_told_in_these_words_and_without_what_is_secret() {
     told(credential_cases().into_iter().map(|(sentence, content, expected)| {
-        let report = definition::credentials::read(&Secret(content)).err();
+        let report = definition::registry_config::read(&Secret(content)).err();
         let text = report.as_ref().map(ToString::to_string).unwrap_or_default();
         assert!(!text.contains("hunter2") && !text.contains("bWU6"), "{sentence}: {text}");
         (sentence, report, expected)
@@ -56,7 +56,7 @@ fn every_fault_of_a_file_of_credentials_is_told_in_these_words_and_without_what_
 #[test]
 fn programs_that_keep_passwords_are_warned_of_once_a_file() {
     let content = r#"{"auths": {"r.io": {}}, "credsStore": "desktop", "credHelpers": {"x.io": "ecr-login"}}"#;
-    let (_, warnings) = definition::credentials::read(&Secret(Ok(content))).expect("no fault");
+    let (_, warnings) = definition::registry_config::read(&Secret(Ok(content))).expect("no fault");
     let words: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     let want = "/run/secrets/tandem/config.json: `credsStore` and `credHelpers` name programs of the machine where this \
                 file was written, and there are none here; the passwords must be in the file: `docker login` without a \

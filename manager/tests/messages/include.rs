@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use definition::fault::Report;
+use definition::diagnostic::Report;
+use definition::files::{FileFault, FileKind, Files};
 use definition::labels::{Surroundings, read};
-use definition::load::{FileFault, FileKind, Files};
 use pod::policy::manager_files::ManagerFiles;
 use pod::policy::{Host, Policy};
 use pod::spec::Definition;
-use pod::task::{TaskContainer, TaskMount};
+use pod::task_container::{TaskContainer, TaskMount};
 
 use crate::told;
 

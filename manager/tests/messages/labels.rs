@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
+use definition::files::{FileFault, FileKind, Files};
 use definition::labels::definition;
-use definition::load::{FileFault, FileKind, Files};
-use pod::task::{TaskContainer, TaskMount};
+use pod::task_container::{TaskContainer, TaskMount};
 
 use crate::told;
 

@@ -11,7 +11,7 @@ mod labels;
 mod policy;
 mod variables;
 
-use definition::fault::Report;
+use definition::diagnostic::Report;
 
 /// Each report is in these words, without its first line.
 #[track_caller]

@@ -4,17 +4,17 @@
 
 use std::collections::BTreeMap;
 
-use definition::fault::Report;
+use definition::diagnostic::Report;
+use definition::files::{FileFault, FileKind, Files};
 use definition::labels::{Surroundings, read};
-use definition::load::{FileFault, FileKind, Files};
 use pod::identity::Identity;
-use pod::placement::Namespaces;
+use pod::namespace_placement::Namespaces;
 use pod::policy::engine_paths::EnginePaths;
 use pod::policy::manager_files::{CERTIFICATE, CREDENTIALS, ManagerFiles, POLICY, SOCKET, services};
 use pod::policy::mount_conflicts::{Judged, Node, NodeContainer, NodeMount, conflicts};
 use pod::policy::{Allowances, Bind, Host, Level, NodeNames, Policy, VolumeInfo};
 use pod::spec::{ComponentSpec, ContainerSpec, CopySpec, Mount, MountSource, PodSpec, Recursion};
-use pod::task::{TaskContainer, TaskMount};
+use pod::task_container::{TaskContainer, TaskMount};
 
 use crate::told;
 use Level::{Baseline, Default as Plain, Restricted};

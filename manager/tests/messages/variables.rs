@@ -2,11 +2,11 @@
 //! set.
 #![allow(clippy::unwrap_used)]
 
+use definition::files::{FileFault, FileKind, Files};
 use definition::labels::{Surroundings, read};
-use definition::load::{FileFault, FileKind, Files};
 use pod::policy::{Host, Policy};
 use pod::spec::{ComponentSpec, HealthCheck};
-use pod::task::TaskContainer;
+use pod::task_container::TaskContainer;
 
 /// Files of the folder `/app`, by name.
 struct World<'a>(&'a [(&'a str, &'a str)]);

@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use definition::files::{FileFault, FileKind, Files};
 use definition::labels::definition;
-use definition::load::{FileFault, FileKind, Files};
 use engine::CreateRequest;
 use engine::convert::create_body;
-use pod::task::TaskContainer;
+use pod::task_container::TaskContainer;
 use serde_json::{Value, from_str, to_value};
 
 use crate::lab::docker::docker;

@@ -1,7 +1,7 @@
 //! News in every order in which it can come.
 
 use super::*;
-use crate::sample::{pod, sandboxed};
+use crate::testing::{pod, sandboxed};
 
 const EXIT: Exit = Exit { status: 3, oom: false, at_nanos: 7 };
 const RUNNING: Status = Status::Running { health: Health::None };

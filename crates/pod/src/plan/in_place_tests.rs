@@ -4,7 +4,7 @@ use super::tests::{check, key, pod_with, secs, seen};
 use super::*;
 use crate::failed_check::FailedCheck;
 use crate::observed::{StopRequest, restarted_with};
-use crate::sample::pod;
+use crate::testing::pod;
 
 fn restarting(restart: Restart) -> PodSpec {
     pod_with("app db", "app", |app| app.restart = restart)

@@ -3,8 +3,8 @@
 use super::tests::{check, pod_with, seen};
 use super::*;
 use crate::observed::{Departed, Exit};
-use crate::sample::{pod, sandboxed};
 use crate::spec::Restart;
+use crate::testing::{pod, sandboxed};
 
 /// How the container of this name ended that is gone.
 fn departed(observed: Observed, name: &str, status: i64) -> Observed {

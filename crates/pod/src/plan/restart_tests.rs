@@ -3,8 +3,8 @@
 use super::tests::{check, key, pod_with, secs, seen};
 use super::*;
 use crate::observed::{Departed, Exit};
-use crate::sample::{pod, sandboxed};
 use crate::spec::Restart;
+use crate::testing::{pod, sandboxed};
 
 fn restarting(text: &str, restart: Restart) -> PodSpec {
     pod_with(text, "app", |app| app.restart = restart)

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::observed::{Departed, Effect, Exit, Observation, StopRequest};
-use crate::sample::{pod, sandboxed};
+use crate::testing::{pod, sandboxed};
 
 pub(super) fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)

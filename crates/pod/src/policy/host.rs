@@ -3,7 +3,7 @@
 use super::engine_paths::EnginePaths;
 use super::local_hosts::NodeNames;
 use super::manager_files::{ManagerFiles, SOCKET, services};
-use crate::task::TaskContainer;
+use crate::task_container::TaskContainer;
 
 /// The host, as far as the policy needs to know it.
 #[derive(Debug, Clone, Default)]

@@ -6,7 +6,7 @@
 
 use super::super::path::{canonical, is_plain, tidy_path};
 use super::super::spec::Recursion;
-use super::super::task::{TaskContainer, TaskMount};
+use super::super::task_container::{TaskContainer, TaskMount};
 use super::engine_paths::has_mounts_below;
 use super::{Allowance, Allowed, Host, HostPath, Level, Policy, Refusal};
 

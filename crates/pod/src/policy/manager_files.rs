@@ -3,7 +3,7 @@
 //! container or on the host.
 
 use super::super::path::{canonical, meet, tidy_path, within};
-use super::super::task::{TaskContainer, TaskMount};
+use super::super::task_container::{TaskContainer, TaskMount};
 use super::engine_paths::CGROUPS;
 
 /// The folder in which Swarm puts every secret of a container.

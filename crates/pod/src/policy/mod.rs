@@ -26,7 +26,7 @@ pub use volumes::{Device, VolumeInfo};
 
 use super::owner::Owner;
 use super::spec::ComponentSpec;
-use super::task::TaskContainer;
+use super::task_container::TaskContainer;
 
 /// Most components of a pod where the operator says nothing: the shim of each container takes 13 MB of the node, outside of
 /// the pod's limits.

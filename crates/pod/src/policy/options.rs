@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 
 use super::super::bounds;
+use super::super::container_options::{DeviceRequest, Tuning};
 use super::super::path::{is_kernels, tidy_path};
 use super::super::spec::ContainerSpec;
-use super::super::task::TaskContainer;
-use super::super::tuning::{DeviceRequest, Tuning};
+use super::super::task_container::TaskContainer;
 use super::devices::{is_harmless, opens_the_harmless};
 use super::{Allowance, Allowed, Level, Policy, Refusal};
 
@@ -386,7 +386,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::tuning::Device;
+    use crate::container_options::Device;
 
     fn tuned(change: impl FnOnce(&mut Tuning)) -> ContainerSpec {
         let mut container = ContainerSpec::default();

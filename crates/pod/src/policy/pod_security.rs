@@ -5,7 +5,7 @@
 //! Tandem. `crates/definition/tests/pod_security_standards.rs` has one passing and one failing case for each control.
 
 use super::super::spec::{ComponentSpec, ContainerSpec};
-use super::super::task::TaskContainer;
+use super::super::task_container::TaskContainer;
 use super::options::split_option;
 use super::{Level, Policy, Refusal};
 

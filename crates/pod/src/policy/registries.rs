@@ -3,10 +3,10 @@
 
 use std::net::IpAddr;
 
-use super::super::registry::registry_of;
+use super::super::registry_auth::registry_of;
 use super::local_hosts::{NodeNames, is_local_host};
 use super::{Allowance, Allowed, Level, Policy, Refusal};
-use crate::task::TaskContainer;
+use crate::task_container::TaskContainer;
 
 /// Docker Hub, as it stands in front of an image.
 const HUB: &str = "docker.io";

@@ -12,7 +12,7 @@ use super::host_paths::Bind;
 use super::local_hosts::is_local_host;
 use super::manager_files::SOCKET;
 use super::{Allowance, Allowed, Host, Level, NodeNames, Policy, Refusal};
-use crate::task::TaskContainer;
+use crate::task_container::TaskContainer;
 
 /// A volume as the engine describes it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -363,7 +363,7 @@ pub(super) fn written_places(volume: &VolumeInfo) -> impl Iterator<Item = String
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::TaskMount;
+    use crate::task_container::TaskMount;
 
     fn volume(options: &[(&str, &str)]) -> VolumeInfo {
         let options = options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();

@@ -14,7 +14,7 @@ use tracing::warn;
 use super::PodCgroup;
 use super::wire::{Answer, Args, Call, FIXED, Value, Values, answer, rest};
 use pod::limits::{Limits, pod_of_slice, slice};
-use pod::task::TaskContainer;
+use pod::task_container::TaskContainer;
 
 /// Where the socket is looked for, in the manager's container.
 const SOCKETS: [&str; 2] = ["/run/dbus/system_bus_socket", "/var/run/dbus/system_bus_socket"];

@@ -17,7 +17,7 @@ use super::{discover, outside};
 use engine::EngineInfo;
 use pod::identity::short;
 use pod::limits::{Arrangement, Cgroups, Held, Means, arrange, nested};
-use pod::task::TaskContainer;
+use pod::task_container::TaskContainer;
 
 /// What the warning says of a rootless engine, where a manager is an ordinary user too.
 const ROOTLESS: &str = "the engine is rootless, and its containers are in cgroups of its user's own systemd, which cannot be \

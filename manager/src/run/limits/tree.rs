@@ -14,7 +14,7 @@ use nix::unistd::{Gid, setfsgid};
 use super::PodCgroup;
 use crate::run::harden::USER;
 use pod::limits::{GROUPS, Limits, cpu_quota, group, pod_of_group};
-use pod::task::TaskContainer;
+use pod::task_container::TaskContainer;
 
 /// What limits take.
 const CONTROLLERS: [&str; 3] = ["cpu", "memory", "pids"];

@@ -8,9 +8,9 @@ use std::path::Path;
 use tracing::debug;
 
 use crate::run::links::{Shared, of_the_file};
-use definition::load::{FileFault, FileKind, Files, MOST_WRITTEN_BYTES, fault};
+use definition::files::{FileFault, FileKind, Files, MOST_WRITTEN_BYTES, fault};
 use engine::docker::DockerEngine;
-use engine::outside::MOST_BYTES;
+use engine::node::MOST_BYTES;
 use engine::{Engine, EngineError};
 
 /// Most rounds of reading: a Compose file that names env files is three.
@@ -144,12 +144,12 @@ async fn content_of(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use definition::fault::Report;
+    use definition::diagnostic::Report;
+    use definition::files::MOST_FILES;
     use definition::labels::{COMPOSE_FILE, Surroundings, read};
-    use definition::load::MOST_FILES;
     use pod::policy::{Host, Policy};
     use pod::spec::Definition;
-    use pod::task::TaskContainer;
+    use pod::task_container::TaskContainer;
 
     /// Eight files in a row, each named by a variable of the `.env` beside the one before, and env files at the end.
     fn content(path: &str) -> Result<Vec<u8>, FileFault> {

@@ -15,8 +15,8 @@ use crate::run::serve_health::whole_secs;
 use engine::EngineError;
 use engine::demux::Stream;
 use engine::docker::DockerEngine;
-use engine::outside;
-use pod::task::TaskContainer;
+use engine::node;
+use pod::task_container::TaskContainer;
 
 /// Texts that may wait.
 const TEXTS: usize = 2;
@@ -130,14 +130,14 @@ impl Talk {
     }
 
     /// To this run of the container, where it goes on. The line first, then a look: who has it was there before the look.
-    async fn connect(&self) -> Result<Option<Box<dyn outside::Line>>, EngineError> {
+    async fn connect(&self) -> Result<Option<Box<dyn node::Line>>, EngineError> {
         let stream = self.engine.feed(&self.container).await?;
         let now = self.engine.standing(&self.container).await?;
         Ok(now.goes_on(&self.started_at).then_some(stream))
     }
 
     /// Over one connection. What was told before is told again: who listens may be new.
-    async fn talk(&mut self, mut stream: Box<dyn outside::Line>) -> std::io::Result<()> {
+    async fn talk(&mut self, mut stream: Box<dyn node::Line>) -> std::io::Result<()> {
         say(&mut stream, &[Frame::Hold(self.hold), Frame::Health(self.health)]).await?;
         let mut nothing = [0; 64];
         loop {
@@ -182,7 +182,7 @@ fn frame(to: Stream, text: &[u8]) -> Frame<'_> {
     }
 }
 
-async fn say(stream: &mut Box<dyn outside::Line>, frames: &[Frame<'_>]) -> std::io::Result<()> {
+async fn say(stream: &mut Box<dyn node::Line>, frames: &[Frame<'_>]) -> std::io::Result<()> {
     let mut bytes = Vec::new();
     for frame in frames {
         control::encode(frame, |piece| bytes.extend_from_slice(piece));

@@ -18,7 +18,7 @@ use engine::{Engine, EngineAddress, EngineError};
 use pod::path::tidy_path;
 use pod::plan::{ENGINE_PATIENCE, STATUS_UNAVAILABLE, STATUS_USAGE};
 use pod::policy::Host;
-use pod::task::TaskContainer;
+use pod::task_container::TaskContainer;
 
 /// Bounds of the wait between two looks for a pause container that is not there yet.
 const LOOK_AGAIN: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
@@ -227,7 +227,7 @@ pub fn cgroups_of(own_cgroups: &str, own: &TaskContainer, task: &TaskContainer) 
 mod tests {
     use super::*;
     use engine::testing::{answer, canned, ping};
-    use pod::task::TaskMount;
+    use pod::task_container::TaskMount;
 
     fn pause() -> TaskContainer {
         TaskContainer {

@@ -14,9 +14,9 @@ use crate::run::BACKOFF;
 use crate::run::pod::stop_requested;
 use engine::EngineError;
 use engine::docker::DockerEngine;
-use engine::outside::Change;
+use engine::node::Change;
 use pod::observed::Observation;
-use pod::task::TaskContainer;
+use pod::task_container::TaskContainer;
 
 /// What is known of a pod's end.
 #[derive(Debug, Clone, Default)]

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use definition::files::{FileFault, FileKind, Files};
 use definition::labels::{Surroundings, read};
-use definition::load::{FileFault, FileKind, Files};
 use pod::policy::{Host, Level, Policy};
-use pod::task::TaskContainer;
+use pod::task_container::TaskContainer;
 
 /// One file, and no other.
 struct One(String);

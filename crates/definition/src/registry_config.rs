@@ -7,10 +7,10 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::{Map, Value};
 
-use super::fault::{Fault, MOST_FAULTS, Origin, Position, Report, Warning};
-use super::load::{FileFault, Files};
+use super::diagnostic::{Fault, MOST_FAULTS, Origin, Position, Report, Warning};
+use super::files::{FileFault, Files};
 use pod::policy::Allowances;
-use pod::registry::{Credential, Credentials};
+use pod::registry_auth::{Credential, Credentials};
 
 /// Where Swarm mounts secrets. In most images the second is the first; in one `FROM scratch` it is a folder of
 /// its own, which a secret with an absolute target makes.
@@ -202,7 +202,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::load::FileKind;
+    use crate::files::FileKind;
 
     struct Secrets(BTreeMap<&'static str, Result<&'static str, FileFault>>);
 

@@ -9,7 +9,7 @@ use std::io::{ErrorKind, Read};
 use pod::path::{is_kernels, tidy_path};
 use pod::policy::manager_files::Purpose;
 use pod::policy::{Allowance, Host, Policy};
-use pod::task::TaskContainer;
+use pod::task_container::TaskContainer;
 
 /// The largest env file that is read: far more than an environment can hold.
 pub const MOST_FILE_BYTES: u64 = 1 << 20;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::task::TaskContainer;
+use super::task_container::TaskContainer;
 
 /// Where components get their namespaces from. The network is always the task container's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

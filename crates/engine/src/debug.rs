@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::EngineError;
 use super::docker::{DockerEngine, SHORT, empty_request, encoded, json_request, not_understood};
-use super::outside::Line;
+use super::node::Line;
 
 /// Longest answer to a wait.
 const ANSWER_LIMIT: usize = 64 * 1024;

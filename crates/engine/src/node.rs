@@ -17,14 +17,14 @@ use super::convert;
 use super::docker::{
     DockerEngine, LISTING_LIMIT, OWN_EVENTS, SHORT, chunks, empty_request, encoded, unreachable,
 };
-use super::relay::Whose;
+use super::event_broadcast::Whose;
 use super::{Engine, EngineError, ended};
 use crate::demux::Frames;
 use crate::demux::Stream;
 use pod::identity::{LABEL_POD, Labelled};
 use pod::observed::ContainerInfo;
 use pod::spec::Hook;
-use pod::task::TaskContainer;
+use pod::task_container::TaskContainer;
 use pod::words::foreign;
 
 /// Largest file that is read into memory: Swarm's secrets and configs are smaller.
