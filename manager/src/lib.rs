@@ -30,9 +30,21 @@
 
 #![forbid(unsafe_code)]
 
-pub mod check;
+pub mod agent;
+pub mod cgroups;
+pub mod checkpoint;
 pub mod cli;
-pub mod debug;
-pub mod restart;
-pub mod run;
-pub mod status;
+pub mod commands;
+pub mod files;
+pub mod garbage_collector;
+pub mod log_format;
+pub mod logs;
+pub mod pause_channel;
+pub mod pod_run;
+pub mod reconcile;
+pub mod remote_pod;
+pub mod request_pipe;
+pub mod security;
+pub mod startup;
+#[cfg(test)]
+mod testing;

@@ -4,15 +4,19 @@
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
-use ::pod::plan::STATUS_USAGE;
 use manager::cli::{self, CheckArgs, Command, DebugArgs, LogFormat, RestartArgs, RunArgs, StatusArgs};
-use manager::run::{agent, explain, harden, log, output::Form, output::Output, pod, site::Refusal};
+use manager::commands::{explain, run};
+use manager::logs::output::{Form, Output};
+use manager::security::privileges;
+use manager::startup::context::Refusal;
+use manager::{agent, log_format};
+use pod::plan::STATUS_USAGE;
 use tracing::Level;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 
 fn main() -> ExitCode {
-    if let Err(error) = harden::unobserved() {
+    if let Err(error) = privileges::unobserved() {
         eprintln!("manager: {error}");
         return ExitCode::from(STATUS_USAGE);
     }
@@ -37,7 +41,7 @@ fn main() -> ExitCode {
     match cli.command {
         Command::Run(args) if args.explain_privileges => explain(&args),
         Command::Agent(args) if args.run.explain_privileges => explain(&args.run),
-        Command::Run(args) => manage(&args.clone(), |output| pod::run(args, output)),
+        Command::Run(args) => manage(&args.clone(), |output| run::run(args, output)),
         Command::Agent(args) => manage(&args.run.clone(), |output| agent::run(args, output)),
         Command::Check(args) => check(args),
         Command::Status(args) => status(args),
@@ -79,7 +83,7 @@ fn manage<F: Future<Output = u8>>(args: &RunArgs, work: impl FnOnce(Output) -> F
 fn complain(format: LogFormat, words: &str) {
     match format {
         LogFormat::Text => eprintln!("manager: {words}"),
-        LogFormat::Json => eprint!("{}", log::json_line(Level::ERROR, words)),
+        LogFormat::Json => eprint!("{}", log_format::json_line(Level::ERROR, words)),
     }
 }
 
@@ -114,7 +118,7 @@ fn check(args: CheckArgs) -> ExitCode {
         Ok(runtime) => runtime,
         Err(status) => return status,
     };
-    let verdict = runtime.block_on(manager::check::check(args));
+    let verdict = runtime.block_on(manager::commands::check::check(args));
     for words in verdict.words {
         eprintln!("{words}");
     }
@@ -127,7 +131,7 @@ fn status(args: StatusArgs) -> ExitCode {
         Ok(runtime) => runtime,
         Err(status) => return status,
     };
-    answer(runtime.block_on(manager::status::status(args)))
+    answer(runtime.block_on(manager::commands::status::status(args)))
 }
 
 fn restart(args: RestartArgs) -> ExitCode {
@@ -135,7 +139,7 @@ fn restart(args: RestartArgs) -> ExitCode {
         Ok(runtime) => runtime,
         Err(status) => return status,
     };
-    answer(runtime.block_on(manager::restart::restart(args)))
+    answer(runtime.block_on(manager::commands::restart::restart(args)))
 }
 
 fn debug(args: DebugArgs) -> ExitCode {
@@ -143,7 +147,7 @@ fn debug(args: DebugArgs) -> ExitCode {
         Ok(runtime) => runtime,
         Err(status) => return status,
     };
-    match runtime.block_on(manager::debug::debug(args)) {
+    match runtime.block_on(manager::commands::debug::debug(args)) {
         Ok(status) => ExitCode::from(status),
         Err(refusal) => {
             eprintln!("{}", refusal.words);
@@ -164,8 +168,10 @@ fn log(args: &RunArgs, output: &Output, color: bool) -> Result<(), String> {
     let lines = tracing_subscriber::fmt::layer().with_writer(output.clone()).with_ansi(false);
     let registry = tracing_subscriber::registry().with(levels);
     match args.log_format {
-        LogFormat::Text => registry.with(lines.event_format(log::Text { color })).init(),
-        LogFormat::Json => registry.with(lines.event_format(log::Json { output: output.clone() })).init(),
+        LogFormat::Text => registry.with(lines.event_format(log_format::Text { color })).init(),
+        LogFormat::Json => {
+            registry.with(lines.event_format(log_format::Json { output: output.clone() })).init()
+        }
     }
     Ok(())
 }

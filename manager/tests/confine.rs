@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
-use manager::run::confine::{Landlock, Way, confine};
+use manager::security::confine::{Landlock, Way, confine};
 use nix::libc;
 
 /// How the child is told what it is, and with what to try.

@@ -35,7 +35,7 @@ const BUGS: [(u32, &str, &[&str]); 16] = [
         "the manager finds its container without the cgroup path, and places components where the driver lets it",
         &[
             "tests/pod/podlike.rs: podlike_bug_7_a_pod_finds_itself_in_a_cgroup_namespace_of_its_own",
-            "src/run/discover.rs: the_id_is_found_wherever_the_engine_keeps_its_containers",
+            "src/startup/own_container.rs: the_id_is_found_wherever_the_engine_keeps_its_containers",
             "../crates/pod/src/limits.rs: the_sum_is_held_where_something_can_hold_it_and_else_each_with_one_warning",
         ],
     ),
@@ -81,7 +81,7 @@ const BUGS: [(u32, &str, &[&str]); 16] = [
         &[
             "tests/pod/images.rs: a_pull_that_fails_in_the_middle_ends_the_pod_with_what_happened",
             "../crates/engine/src/convert.rs: a_pull_tells_what_is_worth_a_line",
-            "src/run/story.rs: podlike_bug_14_what_the_engine_warns_of_is_logged",
+            "src/reconcile/tests/scenarios.rs: podlike_bug_14_what_the_engine_warns_of_is_logged",
         ],
     ),
     (
@@ -97,7 +97,7 @@ const BUGS: [(u32, &str, &[&str]); 16] = [
         "an init component is stopped when the pod is",
         &[
             "tests/pod/ending.rs: a_stop_is_answered_while_an_init_component_runs",
-            "src/run/story.rs: a_stop_during_an_init_component_ends_it_and_nothing_comes_after_it",
+            "src/reconcile/tests/scenarios.rs: a_stop_during_an_init_component_ends_it_and_nothing_comes_after_it",
         ],
     ),
     (

@@ -38,7 +38,7 @@ const MOST_COMPARED: usize = 100;
 /// Most nodes and keys of all services with what they extend.
 const MOST_NODES: usize = 100_000;
 /// How many files may include one another, or extend one another's services, in a row. Files of a remote pod are read in
-/// rounds (`run/outside/files.rs`), of which each file in the row takes up to three.
+/// rounds (`remote_pod/files.rs`), of which each file in the row takes up to three.
 pub(super) const MOST_NESTED: usize = 8;
 
 /// Services and declarations of one or several files.

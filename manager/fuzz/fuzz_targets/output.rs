@@ -4,8 +4,8 @@
 
 use engine::demux::{Frames, Stream};
 use libfuzzer_sys::fuzz_target;
-use manager::run::logs::Lines;
-use manager::run::output::Form;
+use manager::logs::lines::Lines;
+use manager::logs::output::Form;
 
 /// The payload of both streams, and the lines made of it, with the input in pieces of this size.
 fn read(bytes: &[u8], piece: usize) -> ([Vec<u8>; 2], [Vec<u8>; 2], bool) {

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use engine::EngineAddress;
-use manager::run::agent::looks_for;
-use manager::run::patience::{A_FOLDER, MISSING_PATIENCE, NoSocket, given_up, waiting};
+use manager::agent::looks_for;
+use manager::startup::retry::{A_FOLDER, MISSING_PATIENCE, NoSocket, given_up, waiting};
 use pod::plan::ENGINE_PATIENCE;
 
 fn socket() -> EngineAddress {

@@ -1,0 +1,6 @@
+//! Output of components, and of the manager.
+
+pub mod forward;
+pub mod lines;
+pub mod output;
+pub mod tail;
