@@ -420,7 +420,7 @@ fn sizes(workspace: &Workspace, engine: &Engine) -> Result<Vec<Figure>> {
         figure("pause that supervises: context switches in 10 s", "", woke[1], None),
         figure("manager: program", "bytes", file("manager")?, None),
         figure("manager: image", "bytes", image(images::MANAGER.name)?, Some(images::MANAGER.ceiling)),
-        figure("manager: resident, 10 components", "kB", manager.resident()?, Some(5_500)),
+        figure("manager: resident, 10 components", "kB", manager.resident()?, Some(5_750)),
         figure("manager: context switches in 10 s, 10 components", "", woke[2], None),
     ])
 }
