@@ -6,7 +6,7 @@
 //! ```text
 //! labels --definition::files--> Raw --definition::lower--> PodSpec (desired) --.
 //!                                                                             v
-//! engine --list + events--> run::watch --Observation--> Observed --> plan(now) --> Plan --execute--> engine
+//! engine --list + events--> reconcile::watch --Observation--> Observed --> plan(now) --> Plan --execute--> engine
 //!    ^                                                               |                              |
 //!    '------------- results come back only as new observations <-----|------------------------------'
 //!                                                                    '--> health (to pause), wake_at (timer),
@@ -18,15 +18,21 @@
 //! | [`definition`] | pure, but `load` | what the user wrote, to a [`::pod::spec::Definition`] |
 //! | [`engine`] | I/O | the only way to Docker; `bollard` is named nowhere else |
 //! | [`cli`] | pure | the command line |
-//! | [`check`] | I/O | `manager check`: a definition for people, before anything runs |
-//! | [`debug`] | I/O | `manager debug`: a container of somebody's choice that looks around in a pod |
-//! | [`restart`] | I/O | `manager restart`: asks the manager of this container to restart a component |
-//! | [`status`] | I/O | `manager status`: what the engine tells of pods, for people |
-//! | [`run`] | I/O | tasks, time, signals, privileges |
+//! | [`commands`] | I/O | the subcommands: `run`, `check`, `status`, `debug`, `restart` |
+//! | [`startup`] | I/O | from the environment to a pod that may begin: engine, own container, spec |
+//! | [`pod_run`] | I/O | one pod, to its end |
+//! | [`reconcile`] | I/O | the loop: observe, plan, act |
+//! | [`agent`] | I/O | all pods of a node |
+//! | [`remote_pod`], [`pause_channel`] | I/O | a pod whose task container is another one; frames to `pause` |
+//! | [`logs`], [`log_format`] | I/O | output of components; lines of the manager itself |
+//! | [`files`] | I/O | `pod.copy`, secrets and configs |
+//! | [`cgroups`] | I/O | limits of the pod |
+//! | [`security`] | I/O | privileges, system calls, mounts of other pods |
+//! | [`checkpoint`], [`garbage_collector`] | I/O | what a restarted manager must know; what dead pods left |
+//! | [`request_pipe`] | I/O | `manager restart`, from the command to the manager that runs |
 //!
-//! Arrows point one way, and the crates make the compiler hold it: `manager -> {definition, engine} -> pod`; within the
-//! manager `check -> run`, `debug -> status -> run`, `restart -> run`. A file that touches files, the environment or the
-//! clock says so in its first line (`clippy.toml`).
+//! Arrows point one way, and the crates make the compiler hold it: `manager -> {definition, engine} -> pod`. A file that
+//! touches files, the environment or the clock says so in its first line (`clippy.toml`).
 
 #![forbid(unsafe_code)]
 

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! [`labels::definition`] is the entrance. Each step goes on after a fault, so that one report holds every fault
-//! of a definition. Everything is pure except [`load`], which reads the files that a definition names.
+//! of a definition. Everything is pure except [`files`], which reads the files that a definition names.
 //!
 //! A new Compose key is a row in `compose::KEYS` and a function beside it; what it must be checked against
 //! (the task container, other components, files) stands in `lower`.
