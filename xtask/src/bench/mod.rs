@@ -287,8 +287,9 @@ fn show(workspace: &Workspace, figures: &[Figure]) -> Result<()> {
     let text = fs::read_to_string(&path)?;
     let (before, rest) =
         text.split_once(SHOWN_FROM).with_context(|| format!("{PAGE} has no place for the results"))?;
-    let (_, after) =
-        rest.split_once(SHOWN_TO).with_context(|| format!("the place for the results in {PAGE} has no end"))?;
+    let (_, after) = rest
+        .split_once(SHOWN_TO)
+        .with_context(|| format!("the place for the results in {PAGE} has no end"))?;
     let named = |name: &str| {
         let found = figures.iter().find(|figure| figure.what == name);
         found.with_context(|| format!("`{name}` was not measured"))
