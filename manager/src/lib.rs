@@ -2,21 +2,10 @@
 //! becomes a group of containers that share its network.
 //!
 //! # Layout
-//! One direction, one loop:
-//! ```text
-//! labels --definition::files--> Raw --definition::lower--> PodSpec (desired) --.
-//!                                                                             v
-//! engine --list + events--> run::watch --Observation--> Observed --> plan(now) --> Plan --execute--> engine
-//!    ^                                                               |                              |
-//!    '------------- results come back only as new observations <-----|------------------------------'
-//!                                                                    '--> health (to pause), wake_at (timer),
-//!                                                                         outcome (exit status)
-//! ```
-//! | crate or module | | knows |
+//! `docs/architecture.md` has the data flow and the crates. The modules of this one:
+//!
+//! | module | | knows |
 //! |---|---|---|
-//! | [`::pod`] | pure | the core: what a pod is, what is true of it, what to do next. `std` and itself only |
-//! | [`definition`] | pure, but `load` | what the user wrote, to a [`::pod::spec::Definition`] |
-//! | [`engine`] | I/O | the only way to Docker; `bollard` is named nowhere else |
 //! | [`cli`] | pure | the command line |
 //! | [`check`] | I/O | `manager check`: a definition for people, before anything runs |
 //! | [`debug`] | I/O | `manager debug`: a container of somebody's choice that looks around in a pod |
@@ -24,9 +13,8 @@
 //! | [`status`] | I/O | `manager status`: what the engine tells of pods, for people |
 //! | [`run`] | I/O | tasks, time, signals, privileges |
 //!
-//! Arrows point one way, and the crates make the compiler hold it: `manager -> {definition, engine} -> pod`; within the
-//! manager `check -> run`, `debug -> status -> run`, `restart -> run`. A file that touches files, the environment or the
-//! clock says so in its first line (`clippy.toml`).
+//! Arrows point one way: `check -> run`, `debug -> status -> run`, `restart -> run`. A file that touches files, the
+//! environment or the clock says so in its first line (`clippy.toml`).
 
 #![forbid(unsafe_code)]
 
