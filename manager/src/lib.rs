@@ -2,21 +2,10 @@
 //! becomes a group of containers that share its network.
 //!
 //! # Layout
-//! One direction, one loop:
-//! ```text
-//! labels --definition::files--> Raw --definition::lower--> PodSpec (desired) --.
-//!                                                                             v
-//! engine --list + events--> reconcile::watch --Observation--> Observed --> plan(now) --> Plan --execute--> engine
-//!    ^                                                               |                              |
-//!    '------------- results come back only as new observations <-----|------------------------------'
-//!                                                                    '--> health (to pause), wake_at (timer),
-//!                                                                         outcome (exit status)
-//! ```
-//! | crate or module | | knows |
+//! `docs/architecture.md` has the data flow and the crates. The modules of this one:
+//!
+//! | module | | knows |
 //! |---|---|---|
-//! | [`::pod`] | pure | the core: what a pod is, what is true of it, what to do next. `std` and itself only |
-//! | [`definition`] | pure, but `load` | what the user wrote, to a [`::pod::spec::Definition`] |
-//! | [`engine`] | I/O | the only way to Docker; `bollard` is named nowhere else |
 //! | [`cli`] | pure | the command line |
 //! | [`commands`] | I/O | the subcommands: `run`, `check`, `status`, `debug`, `restart` |
 //! | [`startup`] | I/O | from the environment to a pod that may begin: engine, own container, spec |

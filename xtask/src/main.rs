@@ -132,8 +132,8 @@ enum Command {
         /// at most, memory and a hundred pods twice. Once is as quick.
         #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..))]
         runs: u8,
-        /// Keep the results in `xtask/src/bench/results` and in the README: of the parts that are named, beside what was kept of
-        /// the others.
+        /// Keep the results in `xtask/src/bench/results` and in `docs/benchmarks.md`: of the parts that are named, beside what was
+        /// kept of the others.
         #[arg(long, conflicts_with = "quick")]
         keep: bool,
     },

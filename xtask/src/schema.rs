@@ -73,11 +73,11 @@ fn todo(key: &str, known: &BTreeSet<String>) -> String {
     let steps: Vec<&str> = key.split('.').map(|step| step.trim_end_matches("[]")).collect();
     match steps[..] {
         [_] => "say in `TOP` of crates/definition/src/include.rs that it is a key of a file; read it there, or leave it \
-                without an effect and say so in README.md, \"Compose files\""
+                without an effect and say so in docs/guides/compose.md"
             .to_owned(),
         ["services", "*", name] => format!(
-            "give `{name}` a row in `KEYS` of crates/definition/src/compose.rs: read it (and document it in README.md, \
-             \"Keys of a component\"), say where else it belongs (`Elsewhere`, ignored with a warning in a Compose file), \
+            "give `{name}` a row in `KEYS` of crates/definition/src/compose.rs: read it (and document it in \
+             docs/reference/components.md), say where else it belongs (`Elsewhere`, ignored with a warning in a Compose file), \
              or refuse it (`Refused`) where a pod would not work without; then a row in manager/tests/pod/keys.rs"
         ),
         ["services", "*", name, ..] => {

@@ -1,7 +1,7 @@
 //! Floors and ceilings of what a pod takes of its node beside the limits of its task: work of the engine and of container
 //! runtimes, which no limit of the pod bounds. A value beyond one is a fault; none is changed to fit.
 //!
-//! `docs/reference/limits.md` shows [`BOUNDS`] to users; `tests/readme.rs` compares the two.
+//! `docs/reference/limits.md` shows [`BOUNDS`] to users; `manager/tests/docs.rs` compares the two.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

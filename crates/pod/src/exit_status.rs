@@ -1,4 +1,4 @@
-//! The one table of exit statuses; the README's is tested against it.
+//! The one table of exit statuses; that of `docs/reference/exit-codes.md` is tested against it.
 
 use crate::plan::{STATUS_REFUSED, STATUS_UNAVAILABLE, STATUS_USAGE};
 

@@ -556,15 +556,22 @@ fn the_examples_are_sound() {
 }
 
 #[test]
-fn the_plan_in_the_readme_is_that_of_its_stack() {
-    let readme = include_str!("../../../README.md");
-    let block = |fence: &str, after: &str| {
-        let text = readme.split(after).nth(1).and_then(|rest| rest.split(fence).nth(1)).expect("a block");
+fn each_plan_in_the_documentation_is_that_of_its_stack() {
+    let block = |page: &str, fence: &str, after: &str| {
+        let text = page.split(after).nth(1).and_then(|rest| rest.split(fence).nth(1)).expect("a block");
         text.split("```").next().expect("its end").to_owned()
     };
-    let stack = block("```yaml\n", "## A stack to copy");
+    let swarm = include_str!("../../../docs/guides/swarm.md");
+    let stack = block(swarm, "```yaml\n", "## A stack to copy");
     let said = check(&[("stack.yml", &stack)], &["--stack", "stack.yml", "web"]);
-    is(&said, 0, &block("```text\n", "## Check before you deploy"), "");
+    let page = include_str!("../../../docs/guides/check.md");
+    is(&said, 0, &block(page, "```text\n", "# Check before you deploy"), "");
+
+    let readme = include_str!("../../../README.md");
+    let stack = block(readme, "```yaml\n", "## The same on Swarm");
+    let said = check(&[("stack.yml", &stack)], &["--stack", "stack.yml"]);
+    let plan = block(readme, "```text\n", "## Check before you deploy");
+    is(&said, 0, &plan.replace("/w/stack.yml", "stack.yml"), "");
 }
 
 #[test]

@@ -205,7 +205,7 @@ fn runs_as_podlikes_readme(policy: &str) {
         .run();
     assert_eq!(said.status, 4, "{policy}: {}", said.error());
     assert!(said.text().contains("[out] proxy: copied"), "{}", said.text());
-    // What the README says for who searched Podlike's log.
+    // What docs/guides/migrate-from-podlike.md says for scripts that searched Podlike's log.
     for words in [
         "start `proxy` (ready)",
         " started `app`",

@@ -32,10 +32,12 @@ const HEALTHY: Duration = Duration::from_secs(120);
 const ROUNDS: usize = 3;
 /// How many of them one command removes: a command for each of hundreds takes minutes.
 const AT_ONCE: usize = 50;
+/// The page that shows the most telling figures.
+const PAGE: &str = "docs/benchmarks.md";
 /// Where the last results are kept.
 const KEPT: &str = "xtask/src/bench/results";
 
-/// What the README shows of them, between [`SHOWN_FROM`] and [`SHOWN_TO`].
+/// What [`PAGE`] shows of them, between [`SHOWN_FROM`] and [`SHOWN_TO`].
 const SHOWN: [&str; 29] = [
     "pause: file",
     "pause: resident memory",
@@ -279,12 +281,15 @@ fn page(machine: &Value, table: &str, pictures: &[(String, String)]) -> String {
     )
 }
 
-/// Put the most telling figures into the README.
+/// Puts the most telling figures into [`PAGE`].
 fn show(workspace: &Workspace, figures: &[Figure]) -> Result<()> {
-    let path = workspace.file("README.md");
+    let path = workspace.file(PAGE);
     let text = fs::read_to_string(&path)?;
-    let (before, rest) = text.split_once(SHOWN_FROM).context("the README has no place for the results")?;
-    let (_, after) = rest.split_once(SHOWN_TO).context("the place for the results has no end")?;
+    let (before, rest) =
+        text.split_once(SHOWN_FROM).with_context(|| format!("{PAGE} has no place for the results"))?;
+    let (_, after) = rest
+        .split_once(SHOWN_TO)
+        .with_context(|| format!("the place for the results in {PAGE} has no end"))?;
     let named = |name: &str| {
         let found = figures.iter().find(|figure| figure.what == name);
         found.with_context(|| format!("`{name}` was not measured"))
@@ -520,4 +525,17 @@ fn number(status: &str, key: &str) -> Result<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix(key));
     let word = line.and_then(|rest| rest.split_whitespace().next()).with_context(|| format!("no `{key}`"))?;
     Ok(word.parse()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_of_benchmarks_has_one_place_for_the_results() {
+        let page = include_str!("../../../docs/benchmarks.md");
+        let (before, rest) = page.split_once(SHOWN_FROM).expect("where it begins");
+        let (_, after) = rest.split_once(SHOWN_TO).expect("where it ends");
+        assert!(!before.contains(SHOWN_TO) && !after.contains(SHOWN_FROM) && !after.contains(SHOWN_TO));
+    }
 }

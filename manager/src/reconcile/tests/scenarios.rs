@@ -761,7 +761,8 @@ async fn podlike_bug_14_what_the_engine_warns_of_is_logged() {
     manager.stop();
     assert_eq!(manager.end().await.status, 0);
     let text = log.text();
-    let want = "WARN manager::reconcile::executor: creating `app`: the engine warns: memory limited without swap";
+    let want =
+        "WARN manager::reconcile::executor: creating `app`: the engine warns: memory limited without swap";
     assert_eq!(text.matches(want).count(), 1, "{text}");
 }
 
