@@ -11,7 +11,7 @@ use definition::labels::{Surroundings, read};
 use pod::action::Action;
 use pod::identity::{Identity, Role};
 use pod::namespace_placement::Namespaces;
-use pod::observed::{ContainerInfo, Effect, Health, Observation, Observed, Status};
+use pod::observed::{ActionResult, ContainerInfo, Health, ObservedState, StateUpdate, Status};
 use pod::plan::plan;
 use pod::policy::{Host, Policy};
 use pod::spec::{Definition, PodSpec};
@@ -32,12 +32,12 @@ fn main() {
     for count in SIZES {
         let task = task(count);
         let spec = pod(&task);
-        let mut empty = Observed::default();
-        empty.apply(&spec, Observation::Listing, Duration::ZERO);
-        empty.apply(&spec, Observation::Listed(Vec::new()), Duration::ZERO);
+        let mut empty = ObservedState::default();
+        empty.apply(&spec, StateUpdate::Listing, Duration::ZERO);
+        empty.apply(&spec, StateUpdate::Listed(Vec::new()), Duration::ZERO);
         let mut running = empty.clone();
-        running.apply(&spec, Observation::Listing, Duration::ZERO);
-        running.apply(&spec, Observation::Listed(containers(&spec)), Duration::ZERO);
+        running.apply(&spec, StateUpdate::Listing, Duration::ZERO);
+        running.apply(&spec, StateUpdate::Listed(containers(&spec)), Duration::ZERO);
         let steps = plan(&spec, &running, Duration::ZERO).steps;
         assert!(steps.is_empty(), "nothing is to be done for a pod that runs: {steps:?}");
         assert!(
@@ -52,13 +52,15 @@ fn main() {
         let mut ending = running.clone();
         ending.apply(
             &spec,
-            Observation::Stop { status: 0, resumed: false, ago: Duration::ZERO },
+            StateUpdate::Stop { status: 0, resumed: false, ago: Duration::ZERO },
             Duration::ZERO,
         );
         let concluded = plan(&spec, &ending, Duration::ZERO).steps.remove(0);
-        let Action::Conclude(conclusion) = concluded.action else { panic!("a stop ends a pod: {concluded}") };
-        let key = Action::Conclude(conclusion.clone()).key();
-        ending.apply(&spec, Observation::Ended(key, Ok(Effect::Concluded(conclusion))), Duration::ZERO);
+        let Action::Terminate(conclusion) = concluded.action else {
+            panic!("a stop ends a pod: {concluded}")
+        };
+        let key = Action::Terminate(conclusion.clone()).key();
+        ending.apply(&spec, StateUpdate::Ended(key, Ok(ActionResult::Concluded(conclusion))), Duration::ZERO);
         assert!(
             plan(&spec, &ending, Duration::ZERO).steps.len() >= count / 2,
             "half of it is needed by nobody"

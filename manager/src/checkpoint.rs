@@ -15,7 +15,7 @@ use nix::fcntl::OFlag;
 use tracing::{debug, warn};
 
 use pod::identity::{Identity, short};
-use pod::observed::{Departed, Exit};
+use pod::observed::{Exit, ExitRecord};
 
 /// The name of the marks of an agent, which are those of all its pods, and of a manager whose pod is another container's.
 pub const AGENT: &str = "agent";
@@ -49,7 +49,7 @@ struct Mark {
     again: usize,
     /// When the life began whose `post_start` hooks have run, as the engine says it; empty for none. Of a container that
     /// is gone, the status with which it ended.
-    hooked: String,
+    post_start_done: String,
 }
 
 impl Marks {
@@ -82,16 +82,17 @@ impl Marks {
     }
 
     /// The lives ([`pod::observed::Member::life`]) whose hooks have run, as far as a manager before this one knew.
-    pub fn hooked(&self) -> Vec<String> {
+    pub fn post_start_done(&self) -> Vec<String> {
         let kept = self.lock();
-        let hooked = kept.marks.iter().filter(|(key, mark)| !mark.hooked.is_empty() && !key.contains('/'));
-        hooked.map(|(id, mark)| format!("{id} {}", mark.hooked)).collect()
+        let post_start_done =
+            kept.marks.iter().filter(|(key, mark)| !mark.post_start_done.is_empty() && !key.contains('/'));
+        post_start_done.map(|(id, mark)| format!("{id} {}", mark.post_start_done)).collect()
     }
 
     /// The hooks of this life of a container have run.
     pub fn add(&self, life: &str) {
         let Some((id, start)) = life.split_once(' ') else { return };
-        if let Err(error) = self.lock().note(id, |mark| start.clone_into(&mut mark.hooked)) {
+        if let Err(error) = self.lock().note(id, |mark| start.clone_into(&mut mark.post_start_done)) {
             warn!("a manager that takes over after a crash will run `post_start` again: {error}");
         }
     }
@@ -104,25 +105,25 @@ impl Marks {
     }
 
     /// How components of a pod ended whose containers were gone before a manager before this one was.
-    pub fn departed(&self, pod: &Identity) -> BTreeMap<String, Departed> {
+    pub fn exit_records(&self, pod: &Identity) -> BTreeMap<String, ExitRecord> {
         let (kept, before) = (self.lock(), format!("{}/{}/", pod.pod, pod.run));
         let of_pod = kept.marks.iter().filter_map(|(key, mark)| {
             let component = key.strip_prefix(&before)?.to_owned();
-            let exit = Exit { status: mark.hooked.parse().ok()?, ..Exit::default() };
+            let exit = Exit { status: mark.post_start_done.parse().ok()?, ..Exit::default() };
             Some((
                 component,
-                Departed { exit, restarts: u32::try_from(mark.again).unwrap_or(u32::MAX), asked: false },
+                ExitRecord { exit, restarts: u32::try_from(mark.again).unwrap_or(u32::MAX), asked: false },
             ))
         });
         of_pod.collect()
     }
 
     /// The containers of these are gone, while the pod goes on: the engine no longer knows how they ended.
-    pub fn depart(&self, pod: &Identity, departed: &BTreeMap<String, Departed>) {
+    pub fn depart(&self, pod: &Identity, exit_records: &BTreeMap<String, ExitRecord>) {
         let mut kept = self.lock();
-        for (component, one) in departed {
+        for (component, one) in exit_records {
             let key = format!("{}/{}/{component}", pod.pod, pod.run);
-            let mark = Mark { again: one.restarts as usize, hooked: one.exit.status.to_string() };
+            let mark = Mark { again: one.restarts as usize, post_start_done: one.exit.status.to_string() };
             if kept.marks.get(&key) == Some(&mark) {
                 continue;
             }
@@ -169,7 +170,7 @@ impl Kept {
 
 impl Mark {
     fn line(&self, id: &str) -> String {
-        format!("{id} {} {}\n", self.again, self.hooked)
+        format!("{id} {} {}\n", self.again, self.post_start_done)
     }
 }
 
@@ -185,7 +186,7 @@ fn marks(text: &str) -> BTreeMap<String, Mark> {
     let mark = |line: &str| {
         let mut words = line.splitn(3, ' ');
         let (id, again) = (words.next()?.to_owned(), words.next()?.parse().ok()?);
-        Some((id, Mark { again, hooked: words.next()?.to_owned() }))
+        Some((id, Mark { again, post_start_done: words.next()?.to_owned() }))
     };
     text.lines().filter_map(mark).collect()
 }
@@ -215,17 +216,17 @@ mod tests {
     fn the_next_manager_finds_what_this_one_has_marked() {
         let folder = tempfile::tempdir().expect("a folder");
         let first = open(folder.path());
-        assert_eq!(first.hooked(), [""; 0]);
+        assert_eq!(first.post_start_done(), [""; 0]);
         first.add("one 1");
         first.add("two 2");
         first.again("two");
         first.again("three");
         first.add("two 3");
         let next = open(folder.path());
-        assert_eq!(next.hooked(), ["one 1", "two 3"]);
+        assert_eq!(next.post_start_done(), ["one 1", "two 3"]);
         next.lock().file.as_ref().expect("it is open").write_all(b"four 0 4").expect("it is written");
         let last = open(folder.path());
-        assert_eq!(last.hooked(), ["one 1", "two 3"], "what was cut short does not count");
+        assert_eq!(last.post_start_done(), ["one 1", "two 3"], "what was cut short does not count");
         let again = |id: &str| last.lock().marks[id].again;
         assert_eq!((again("one"), again("two"), again("three")), (0, 1, 1));
     }
@@ -234,7 +235,7 @@ mod tests {
     fn how_a_component_ended_outlives_its_container_and_the_manager() {
         let folder = tempfile::tempdir().expect("a folder");
         let first = open(folder.path());
-        let one = |status| Departed { exit: Exit { status, ..Exit::default() }, restarts: 2, asked: false };
+        let one = |status| ExitRecord { exit: Exit { status, ..Exit::default() }, restarts: 2, asked: false };
         let of = |status| BTreeMap::from([("app".to_owned(), one(status))]);
         let run = |pod: &str, run: &str| Identity {
             pod: pod.into(),
@@ -250,12 +251,12 @@ mod tests {
         first.depart(&other, &of(4));
         let next = open(folder.path());
         assert_eq!(next.lock().lines, 3, "nothing is written twice");
-        assert_eq!((next.departed(&pod), next.departed(&other)), (of(0), of(4)));
-        assert_eq!(next.hooked(), [""; 0]);
-        let later = next.departed(&run("pod", "2026-11-26T21:00:00Z"));
+        assert_eq!((next.exit_records(&pod), next.exit_records(&other)), (of(0), of(4)));
+        assert_eq!(next.post_start_done(), [""; 0]);
+        let later = next.exit_records(&run("pod", "2026-11-26T21:00:00Z"));
         assert_eq!(later, BTreeMap::new(), "the same container started again begins anew");
         next.end("pod");
-        assert_eq!((next.departed(&pod), next.departed(&other)), (BTreeMap::new(), of(4)));
+        assert_eq!((next.exit_records(&pod), next.exit_records(&other)), (BTreeMap::new(), of(4)));
     }
 
     #[test]
@@ -271,8 +272,8 @@ mod tests {
         }
         marks.add("other 7");
         let next = open(folder.path());
-        assert_eq!(next.lock().marks["app"], Mark { again: 10_000, hooked: "9999".into() });
-        assert!(next.hooked().ends_with(&["other 7".to_owned()]));
+        assert_eq!(next.lock().marks["app"], Mark { again: 10_000, post_start_done: "9999".into() });
+        assert!(next.post_start_done().ends_with(&["other 7".to_owned()]));
         let size = next.lock().file.as_ref().expect("it is open").metadata().expect("it has").len();
         assert!(size < 4096, "{size} bytes");
     }

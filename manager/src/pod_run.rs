@@ -23,7 +23,7 @@ use crate::remote_pod::watch::End;
 use crate::request_pipe::Pods;
 use crate::startup::context::{LAST_WORD, Prepared, Site};
 use engine::docker::DockerEngine;
-use pod::observed::Observation;
+use pod::observed::StateUpdate;
 use pod::plan::{AFTER_STOP, STATUS_UNAVAILABLE};
 use pod::policy::{Level, Policy};
 use pod::task_container::TaskContainer;
@@ -195,7 +195,7 @@ impl Begun {
     }
 
     /// Where a request to stop goes.
-    pub fn news(&self) -> UnboundedSender<Observation> {
+    pub fn news(&self) -> UnboundedSender<StateUpdate> {
         self.runner.news()
     }
 
@@ -206,7 +206,7 @@ impl Begun {
         let news = runner.news();
         let entry = pods.enter(&pod, &name, runner.requests());
         if let Some(status) = ending {
-            let _ = news.send(Observation::Stop { status, resumed: true, ago: Duration::ZERO });
+            let _ = news.send(StateUpdate::Stop { status, resumed: true, ago: Duration::ZERO });
         }
         let line = outside.map(|(task, line)| {
             // As long as the pod runs its labels, which are the whole definition, are not held once more.

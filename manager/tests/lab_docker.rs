@@ -20,7 +20,7 @@ use lab::{LONG, idle, manager_image, pause_image, script, wait};
 const SWEPT: Duration = Duration::from_secs(90);
 
 /// Longer than a pod counts on what it heard last, and then some health checks.
-const HEARSAY: Duration = Duration::from_secs(120);
+const STALE_STATE_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Start a pod of two components there.
 fn pod(node: &Node, name: &str) {
@@ -95,7 +95,9 @@ fn a_pod_whose_engine_comes_back_with_another_socket_says_that_it_knows_nothing(
     nodes.happen("restart 1");
     let node = &nodes.all[0];
     // Docker Engine 20.10 itself runs no health checks any more after such a restart.
-    wait("it is not called healthy any more", HEARSAY, || (!healthy_now(node, "pod")).then_some(()));
+    wait("it is not called healthy any more", STALE_STATE_TIMEOUT, || {
+        (!healthy_now(node, "pod")).then_some(())
+    });
     let said = node.attempt(&["logs", "pod"]).error();
     assert!(said.contains("the engine has not answered for 60 s"), "{said}");
     // As Swarm does with a task that is not healthy.

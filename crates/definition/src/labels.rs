@@ -70,7 +70,7 @@ enum Label<'a> {
     Copy(&'a str),
     Init,
     ComposeFile,
-    Scratch,
+    ScratchVolume,
     StopGrace,
     Manager,
 }
@@ -185,12 +185,12 @@ pub fn read(around: &Surroundings<'_>) -> Result<(Definition, Vec<Warning>), Rep
             Some(Label::Init) => init = read_init(&faults, &document),
             Some(Label::Copy(name)) => copies.push((name, document)),
             Some(Label::ComposeFile) => file = Some((document, value)),
-            Some(label @ (Label::Scratch | Label::StopGrace)) => {
+            Some(label @ (Label::ScratchVolume | Label::StopGrace)) => {
                 let Some(node) = faults.parse_label(&document) else { continue };
                 let cursor = Cursor::root(&faults, &document, &node);
                 match label {
                     _ if cursor.is_null() => {}
-                    Label::Scratch => pod.scratch(&cursor),
+                    Label::ScratchVolume => pod.scratch(&cursor),
                     _ => said.stop_grace(&cursor),
                 }
             }
@@ -306,7 +306,7 @@ fn classify(key: &str) -> Option<Label<'_>> {
         INIT => return Some(Label::Init),
         COMPOSE_FILE => return Some(Label::ComposeFile),
         MANAGER => return Some(Label::Manager),
-        SCRATCH => return Some(Label::Scratch),
+        SCRATCH => return Some(Label::ScratchVolume),
         STOP_GRACE => return Some(Label::StopGrace),
         _ => {}
     }

@@ -166,7 +166,7 @@ fn check_source(policy: &Policy, mount: &Mount, task: &TaskContainer, host: &Hos
             let narrower = policy.check_part(name, subpath.as_deref(), mount.read_only, task);
             narrower.or_else(|| policy.check_volume(name, &info, &bind, mounted.is_some(), task, host))
         }
-        MountSource::Volume { .. } | MountSource::Scratch(_) | MountSource::Tmpfs { .. } => None,
+        MountSource::Volume { .. } | MountSource::ScratchVolume(_) | MountSource::Tmpfs { .. } => None,
     }
 }
 
@@ -296,7 +296,7 @@ fn component(
                     "valid is the whole of it, without `subpath`",
                 );
             }
-            mount.source = MountSource::Scratch(name.clone());
+            mount.source = MountSource::ScratchVolume(name.clone());
         }
         if let MountSource::Volume { name: Some(name), owner, .. } = &mut mount.source {
             match task_volume(around.task, name) {
@@ -615,10 +615,12 @@ fn mount_at(container: &ContainerSpec, path: &str) -> Option<Lies> {
     let mounts = container.mounts.iter().map(|mount| {
         let lies = match &mount.source {
             MountSource::Tmpfs { .. } => Lies::Memory,
-            MountSource::Bind { .. } | MountSource::Volume { .. } | MountSource::Scratch(_) => Lies::Volume {
-                read_only: mount.read_only,
-                own: matches!(mount.source, MountSource::Volume { name: None, .. }),
-            },
+            MountSource::Bind { .. } | MountSource::Volume { .. } | MountSource::ScratchVolume(_) => {
+                Lies::Volume {
+                    read_only: mount.read_only,
+                    own: matches!(mount.source, MountSource::Volume { name: None, .. }),
+                }
+            }
         };
         (mount.target.as_str(), lies)
     });

@@ -502,7 +502,7 @@ fn task_mount(mount: Mount, volumes: &[Pair<'_>]) -> TaskMount {
             mount.device = mount.volume_info().device().map(|device| device.path);
             mount.volume = name;
         }
-        MountSource::Tmpfs { .. } | MountSource::Scratch(_) => mount.kind = "tmpfs".into(),
+        MountSource::Tmpfs { .. } | MountSource::ScratchVolume(_) => mount.kind = "tmpfs".into(),
     }
     mount
 }

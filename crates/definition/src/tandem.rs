@@ -9,7 +9,7 @@ use super::raw::Raw;
 use super::values::{Shortest, boolean, duration, size};
 use crate::labels::{SCRATCH, STOP_GRACE, is_name};
 use pod::bounds::MOST_SCRATCH;
-use pod::spec::{Restart, Scratch};
+use pod::spec::{Restart, ScratchVolume};
 
 const KEYS: &[&str] = &["essential", "sidecar", "shutdown_delay"];
 const POD_KEYS: &[&str] = &["scratch", "stop_grace_period"];
@@ -50,7 +50,7 @@ pub(super) fn restart(cursor: &Cursor<'_>) -> Restart {
 /// What a definition says of the pod as a whole.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Whole {
-    pub(super) scratch: Vec<Scratch>,
+    pub(super) scratch: Vec<ScratchVolume>,
     pub(super) stop_timeout: Option<Duration>,
     /// Where these stand, by the labels that say the same.
     pub(super) places: BTreeMap<&'static str, Place>,
@@ -98,8 +98,8 @@ impl Whole {
     }
 }
 
-fn scratch(cursor: &Cursor<'_>) -> Option<Scratch> {
-    let mut scratch = Scratch::default();
+fn scratch(cursor: &Cursor<'_>) -> Option<ScratchVolume> {
+    let mut scratch = ScratchVolume::default();
     let name = |cursor: &Cursor<'_>| {
         let name = cursor.scalar().filter(|name| is_name(name));
         if name.is_none() {

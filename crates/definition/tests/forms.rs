@@ -13,7 +13,7 @@ use pod::container_options::{Blkio, Device, DeviceRequest, PullPolicy, Tuning};
 use pod::policy::{Allowance, Allowed, Host, Policy};
 use pod::spec::{
     ComponentSpec, Condition, ContainerSpec, CopySpec, Definition, Dependency, FileSource, FileSpec,
-    HealthCheck, Hook, Mount, MountSource, Recursion, Restart, Scratch,
+    HealthCheck, Hook, Mount, MountSource, Recursion, Restart, ScratchVolume,
 };
 use pod::task_container::{TaskContainer, TaskMount};
 
@@ -898,7 +898,7 @@ fn what_is_the_pods_is_in_labels() {
         ("pod.scratch", "[cache, {name: tmp, type: memory, size: 64m}, {name: rest, type: disk}]"),
         ("pod.stop_grace_period", "1m30s"),
     ]);
-    let scratch = |name: &str, memory, size_bytes| Scratch { name: name.into(), memory, size_bytes };
+    let scratch = |name: &str, memory, size_bytes| ScratchVolume { name: name.into(), memory, size_bytes };
     let expected =
         [scratch("cache", false, None), scratch("tmp", true, Some(64 << 20)), scratch("rest", false, None)];
     assert_eq!(definition.scratch, expected);
@@ -907,9 +907,9 @@ fn what_is_the_pods_is_in_labels() {
     assert_eq!(
         definition.components[0].container.mounts,
         [
-            mount("/c", true, MountSource::Scratch("cache".into())),
+            mount("/c", true, MountSource::ScratchVolume("cache".into())),
             mount("/o", false, own("other")),
-            mount("/t", false, MountSource::Scratch("tmp".into())),
+            mount("/t", false, MountSource::ScratchVolume("tmp".into())),
         ]
     );
     let nothing =

@@ -28,7 +28,7 @@ use pod::policy::VolumeInfo;
 use pod::policy::mount_conflicts::{NodeContainer, NodeMount, whose};
 use pod::registry_auth::Credential;
 use pod::spec::{
-    ComponentSpec, ContainerSpec, HealthCheck, Hook, Mount, MountSource, PodSpec, Recursion, Scratch,
+    ComponentSpec, ContainerSpec, HealthCheck, Hook, Mount, MountSource, PodSpec, Recursion, ScratchVolume,
 };
 use pod::store::{MAX_STORE_BYTES, StoreLayout};
 use pod::task_container::{TaskContainer, TaskMount};
@@ -165,9 +165,8 @@ pub fn store_mounts(
         Some(Mount { target: file.target.clone(), read_only: true, source: MountSource::bind(path) })
     });
     let scratch = member.container.mounts.iter().filter_map(|mount| match &mount.source {
-        MountSource::Scratch(name) => Some(held.get(&format!("{SCRATCH_FOLDER}/{name}")).map(|path| Mount {
-            source: MountSource::bind(format!("{path}/{SCRATCH_ROOT}")),
-            ..mount.clone()
+        MountSource::ScratchVolume(name) => Some(held.get(&format!("{SCRATCH_FOLDER}/{name}")).map(|path| {
+            Mount { source: MountSource::bind(format!("{path}/{SCRATCH_ROOT}")), ..mount.clone() }
         })),
         _ => None,
     });
@@ -180,7 +179,7 @@ fn store_volume(bytes: u64) -> bollard::models::Mount {
     new_volume(STORE_FOLDER.into(), &[("type", "tmpfs"), ("device", "tmpfs"), ("o", &size)])
 }
 
-fn scratch_volume(scratch: &Scratch) -> bollard::models::Mount {
+fn scratch_volume(scratch: &ScratchVolume) -> bollard::models::Mount {
     let target = format!("{SCRATCH_FOLDER}/{}", scratch.name);
     let size = |before: &str| scratch.size_bytes.map(|bytes| format!("{before}{bytes}"));
     match scratch.memory {
@@ -583,7 +582,7 @@ fn engine_mount(mount: &Mount) -> bollard::models::Mount {
             out.volume_options = (options != MountVolumeOptions::default()).then_some(options);
         }
         // The store's: a bind has come in its place ([`store_mounts`]).
-        MountSource::Scratch(_) => {}
+        MountSource::ScratchVolume(_) => {}
         MountSource::Tmpfs { size_bytes, mode } => {
             out.typ = Some(MountType::TMPFS);
             out.tmpfs_options = (size_bytes.is_some() || mode.is_some()).then(|| MountTmpfsOptions {
@@ -1001,7 +1000,7 @@ pub fn event(message: EventMessage) -> Option<Event> {
         "start" => EventKind::Started,
         "oom" => EventKind::Oom,
         "destroy" => EventKind::Destroyed,
-        "create" if visits(&message.actor.attributes) => EventKind::Visited,
+        "create" if visits(&message.actor.attributes) => EventKind::DebugCreated,
         action => EventKind::Health(match action.strip_prefix("health_status:")?.trim() {
             "healthy" => Health::Healthy,
             "unhealthy" => Health::Unhealthy,
@@ -1809,7 +1808,11 @@ mod tests {
             ("restart", json!({}), None),
             ("destroy", json!({}), Some(EventKind::Destroyed)),
             ("create", json!({ "io.tandem.role": "component" }), None),
-            ("create", json!({ "io.tandem.role": "debug", "name": "web.debug-1" }), Some(EventKind::Visited)),
+            (
+                "create",
+                json!({ "io.tandem.role": "debug", "name": "web.debug-1" }),
+                Some(EventKind::DebugCreated),
+            ),
             ("create", json!({ "io.tandem.role": "debug", "name": "made-of-its-image" }), None),
             ("health_status: healthy", json!({}), Some(EventKind::Health(Health::Healthy))),
             ("health_status: unhealthy", json!({}), Some(EventKind::Health(Health::Unhealthy))),

@@ -30,7 +30,7 @@ pub struct Joined {
 
 /// A container that looks around.
 #[derive(Debug, Clone)]
-pub struct Guest {
+pub struct DebugContainer {
     /// Its name.
     pub name: String,
     /// Its image.
@@ -64,7 +64,7 @@ impl DockerEngine {
     ///
     /// # Errors
     /// [`EngineError::NotFound`]: the engine does not have its image.
-    pub async fn create_guest(&self, guest: &Guest) -> Result<String, EngineError> {
+    pub async fn create_guest(&self, guest: &DebugContainer) -> Result<String, EngineError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
         struct Created {

@@ -28,7 +28,7 @@ pub use tls::TlsError;
 use pod::observed::{ContainerInfo, Event};
 use pod::policy::VolumeInfo;
 use pod::policy::mount_conflicts::{NodeContainer, Volumes};
-use pod::spec::{ContainerSpec, Hook, Scratch};
+use pod::spec::{ContainerSpec, Hook, ScratchVolume};
 use pod::task_container::TaskContainer;
 
 /// Where the memory of a store is mounted in it.
@@ -197,7 +197,7 @@ pub struct CreateRequest {
     /// Give it a volume of memory at [`STORE_FOLDER`] that may hold so many bytes, in which every user can create files.
     pub store_bytes: Option<u64>,
     /// Give it these volumes below [`SCRATCH_FOLDER`], new ones.
-    pub scratch: Vec<Scratch>,
+    pub scratch: Vec<ScratchVolume>,
     /// `HostConfig.VolumesFrom`: the container whose volumes it shares; its own mounts come over them.
     pub volumes_from: Option<String>,
     /// `HostConfig.LogConfig`: driver and options; `None` is the engine's default.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::identity::short;
-use super::plan::Conclusion;
+use super::plan::Termination;
 use super::spec::Image;
 
 /// One thing to do.
@@ -30,7 +30,7 @@ pub enum Action {
     /// Stop a running container: its stop signal, and the kill after this time.
     Stop(Target, Duration),
     /// Tell people what a component that failed has written last.
-    Examine(Target),
+    ReportLastLogs(Target),
     /// Ask the engine why a component's health check fails, and tell people.
     ReadCheck(Target),
     /// Kill and remove a container.
@@ -38,7 +38,7 @@ pub enum Action {
     /// List the pod's containers once more.
     Look,
     /// Decide the pod's end: from here on nothing is started.
-    Conclude(Conclusion),
+    Terminate(Termination),
 }
 
 /// Whom an action concerns.
@@ -51,7 +51,7 @@ pub enum Target {
     /// The component or init component of this name.
     Member(String),
     /// A container of an earlier run, by id.
-    Remains(String),
+    Orphan(String),
 }
 
 /// Tells one action from another: no two with the same key are under way at once.
@@ -84,14 +84,14 @@ pub enum Verb {
     PreStop,
     /// [`Action::Stop`].
     Stop,
-    /// [`Action::Examine`].
-    Examine,
+    /// [`Action::ReportLastLogs`].
+    ReportLastLogs,
     /// [`Action::ReadCheck`].
     ReadCheck,
     /// [`Action::Remove`].
     Remove,
-    /// [`Action::Conclude`].
-    Conclude,
+    /// [`Action::Terminate`].
+    Terminate,
     /// [`Action::Look`], and what the watch does by itself.
     List,
 }
@@ -107,7 +107,7 @@ impl Verb {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
     /// An earlier run of the task container, or an earlier definition, left it.
-    Leftover,
+    Orphaned,
     /// `--pull`, or `pull_policy: always`.
     PullAsked,
     /// A creation found it missing.
@@ -149,7 +149,7 @@ pub enum Reason {
     /// The time for stopping is over.
     OutOfTime,
     /// It has ended, and the pod with it.
-    Spent,
+    Completed,
     /// It failed.
     Failed,
     /// It is unhealthy.
@@ -159,7 +159,7 @@ pub enum Reason {
     /// Somebody else has started it again.
     StartedOutside,
     /// What a manager before this one has asked for may have come about meanwhile.
-    Inherited,
+    Takeover,
 }
 
 /// An action and why.
@@ -184,11 +184,11 @@ impl Action {
             Action::PostStart(target) => (Verb::PostStart, Some(target)),
             Action::PreStop(target, ..) => (Verb::PreStop, Some(target)),
             Action::Stop(target, _) => (Verb::Stop, Some(target)),
-            Action::Examine(target) => (Verb::Examine, Some(target)),
+            Action::ReportLastLogs(target) => (Verb::ReportLastLogs, Some(target)),
             Action::ReadCheck(target) => (Verb::ReadCheck, Some(target)),
             Action::Remove(target) => (Verb::Remove, Some(target)),
             Action::Look => (Verb::List, None),
-            Action::Conclude(_) => (Verb::Conclude, None),
+            Action::Terminate(_) => (Verb::Terminate, None),
         };
         Key { verb, target: target.cloned() }
     }
@@ -200,7 +200,7 @@ impl fmt::Display for Target {
             Target::Sandbox => f.write_str("the sandbox"),
             Target::Store => f.write_str("the store"),
             Target::Member(name) => write!(f, "`{name}`"),
-            Target::Remains(id) => write!(f, "container {}", short(id)),
+            Target::Orphan(id) => write!(f, "container {}", short(id)),
         }
     }
 }
@@ -209,7 +209,7 @@ impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let verb = match &self.verb {
             Verb::Pull(image) => return write!(f, "pull {image}"),
-            Verb::Conclude => return f.write_str("end the pod"),
+            Verb::Terminate => return f.write_str("end the pod"),
             Verb::List => return f.write_str("list the pod's containers"),
             Verb::Create => "create",
             Verb::CheckMounts => return f.write_str("check the pod's mounts"),
@@ -219,7 +219,7 @@ impl fmt::Display for Key {
             Verb::PostStart => "run post_start of",
             Verb::PreStop => "prepare the stop of",
             Verb::Stop => "stop",
-            Verb::Examine => "examine",
+            Verb::ReportLastLogs => "examine",
             Verb::ReadCheck => "read the health check of",
             Verb::Remove => "remove",
         };
@@ -233,7 +233,7 @@ impl fmt::Display for Key {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Reason::Leftover => "it is no part of this run",
+            Reason::Orphaned => "it is no part of this run",
             Reason::PullAsked => "asked for",
             Reason::ImageMissing => "the engine does not have it",
             Reason::HoldsNamespaces => "holds the shared namespaces",
@@ -254,12 +254,12 @@ impl fmt::Display for Reason {
             Reason::Impossible => "it cannot run as defined",
             Reason::Ending => "the pod ends",
             Reason::OutOfTime => "out of time",
-            Reason::Spent => "the pod ends, it has ended",
+            Reason::Completed => "the pod ends, it has ended",
             Reason::Failed => "it failed",
             Reason::Unhealthy => "it is unhealthy",
             Reason::RestartRequested => "a restart was requested",
             Reason::StartedOutside => "a component was started again from outside",
-            Reason::Inherited => "an earlier manager was at work",
+            Reason::Takeover => "an earlier manager was at work",
         })
     }
 }
@@ -267,7 +267,7 @@ impl fmt::Display for Reason {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.action {
-            Action::Conclude(conclusion) => write!(f, "end the pod with status {}", conclusion.status)?,
+            Action::Terminate(conclusion) => write!(f, "end the pod with status {}", conclusion.status)?,
             action => write!(f, "{}", action.key())?,
         }
         write!(f, " ({})", self.reason)

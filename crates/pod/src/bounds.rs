@@ -718,7 +718,7 @@ mod tests {
     use super::*;
     use crate::container_options::{Device, DeviceRequest};
     use crate::limits::Limits;
-    use crate::spec::{CopySpec, Mount, Scratch};
+    use crate::spec::{CopySpec, Mount, ScratchVolume};
 
     /// A task container with a limit of memory and some of what components may have as far as it has it.
     fn task() -> TaskContainer {
@@ -924,14 +924,14 @@ mod tests {
                 ..Definition::default()
             },
             ("pod.scratch", "the number of scratch volumes") => {
-                let scratch = |name: String| Scratch { name, ..Scratch::default() };
+                let scratch = |name: String| ScratchVolume { name, ..ScratchVolume::default() };
                 Definition {
                     scratch: texts(value).into_iter().map(scratch).collect(),
                     ..Definition::default()
                 }
             }
             ("pod.scratch", _) => {
-                let scratch = Scratch { name: "a".into(), memory: true, size_bytes: Some(value) };
+                let scratch = ScratchVolume { name: "a".into(), memory: true, size_bytes: Some(value) };
                 Definition { scratch: vec![scratch], ..Definition::default() }
             }
             (key, counted) => panic!("no test for `{key}`, {counted}"),

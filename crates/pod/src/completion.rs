@@ -4,14 +4,14 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use super::observed::{Departed, Exit, Member, Observed, Status};
+use super::observed::{Exit, ExitRecord, Member, ObservedState, Status};
 use super::plan::{again_after, restarts};
 use super::spec::{ComponentSpec, Condition, PodSpec};
 
 /// The members of a pod by name, and how they may end.
 #[derive(Debug)]
 pub struct Ends<'a> {
-    observed: &'a Observed,
+    observed: &'a ObservedState,
     now: Duration,
     members: HashMap<&'a str, (&'a ComponentSpec, Option<&'a Member>)>,
     /// Those for whose end somebody waits, and whether it has to be a success.
@@ -23,7 +23,7 @@ pub struct Ends<'a> {
 
 impl<'a> Ends<'a> {
     /// Look everything up.
-    pub fn of(spec: &'a PodSpec, observed: &'a Observed, now: Duration) -> Self {
+    pub fn of(spec: &'a PodSpec, observed: &'a ObservedState, now: Duration) -> Self {
         let seen = |one: &'a ComponentSpec| (one.name.as_str(), (one, observed.members.get(&one.name)));
         let mut ends = Ends {
             observed,
@@ -46,7 +46,7 @@ impl<'a> Ends<'a> {
         // tells as well as the container itself.
         for step in &spec.components {
             let Some(component) = step.pre_start_of.as_deref() else { continue };
-            let gone = || observed.departed.contains_key(component) || ends.outlived.contains(component);
+            let gone = || observed.exit_records.contains_key(component) || ends.outlived.contains(component);
             if ends.ran(component) || gone() {
                 ends.outlived.insert(&step.name);
             }
@@ -75,7 +75,7 @@ impl<'a> Ends<'a> {
         matches!(status, Some(Status::Running { .. } | Status::Exited(_)))
     }
 
-    /// The end of the member of this name does not count yet ([`Observed::is_undecided`]).
+    /// The end of the member of this name does not count yet ([`ObservedState::is_undecided`]).
     pub fn is_undecided(&self, name: &str) -> bool {
         self.observed.is_undecided(name, self.now)
     }
@@ -101,10 +101,10 @@ impl<'a> Ends<'a> {
             let again = || self.spec(name).is_some_and(|component| restarts(component, self.observed));
             return member.exit().is_some_and(|exit| may_end(&exit) && !again()) && !self.is_undecided(name);
         }
-        let for_good = |departed: &Departed| {
-            let again = |one: &ComponentSpec| again_after(one, departed);
-            may_end(&departed.exit) && !self.spec(name).is_some_and(again)
+        let for_good = |exit_records: &ExitRecord| {
+            let again = |one: &ComponentSpec| again_after(one, exit_records);
+            may_end(&exit_records.exit) && !self.spec(name).is_some_and(again)
         };
-        self.observed.departed.get(name).is_some_and(for_good) || self.outlived.contains(name)
+        self.observed.exit_records.get(name).is_some_and(for_good) || self.outlived.contains(name)
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::completion::Ends;
-use super::observed::{Health, Member, Observed, Status};
+use super::observed::{Health, Member, ObservedState, Status};
 use super::plan::{next_init, restart_pause, restarts};
 use super::spec::PodSpec;
 
@@ -24,15 +24,17 @@ pub enum PodHealth {
 
 /// What ends again and again is noticed by who asks for the pod's health (three times, 2 s apart, where the image's own
 /// check holds) once the pause before its next start is so long.
-const NOTICED: Duration = Duration::from_secs(4);
+const UNHEALTHY_BACKOFF_THRESHOLD: Duration = Duration::from_secs(4);
 
 /// It is not healthy, and not because it is only being started: a health check says so, or an essential component ends
 /// again and again, or was started again and is not up yet.
-pub fn ails(spec: &PodSpec, observed: &Observed, ends: &Ends<'_>) -> bool {
+pub fn is_failing(spec: &PodSpec, observed: &ObservedState, ends: &Ends<'_>) -> bool {
     pod_health(spec, observed, ends) == PodHealth::Unhealthy
         || spec.components.iter().filter(|one| one.essential).any(|one| {
             let fails = |member: &Member| match member.status {
-                Status::Exited(_) => restarts(one, observed) && restart_pause(member) >= NOTICED,
+                Status::Exited(_) => {
+                    restarts(one, observed) && restart_pause(member) >= UNHEALTHY_BACKOFF_THRESHOLD
+                }
                 Status::Running { health: Health::Starting } => member.restarts > 0,
                 _ => false,
             };
@@ -41,7 +43,7 @@ pub fn ails(spec: &PodSpec, observed: &Observed, ends: &Ends<'_>) -> bool {
 }
 
 /// The health of a pod that is meant to run.
-pub fn pod_health(spec: &PodSpec, observed: &Observed, ends: &Ends<'_>) -> PodHealth {
+pub fn pod_health(spec: &PodSpec, observed: &ObservedState, ends: &Ends<'_>) -> PodHealth {
     let status = |name: &str| ends.seen(name).map(|member| member.status);
     let mut health = PodHealth::Healthy;
     if next_init(spec, observed).is_some() {

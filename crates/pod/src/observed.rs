@@ -1,6 +1,6 @@
 //! What is true of a pod now, as far as the engine and the pod's own actions have told.
 //!
-//! [`Observed::apply`] is the only way in. It holds facts, not policy: what follows from them is
+//! [`ObservedState::apply`] is the only way in. It holds facts, not policy: what follows from them is
 //! [`crate::plan`]'s to say.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,15 +10,15 @@ use super::action::{Key, Target, Verb};
 use super::failed_check::FailedCheck;
 use super::identity::{Identity, LABEL_COMPONENT, LABEL_ROLE, LABEL_RUN, Labelled, Role};
 use super::in_place::InPlace;
-use super::plan::{Conclusion, STATUS_KILLED};
+use super::plan::{STATUS_KILLED, Termination};
 use super::spec::{ComponentSpec, DEFAULT_STOP_GRACE, HealthCheck, Image, PodSpec};
 
 /// A container that ran for so long is no longer one that was started in vain: Docker's own measure.
-pub const QUIET: Duration = Duration::from_secs(10);
+pub const BACKOFF_RESET_AFTER: Duration = Duration::from_secs(10);
 
 /// Everything known of a pod. Times are counted from the manager's start.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Observed {
+pub struct ObservedState {
     /// A full listing has been seen; before that nothing is known to be absent.
     pub listed: bool,
     /// The sandbox, `None` where there is none.
@@ -28,34 +28,34 @@ pub struct Observed {
     /// Containers of components and init components that are there, by component name.
     pub members: BTreeMap<String, Member>,
     /// Containers of this pod that belong to an earlier run or to no component: id to name.
-    pub remains: BTreeMap<String, String>,
+    pub orphans: BTreeMap<String, String>,
     /// Ids of [`Role::Debug`] containers of this run: left alone until the pod's end is decided, and then remains.
-    pub guests: BTreeSet<String>,
+    pub debug_containers: BTreeSet<String>,
     /// What became known of images.
-    pub images: BTreeMap<Image, Known>,
+    pub images: BTreeMap<Image, ImageState>,
     /// Actions under way.
     pub in_flight: BTreeSet<Key>,
     /// Actions that failed and were not done since.
-    pub setbacks: BTreeMap<Key, Setback>,
+    pub failures: BTreeMap<Key, FailureRecord>,
     /// A stop was asked for.
     pub stop: Option<StopRequest>,
     /// The pod's end has been decided, and `pause` knows.
-    pub concluded: Option<Conclusion>,
+    pub concluded: Option<Termination>,
     /// Containers of this run that ran when last seen, and are gone: nobody told how they ended.
-    pub vanished: BTreeSet<Target>,
+    pub removed_externally: BTreeSet<Target>,
     /// Components that had ended before they were removed, by us or `docker container prune` perhaps.
-    pub departed: BTreeMap<String, Departed>,
+    pub exit_records: BTreeMap<String, ExitRecord>,
     /// [`Member::life`] of containers whose `post_start` hooks have run, also for a manager before this one.
-    pub hooked: BTreeSet<String>,
+    pub post_start_done: BTreeSet<String>,
     /// Ids of the containers that existed when this manager last compared mounts with those of other pods;
     /// `None` if it has not compared them yet.
     pub mounts_checked: Option<BTreeSet<String>>,
     /// A creation ended without a clear answer: until the next listing there may be a container more
     /// than is known.
-    pub unsure: bool,
+    pub create_unknown: bool,
     /// When it was found that a manager before this one was at work on this run of the pod: what it has asked for
     /// may still come about.
-    pub inherited: Option<Duration>,
+    pub took_over_at: Option<Duration>,
     /// A listing was asked for on that account: it comes, as soon as the engine answers.
     pub look_asked: bool,
     /// Since when the engine has not answered; what is known may be long past.
@@ -74,7 +74,7 @@ pub struct Observed {
     /// Ids of the containers that existed when the running comparison of mounts began.
     checking: BTreeSet<String>,
     /// The listing under way began after a creation had ended without a clear answer.
-    resolving: bool,
+    relist_pending: bool,
     /// When the listing under way began.
     looking_since: Duration,
     /// Ids known when a listing began: only these can be missing from it.
@@ -97,8 +97,8 @@ pub struct Member {
     pub created_at: i64,
     /// How often it was started again, as far as this manager has seen.
     pub restarts: u32,
-    /// How often it was started again since it last ran for [`QUIET`].
-    pub streak: u32,
+    /// How often it was started again since it last ran for [`BACKOFF_RESET_AFTER`].
+    pub consecutive_restarts: u32,
     /// When it was seen to have ended, counted from the manager's start.
     pub ended_at: Duration,
     /// It ran when this manager first listed the pod's containers: the start that a manager before this one may have asked
@@ -119,7 +119,7 @@ pub struct Member {
     /// Its `pre_stop` hooks are over, whatever came of them.
     pub pre_stopped: bool,
     /// What an event said of its health last, and when, nanoseconds since 1970 by the engine's clock.
-    pub verdict: Option<(i64, Health)>,
+    pub last_health_event: Option<(i64, Health)>,
     /// Stops and starts of it from outside.
     pub in_place: InPlace,
     /// Why its health check fails, once the engine was asked; `Some(None)` where it does not tell.
@@ -225,7 +225,7 @@ pub struct Exit {
 
 /// How a container ended that is gone.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Departed {
+pub struct ExitRecord {
     /// Its last end.
     pub exit: Exit,
     /// See [`Member::restarts`].
@@ -235,7 +235,7 @@ pub struct Departed {
 }
 
 /// In words: `status 3 (started again: 2)`.
-impl std::fmt::Display for Departed {
+impl std::fmt::Display for ExitRecord {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}", self.exit)?;
         match self.restarts {
@@ -299,12 +299,12 @@ pub enum EventKind {
     /// `destroy`.
     Destroyed,
     /// `create` of a [`Role::Debug`] container.
-    Visited,
+    DebugCreated,
 }
 
 /// What is known of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Known {
+pub enum ImageState {
     /// The engine does not have it.
     Missing,
     /// It was pulled by this manager.
@@ -325,7 +325,7 @@ pub struct StopRequest {
 
 /// An action that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Setback {
+pub struct FailureRecord {
     /// How.
     pub failure: Failure,
     /// Failures in a row.
@@ -344,14 +344,14 @@ pub enum Failure {
     /// The policy forbids the action.
     Forbidden(String),
     /// Something was in the way, or gone: worth another look.
-    Unsettled(String),
+    Transient(String),
     /// The engine did not answer.
     Unreachable(String),
 }
 
-/// News: the only thing that changes an [`Observed`].
+/// News: the only thing that changes an [`ObservedState`].
 #[derive(Debug, Clone, PartialEq)]
-pub enum Observation {
+pub enum StateUpdate {
     /// A listing begins.
     Listing,
     /// The engine's clock, nanoseconds since 1970.
@@ -365,7 +365,7 @@ pub enum Observation {
     /// An action was begun.
     Begun(Key),
     /// An action came to an end.
-    Ended(Key, Result<Effect, Failure>),
+    Ended(Key, Result<ActionResult, Failure>),
     /// A stop was asked for.
     Stop {
         /// The status that the pod is to end with.
@@ -376,19 +376,19 @@ pub enum Observation {
         ago: Duration,
     },
     /// The engine cannot be listed.
-    Silent(String),
+    EngineUnreachable(String),
     /// What a manager before this one knew, and the engine does not.
-    Earlier {
+    Restored {
         /// The `post_start` hooks of these have run, by [`Member::life`].
-        hooked: Vec<String>,
+        post_start_done: Vec<String>,
         /// How components ended whose containers are gone.
-        departed: BTreeMap<String, Departed>,
+        exit_records: BTreeMap<String, ExitRecord>,
     },
 }
 
 /// What an action brought about.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Effect {
+pub enum ActionResult {
     /// A listing was asked for.
     Asked,
     /// An image was pulled.
@@ -418,23 +418,23 @@ pub enum Effect {
     /// It is gone.
     Removed,
     /// The pod's end is decided and written down where a crash of the manager cannot lose it.
-    Concluded(Conclusion),
+    Concluded(Termination),
 }
 
-impl Observed {
+impl ObservedState {
     /// Take in one piece of news. `now` is the time since the manager's start.
-    pub fn apply(&mut self, spec: &PodSpec, news: Observation, now: Duration) {
+    pub fn apply(&mut self, spec: &PodSpec, news: StateUpdate, now: Duration) {
         match news {
-            Observation::Listing => {
-                self.resolving = self.unsure;
+            StateUpdate::Listing => {
+                self.relist_pending = self.create_unknown;
                 self.looking_since = now;
                 self.before_listing = self.ids().map(str::to_owned).collect();
             }
-            Observation::Clock(nanos) => self.clock = Some(nanos),
-            Observation::RestartAsked(name) => self.restart_asked(spec, &name),
-            Observation::Listed(containers) => self.listed(spec, containers, now),
-            Observation::Event(event) => self.event(spec, &event, now),
-            Observation::Begun(key) => {
+            StateUpdate::Clock(nanos) => self.clock = Some(nanos),
+            StateUpdate::RestartAsked(name) => self.restart_asked(spec, &name),
+            StateUpdate::Listed(containers) => self.listed(spec, containers, now),
+            StateUpdate::Event(event) => self.event(spec, &event, now),
+            StateUpdate::Begun(key) => {
                 if key.verb == Verb::PreStop
                     && let Some(member) = self.target_mut(&key)
                 {
@@ -446,28 +446,28 @@ impl Observed {
                 }
                 self.in_flight.insert(key);
             }
-            Observation::Ended(key, result) => {
+            StateUpdate::Ended(key, result) => {
                 self.in_flight.remove(&key);
                 if key.verb == Verb::CheckMounts && result.is_err() {
                     self.unjudged.append(&mut self.judging);
                 }
                 self.ended(key, result, now);
             }
-            Observation::Stop { status, resumed, ago } => {
+            StateUpdate::Stop { status, resumed, ago } => {
                 if resumed {
-                    self.inherited.get_or_insert(now);
+                    self.took_over_at.get_or_insert(now);
                 }
                 let at = now.saturating_sub(ago);
                 self.stop.get_or_insert(StopRequest { at, status, resumed });
             }
             // Once the pod is known it may run on while the engine is away.
-            Observation::Silent(words) if !self.listed => {
+            StateUpdate::EngineUnreachable(words) if !self.listed => {
                 self.setback(Key { verb: Verb::List, target: None }, Failure::Unreachable(words), now);
             }
-            Observation::Silent(_) => _ = self.silent_since.get_or_insert(now),
-            Observation::Earlier { hooked, departed } => {
-                self.hooked.extend(hooked);
-                self.departed.extend(departed);
+            StateUpdate::EngineUnreachable(_) => _ = self.silent_since.get_or_insert(now),
+            StateUpdate::Restored { post_start_done, exit_records } => {
+                self.post_start_done.extend(post_start_done);
+                self.exit_records.extend(exit_records);
             }
         }
     }
@@ -476,14 +476,14 @@ impl Observed {
     pub fn up(&self, component: &ComponentSpec) -> bool {
         self.members.get(&component.name).is_some_and(|member| {
             matches!(member.status, Status::Running { .. })
-                && (component.post_start.is_empty() || self.hooked.contains(&member.life()))
+                && (component.post_start.is_empty() || self.post_start_done.contains(&member.life()))
         })
     }
 
     /// Reports whether the component exited with status 0 and its container is removed, for example by
     /// `docker container prune`.
     pub fn departed_well(&self, name: &str) -> bool {
-        self.departed.get(name).is_some_and(|departed| departed.exit.status == 0)
+        self.exit_records.get(name).is_some_and(|exit_records| exit_records.exit.status == 0)
     }
 
     /// The container of a target, where it is there.
@@ -492,7 +492,7 @@ impl Observed {
             Target::Sandbox => self.sandbox.as_ref(),
             Target::Store => self.store.as_ref(),
             Target::Member(name) => self.members.get(name),
-            Target::Remains(_) => None,
+            Target::Orphan(_) => None,
         }
     }
 
@@ -503,13 +503,13 @@ impl Observed {
 
     /// No container of the pod is left, as far as is known.
     pub fn is_empty(&self) -> bool {
-        self.sandbox.is_none() && self.store.is_none() && self.members.is_empty() && self.remains.is_empty()
+        self.sandbox.is_none() && self.store.is_none() && self.members.is_empty() && self.orphans.is_empty()
     }
 
     fn ids(&self) -> impl Iterator<Item = &str> {
         let holders = self.sandbox.iter().chain(&self.store);
         let members = holders.chain(self.members.values()).map(|member| member.id.as_str());
-        members.chain(self.remains.keys().chain(&self.guests).map(String::as_str))
+        members.chain(self.orphans.keys().chain(&self.debug_containers).map(String::as_str))
     }
 
     fn slot(&mut self, id: &str) -> Option<&mut Member> {
@@ -534,15 +534,15 @@ impl Observed {
         }
         let holders = self.sandbox.iter().chain(&self.store);
         if !self.listed && holders.chain(self.members.values()).next().is_some() {
-            self.inherited.get_or_insert(now);
+            self.took_over_at.get_or_insert(now);
         }
         self.looked_at = self.looking_since;
         self.listed = true;
         self.silent_since = None;
-        if std::mem::take(&mut self.resolving) {
-            self.unsure = false;
+        if std::mem::take(&mut self.relist_pending) {
+            self.create_unknown = false;
         }
-        self.setbacks.remove(&Key { verb: Verb::List, target: None });
+        self.failures.remove(&Key { verb: Verb::List, target: None });
     }
 
     /// Put a container that is there in its place.
@@ -571,7 +571,7 @@ impl Observed {
                 self.members.insert(name, member);
             }
             _ => {
-                self.remains.insert(container.id, container.name);
+                self.orphans.insert(container.id, container.name);
             }
         }
     }
@@ -596,7 +596,7 @@ impl Observed {
             self.unjudged.insert(container.id.clone());
         }
         // What did not come about in the life before may in this one.
-        self.setbacks.remove(&Key { verb: Verb::PostStart, target: Some(Target::Member(name)) });
+        self.failures.remove(&Key { verb: Verb::PostStart, target: Some(Target::Member(name)) });
     }
 
     /// The component, or init component, whose container this is.
@@ -644,11 +644,11 @@ impl Observed {
     /// budget must not begin anew with every `docker container prune`.
     fn successor(&self, place: Option<&Target>, id: &str) -> Member {
         let before = match place {
-            Some(Target::Member(name)) => self.departed.get(name),
+            Some(Target::Member(name)) => self.exit_records.get(name),
             _ => None,
         };
         let restarts = before.map_or(0, |before| before.restarts.saturating_add(1));
-        Member { id: id.to_owned(), restarts, streak: restarts, ..Member::default() }
+        Member { id: id.to_owned(), restarts, consecutive_restarts: restarts, ..Member::default() }
     }
 
     /// Somebody looks around in the pod, for as long as there is one.
@@ -657,15 +657,15 @@ impl Observed {
             return;
         }
         match self.concluded {
-            None => _ = self.guests.insert(id),
-            Some(_) => _ = self.remains.insert(id, "a debug container".to_owned()),
+            None => _ = self.debug_containers.insert(id),
+            Some(_) => _ = self.orphans.insert(id, "a debug container".to_owned()),
         }
     }
 
     fn event(&mut self, spec: &PodSpec, event: &Event, now: Duration) {
         match event.kind {
             EventKind::Destroyed => return self.forget(&event.id),
-            EventKind::Visited => return self.guest(event.id.clone()),
+            EventKind::DebugCreated => return self.guest(event.id.clone()),
             _ => {}
         }
         let name = self.name_of(&event.id);
@@ -694,33 +694,33 @@ impl Observed {
             }
             EventKind::Oom => member.oom = true,
             EventKind::Health(health) => {
-                member.verdict = Some((event.at_nanos, health));
+                member.last_health_event = Some((event.at_nanos, health));
                 member.failed_check = None;
                 if let Status::Running { health: current } = &mut member.status {
                     *current = health;
                 }
             }
-            EventKind::Killed(_) | EventKind::Started | EventKind::Destroyed | EventKind::Visited => {}
+            EventKind::Killed(_) | EventKind::Started | EventKind::Destroyed | EventKind::DebugCreated => {}
         }
     }
 
-    fn ended(&mut self, key: Key, result: Result<Effect, Failure>, now: Duration) {
+    fn ended(&mut self, key: Key, result: Result<ActionResult, Failure>, now: Duration) {
         let failure = match result {
             Err(failure) => failure,
-            Ok(Effect::ImageMissing(image)) if self.images.get(&image) == Some(&Known::Pulled) => {
+            Ok(ActionResult::ImageMissing(image)) if self.images.get(&image) == Some(&ImageState::Pulled) => {
                 Failure::Refused(format!("image {image} was pulled, but the engine does not find it"))
             }
             // Only components' images are pulled: sandbox and store are made of the one the task container runs.
-            Ok(Effect::ImageMissing(image))
+            Ok(ActionResult::ImageMissing(image))
                 if matches!(key.target, Some(Target::Sandbox | Target::Store)) =>
             {
                 Failure::Refused(format!("image {image} is not there"))
             }
             Ok(effect) => {
-                self.setbacks.remove(&key);
+                self.failures.remove(&key);
                 if key.verb == Verb::Restart {
                     // What did not come about in the life before may in this one.
-                    self.setbacks.remove(&Key { verb: Verb::PostStart, target: key.target.clone() });
+                    self.failures.remove(&Key { verb: Verb::PostStart, target: key.target.clone() });
                 }
                 self.effect(&key, effect, now);
                 return;
@@ -728,14 +728,14 @@ impl Observed {
         };
         // A forbidden creation leaves a container, because the policy is checked on the created container.
         if key.verb == Verb::Create && !matches!(failure, Failure::Refused(_)) {
-            self.unsure = true;
-            self.resolving = false;
+            self.create_unknown = true;
+            self.relist_pending = false;
         }
         self.setback(key, failure, now);
     }
 
     fn setback(&mut self, key: Key, failure: Failure, now: Duration) {
-        let setback = self.setbacks.entry(key).or_insert(Setback {
+        let setback = self.failures.entry(key).or_insert(FailureRecord {
             failure: failure.clone(),
             attempts: 0,
             since: now,
@@ -746,18 +746,18 @@ impl Observed {
         setback.last = now;
     }
 
-    fn effect(&mut self, key: &Key, effect: Effect, now: Duration) {
+    fn effect(&mut self, key: &Key, effect: ActionResult, now: Duration) {
         match effect {
-            Effect::Asked => self.look_asked = true,
-            Effect::Pulled => {
+            ActionResult::Asked => self.look_asked = true,
+            ActionResult::Pulled => {
                 if let Verb::Pull(image) = &key.verb {
-                    self.images.insert(image.clone(), Known::Pulled);
+                    self.images.insert(image.clone(), ImageState::Pulled);
                 }
             }
-            Effect::ImageMissing(image) => {
-                self.images.insert(image, Known::Missing);
+            ActionResult::ImageMissing(image) => {
+                self.images.insert(image, ImageState::Missing);
             }
-            Effect::Created(id) => {
+            ActionResult::Created(id) => {
                 // The listing may have been quicker, or somebody has removed it already.
                 if self.gone.contains(&id) || self.slot(&id).is_some() {
                     return;
@@ -769,59 +769,59 @@ impl Observed {
                     Some(Target::Member(name)) => {
                         self.members.insert(name.clone(), member);
                     }
-                    Some(Target::Remains(_)) | None => {}
+                    Some(Target::Orphan(_)) | None => {}
                 }
             }
-            Effect::MountsChecked => {
+            ActionResult::MountsChecked => {
                 self.mounts_checked = Some(std::mem::take(&mut self.checking));
                 self.judging.clear();
             }
-            Effect::Copied => {
+            ActionResult::Copied => {
                 if let Some(member) = self.target_mut(key) {
                     member.copied = true;
                 }
             }
-            Effect::Started(container) => {
+            ActionResult::Started(container) => {
                 if let Some(member) = self.slot(&container.id) {
                     member.in_place.stop_signal = container.stop_signal.or(member.in_place.stop_signal);
                     member.look(container.status, container.started_at, now);
                 }
             }
-            Effect::PostStarted => {
+            ActionResult::PostStarted => {
                 let ran = self.target_mut(key).map(|member| (member.id.clone(), member.life()));
                 if let Some((id, life)) = ran {
-                    self.unhook(&id);
-                    self.hooked.insert(life);
+                    self.clear_post_start(&id);
+                    self.post_start_done.insert(life);
                 }
             }
-            Effect::HookFailed(failure) => {
+            ActionResult::HookFailed(failure) => {
                 if let Some(member) = self.target_mut(key) {
                     member.hook_failure = Some(failure);
                 }
             }
-            Effect::PreStopped => {
+            ActionResult::PreStopped => {
                 if let Some(member) = self.target_mut(key) {
                     member.pre_stopped = true;
                 }
             }
-            Effect::Examined => {
+            ActionResult::Examined => {
                 if let Some(member) = self.target_mut(key) {
                     member.examined = true;
                 }
             }
-            Effect::CheckRead(failed) => {
+            ActionResult::CheckRead(failed) => {
                 if let Some(member) = self.target_mut(key) {
                     member.failed_check = Some(failed);
                 }
             }
-            Effect::Stopped => {
+            ActionResult::Stopped => {
                 if let Some(member) = self.target_mut(key) {
                     member.stopped = true;
                 }
             }
-            Effect::Removed => {
+            ActionResult::Removed => {
                 let id = match &key.target {
-                    Some(Target::Remains(id)) => Some(id.clone()),
+                    Some(Target::Orphan(id)) => Some(id.clone()),
                     Some(target) => self.member(target).map(|member| member.id.clone()),
                     None => None,
                 };
@@ -829,9 +829,9 @@ impl Observed {
                     self.forget(&id);
                 }
             }
-            Effect::Concluded(conclusion) => {
+            ActionResult::Concluded(conclusion) => {
                 self.concluded.get_or_insert(conclusion);
-                std::mem::take(&mut self.guests).into_iter().for_each(|id| self.guest(id));
+                std::mem::take(&mut self.debug_containers).into_iter().for_each(|id| self.guest(id));
             }
         }
     }
@@ -847,35 +847,35 @@ impl Observed {
             Target::Sandbox => self.sandbox.as_mut(),
             Target::Store => self.store.as_mut(),
             Target::Member(name) => self.members.get_mut(name),
-            Target::Remains(_) => None,
+            Target::Orphan(_) => None,
         }
     }
 
     /// Nobody asks any more what this container did in earlier lives.
-    fn unhook(&mut self, id: &str) {
-        self.hooked.retain(|life| life.split(' ').next() != Some(id));
+    fn clear_post_start(&mut self, id: &str) {
+        self.post_start_done.retain(|life| life.split(' ').next() != Some(id));
     }
 
     fn forget(&mut self, id: &str) {
-        self.unhook(id);
+        self.clear_post_start(id);
         self.gone.insert(id.to_owned());
-        self.remains.remove(id);
-        self.guests.remove(id);
+        self.orphans.remove(id);
+        self.debug_containers.remove(id);
         let ran = |member: &Member| member.id == id && matches!(member.status, Status::Running { .. });
         if self.sandbox.as_ref().is_some_and(ran) {
-            self.vanished.insert(Target::Sandbox);
+            self.removed_externally.insert(Target::Sandbox);
         }
         if self.store.as_ref().is_some_and(ran) {
-            self.vanished.insert(Target::Store);
+            self.removed_externally.insert(Target::Store);
         }
         let members = self.members.iter().filter(|(_, member)| ran(member));
-        self.vanished.extend(members.map(|(name, _)| Target::Member(name.clone())));
+        self.removed_externally.extend(members.map(|(name, _)| Target::Member(name.clone())));
         let ended = self.members.iter().filter(|(_, member)| member.id == id);
-        self.departed.extend(ended.filter_map(|(name, member)| {
+        self.exit_records.extend(ended.filter_map(|(name, member)| {
             let killed = ran(member).then_some(Exit { status: STATUS_KILLED.into(), ..Exit::default() });
             let exit = member.exit().or(killed)?;
             let asked = member.in_place.asked;
-            Some((name.clone(), Departed { exit, restarts: member.restarts, asked }))
+            Some((name.clone(), ExitRecord { exit, restarts: member.restarts, asked }))
         }));
         self.members.retain(|_, member| member.id != id);
         if self.sandbox.as_ref().is_some_and(|sandbox| sandbox.id == id) {
@@ -918,8 +918,9 @@ impl Member {
             }
             // The engine tells only changes: a verdict that overtook the answer of the start is not told again.
             (_, Status::Running { health: Health::Starting }) => {
-                let verdict = self.verdict.filter(|(at_nanos, _)| *at_nanos >= self.started_at);
-                Status::Running { health: verdict.map_or(Health::Starting, |(_, health)| health) }
+                let last_health_event =
+                    self.last_health_event.filter(|(at_nanos, _)| *at_nanos >= self.started_at);
+                Status::Running { health: last_health_event.map_or(Health::Starting, |(_, health)| health) }
             }
             (_, seen) => seen,
         };
@@ -931,7 +932,8 @@ impl Member {
     /// Its process was started, perhaps once more.
     fn begin_life(&mut self, started_at: i64) {
         if self.started_at != 0 {
-            self.streak = if self.ran_long() { 1 } else { self.streak.saturating_add(1) };
+            self.consecutive_restarts =
+                if self.ran_long() { 1 } else { self.consecutive_restarts.saturating_add(1) };
             self.restarts = self.restarts.saturating_add(1);
             self.stopped = false;
             self.hook_failure = None;
@@ -955,7 +957,7 @@ impl Member {
     pub fn ran_long(&self) -> bool {
         self.exit().is_none_or(|exit| {
             let ran = exit.at_nanos.saturating_sub(self.started_at);
-            u64::try_from(ran).is_ok_and(|ran| Duration::from_nanos(ran) >= QUIET)
+            u64::try_from(ran).is_ok_and(|ran| Duration::from_nanos(ran) >= BACKOFF_RESET_AFTER)
         })
     }
 

@@ -13,9 +13,9 @@ use super::action::{Action, Key, Reason, Step, Target, Verb};
 use super::completion::Ends;
 use super::container_options::PullPolicy;
 use super::dependency_graph::dependents;
-use super::health::{PodHealth, ails, pod_health};
+use super::health::{PodHealth, is_failing, pod_health};
 use super::observed::{
-    Departed, Exit, Failure, Health, HookFailure, Known, Member, Observed, Setback, Status,
+    Exit, ExitRecord, Failure, FailureRecord, Health, HookFailure, ImageState, Member, ObservedState, Status,
 };
 use super::spec::{ComponentSpec, Condition, DEFAULT_STOP_GRACE, Dependency, Image, PodSpec, Restart};
 
@@ -26,15 +26,15 @@ pub const STATUS_UNAVAILABLE: u8 = 69;
 /// The status of a pod that the engine refuses to run; `docker run` uses the same.
 pub const STATUS_REFUSED: u8 = 125;
 /// How long an engine that does not answer is waited for.
-pub const ENGINE_PATIENCE: Duration = Duration::from_secs(30);
+pub const ENGINE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a pod is as healthy as it was when the engine was last heard: a restart of the engine is done by then.
-pub const HEARSAY: Duration = Duration::from_secs(60);
+pub const STALE_STATE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The status of a pod of which a running container was removed: what a kill gives (128 + 9).
 pub const STATUS_KILLED: u8 = 137;
 /// How often something unsettled (a name still in use, a container gone) is looked at again.
-const UNSETTLED_ATTEMPTS: u32 = 10;
+const MAX_TRANSIENT_RETRIES: u32 = 10;
 /// How long after a manager's death what it asked the engine for may take to come about, as far as is waited for.
-const INHERITED_SETTLES: Duration = Duration::from_secs(2);
+const TAKEOVER_SETTLE_TIME: Duration = Duration::from_secs(2);
 /// A pod has ended so long after its time for stopping, whatever the engine does; `pause` ends it then.
 pub const AFTER_STOP: Duration = Duration::from_secs(3);
 /// How much of [`AFTER_STOP`] removals get. The engine needs 2 s for a killed component that floods its output (moby:
@@ -72,20 +72,20 @@ pub struct Outcome {
 
 /// The decision that the pod ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Conclusion {
+pub struct Termination {
     /// The pod's exit status.
     pub status: u8,
     /// Why, as a sentence for people.
     pub because: String,
     /// The component whose failure it is.
-    pub culprit: Option<String>,
+    pub failed_component: Option<String>,
     /// When, counted from the manager's start: the time for stopping runs from here.
     pub at: Duration,
 }
 
 /// What to do next for this pod.
-pub fn plan(spec: &PodSpec, observed: &Observed, now: Duration) -> Plan {
-    let mut draft = Draft {
+pub fn plan(spec: &PodSpec, observed: &ObservedState, now: Duration) -> Plan {
+    let mut draft = Planner {
         spec,
         observed,
         now,
@@ -99,39 +99,39 @@ pub fn plan(spec: &PodSpec, observed: &Observed, now: Duration) -> Plan {
     match &observed.concluded {
         Some(conclusion) => {
             draft.plan.health = PodHealth::Stopping;
-            draft.wind_down(conclusion);
+            draft.plan_stop(conclusion);
         }
         None => match draft.conclusion() {
             Some((conclusion, reason)) => {
                 draft.plan.health = PodHealth::Stopping;
-                draft.add(Action::Conclude(conclusion), reason);
+                draft.add(Action::Terminate(conclusion), reason);
             }
             None if observed.listed => {
                 draft.look_into();
-                draft.bring_up();
+                draft.plan_start();
                 draft.plan.health = pod_health(spec, observed, &draft.ends);
                 if let Some(since) = observed.silent_since {
-                    let mut open = observed.setbacks.iter();
+                    let mut open = observed.failures.iter();
                     if let Some(at) = open.find_map(|(key, setback)| draft.given_up_at(key, setback)) {
                         draft.wake(at);
                     }
-                    match unheard(observed, now) {
+                    match is_state_stale(observed, now) {
                         // Whoever asks reaches the engine, so it is this manager that does not.
                         true => draft.plan.health = PodHealth::Unhealthy,
-                        false => draft.wake(since + HEARSAY),
+                        false => draft.wake(since + STALE_STATE_TIMEOUT),
                     }
                 }
             }
-            None => draft.wake(ENGINE_PATIENCE),
+            None => draft.wake(ENGINE_TIMEOUT),
         },
     }
     draft.plan
 }
 
 /// A plan in the making.
-struct Draft<'a> {
+struct Planner<'a> {
     spec: &'a PodSpec,
-    observed: &'a Observed,
+    observed: &'a ObservedState,
     now: Duration,
     ends: Ends<'a>,
     /// Something is under way with these.
@@ -146,18 +146,18 @@ struct Draft<'a> {
     plan: Plan,
 }
 
-impl<'a> Draft<'a> {
+impl<'a> Planner<'a> {
     /// Why the pod must end, if it must; the earliest cause counts.
-    fn conclusion(&self) -> Option<(Conclusion, Reason)> {
+    fn conclusion(&self) -> Option<(Termination, Reason)> {
         let conclude = |status: u8, because: String, reason: Reason| {
-            Some((Conclusion { status, because, culprit: None, at: self.now }, reason))
+            Some((Termination { status, because, failed_component: None, at: self.now }, reason))
         };
         if let Some(stop) = self.observed.stop.filter(|stop| stop.resumed) {
             return conclude(stop.status, "the pod was ending already".into(), Reason::StopRequested);
         }
         // Nothing was begun, and nothing is known: an engine that hangs is as good as none.
-        if !self.observed.listed && self.now >= ENGINE_PATIENCE {
-            let words = self.observed.setbacks.values().find_map(|setback| match &setback.failure {
+        if !self.observed.listed && self.now >= ENGINE_TIMEOUT {
+            let words = self.observed.failures.values().find_map(|setback| match &setback.failure {
                 Failure::Unreachable(words) => Some(words.as_str()),
                 _ => None,
             });
@@ -165,17 +165,17 @@ impl<'a> Draft<'a> {
             return conclude(STATUS_UNAVAILABLE, because, Reason::Impossible);
         }
         if let Some((key, setback)) =
-            self.observed.setbacks.iter().find(|(key, setback)| self.final_setback(key, setback))
+            self.observed.failures.iter().find(|(key, setback)| self.final_setback(key, setback))
         {
             let (Failure::Unreachable(words)
             | Failure::Refused(words)
             | Failure::Forbidden(words)
-            | Failure::Unsettled(words)) = &setback.failure;
+            | Failure::Transient(words)) = &setback.failure;
             let status = match &setback.failure {
                 Failure::Unreachable(_) => STATUS_UNAVAILABLE,
                 Failure::Forbidden(_) => STATUS_USAGE,
                 _ if self.given_up_at(key, setback).is_some() => STATUS_UNAVAILABLE,
-                Failure::Refused(_) | Failure::Unsettled(_) => self.refusal(key),
+                Failure::Refused(_) | Failure::Transient(_) => self.refusal(key),
             };
             let chain = match &key.target {
                 Some(Target::Member(name)) => self.chain(name),
@@ -192,7 +192,7 @@ impl<'a> Draft<'a> {
                 Reason::SandboxEnded,
             );
         }
-        if self.observed.vanished.contains(&Target::Sandbox) {
+        if self.observed.removed_externally.contains(&Target::Sandbox) {
             return conclude(STATUS_KILLED, "the sandbox was removed".into(), Reason::SandboxEnded);
         }
         if let Some(conclusion) = self.store_ended() {
@@ -208,15 +208,15 @@ impl<'a> Draft<'a> {
             let chain = if init { String::new() } else { self.chain(name) };
             let because = format!("{chain}{kind} `{name}` ended with {exit}");
             let reason = if init { Reason::InitFailed } else { Reason::ComponentEnded };
-            let culprit = Some(name.to_owned()).filter(|_| exit.status != 0);
+            let failed_component = Some(name.to_owned()).filter(|_| exit.status != 0);
             let status = passed_on(exit.status);
-            return Some((Conclusion { status, because, culprit, at: self.now }, reason));
+            return Some((Termination { status, because, failed_component, at: self.now }, reason));
         }
         let essential = |target: &&Target| match target {
             Target::Member(name) => self.spec.member(name).is_none_or(|member| member.essential),
             _ => true,
         };
-        if let Some(target) = self.observed.vanished.iter().find(essential) {
+        if let Some(target) = self.observed.removed_externally.iter().find(essential) {
             return conclude(
                 STATUS_KILLED,
                 format!("{target} was removed while it ran"),
@@ -231,15 +231,18 @@ impl<'a> Draft<'a> {
             // Swarm stops what is not healthy, and takes a task that ends with 0 then for done: with `condition: on-failure`
             // nothing would come in its place. The status says what the engine's own health check has found.
             let ill = stop.status != 0
-                || unheard(self.observed, self.now)
-                || ails(self.spec, self.observed, &self.ends);
+                || is_state_stale(self.observed, self.now)
+                || is_failing(self.spec, self.observed, &self.ends);
             let because = match ill {
                 true => format!("a stop was requested while the pod was not healthy{}", self.failed_checks()),
                 false => "a stop was requested".to_owned(),
             };
             let status = stop.status.max(u8::from(ill));
             // The time for stopping runs from the request, not from the answer of the engine about the pod's health.
-            return Some((Conclusion { status, because, culprit: None, at: stop.at }, Reason::StopRequested));
+            return Some((
+                Termination { status, because, failed_component: None, at: stop.at },
+                Reason::StopRequested,
+            ));
         }
         if let Some((name, image)) = self.image_not_to_be_pulled() {
             let because = format!(
@@ -277,41 +280,41 @@ impl<'a> Draft<'a> {
 
     /// What runs keeps the files that it has, but what starts later would miss them: a pod is not to run on
     /// by halves.
-    fn store_ended(&self) -> Option<(Conclusion, Reason)> {
+    fn store_ended(&self) -> Option<(Termination, Reason)> {
         let (status, because) = match self.observed.store.as_ref().and_then(Member::exit) {
             Some(exit) => {
                 (passed_on(exit.status).max(1), format!("the store ended with status {}", exit.status))
             }
-            None if self.observed.vanished.contains(&Target::Store) => {
+            None if self.observed.removed_externally.contains(&Target::Store) => {
                 (STATUS_KILLED, "the store was removed".to_owned())
             }
             None => return None,
         };
-        Some((Conclusion { status, because, culprit: None, at: self.now }, Reason::StoreEnded))
+        Some((Termination { status, because, failed_component: None, at: self.now }, Reason::StoreEnded))
     }
 
     /// Trying again is over.
-    fn final_setback(&self, key: &Key, setback: &Setback) -> bool {
+    fn final_setback(&self, key: &Key, setback: &FailureRecord) -> bool {
         if self.given_up_at(key, setback).is_some_and(|at| self.now >= at) {
             return true;
         }
         match setback.failure {
             Failure::Refused(_) | Failure::Forbidden(_) => true,
             _ if self.observed.silent_since.is_some() && self.again(key) => false,
-            Failure::Unsettled(_) => setback.attempts >= UNSETTLED_ATTEMPTS,
+            Failure::Transient(_) => setback.attempts >= MAX_TRANSIENT_RETRIES,
             // By its own attempts, not by the clock: one that failed once, and was found done by a look
             // at the engine, is over.
-            Failure::Unreachable(_) => setback.last.saturating_sub(setback.since) >= ENGINE_PATIENCE,
+            Failure::Unreachable(_) => setback.last.saturating_sub(setback.since) >= ENGINE_TIMEOUT,
         }
     }
 
     /// When an action is given up of which nobody knows whether it was done: only a listing tells, and the engine answers
     /// none.
-    fn given_up_at(&self, key: &Key, setback: &Setback) -> Option<Duration> {
+    fn given_up_at(&self, key: &Key, setback: &FailureRecord) -> Option<Duration> {
         let open = !matches!(setback.failure, Failure::Refused(_) | Failure::Forbidden(_))
             && self.observed.looked_at < setback.last
             && !self.again(key);
-        self.observed.silent_since.filter(|_| open).map(|since| since + ENGINE_PATIENCE)
+        self.observed.silent_since.filter(|_| open).map(|since| since + ENGINE_TIMEOUT)
     }
 
     /// It is for a component that ran before: the pod was up, and outlives an engine that is away.
@@ -357,13 +360,15 @@ impl<'a> Draft<'a> {
     /// Components that had ended, and were removed before that could count as the pod's end.
     fn removed_after_their_end(&self) -> impl Iterator<Item = (&str, Exit, bool)> {
         self.spec.components.iter().filter_map(|one| {
-            let vanished = self.observed.vanished.contains(&Target::Member(one.name.clone()));
-            if vanished || self.ends.seen(&one.name).is_some() {
+            let removed_externally =
+                self.observed.removed_externally.contains(&Target::Member(one.name.clone()));
+            if removed_externally || self.ends.seen(&one.name).is_some() {
                 return None;
             }
-            let departed = self.observed.departed.get(&one.name)?;
-            let counts = !self.ends.may_end(&one.name, departed.exit.status) && !again_after(one, departed);
-            counts.then_some((one.name.as_str(), departed.exit, false))
+            let exit_records = self.observed.exit_records.get(&one.name)?;
+            let counts =
+                !self.ends.may_end(&one.name, exit_records.exit.status) && !again_after(one, exit_records);
+            counts.then_some((one.name.as_str(), exit_records.exit, false))
         })
     }
 
@@ -382,7 +387,7 @@ impl<'a> Draft<'a> {
         self.spec.members().filter(never).find_map(|member| {
             let image = member.container.wanted_image();
             let mut users = self.spec.members().filter(|other| other.container.wanted_image() == image);
-            let missing = self.observed.images.get(&image) == Some(&Known::Missing);
+            let missing = self.observed.images.get(&image) == Some(&ImageState::Missing);
             (missing && users.all(|user| never(&user))).then_some((member.name.as_str(), image))
         })
     }
@@ -396,8 +401,12 @@ impl<'a> Draft<'a> {
     /// and the reason.
     fn hopeless_dependency(&self) -> Option<(&str, &str, u8, &'static str)> {
         let unstarted = self.spec.components.iter().filter(|one| !self.ends.started(&one.name));
-        let mut later =
-            self.spec.init.iter().chain(self.spec.mains()).filter(|one| !self.ends.started(&one.name));
+        let mut later = self
+            .spec
+            .init
+            .iter()
+            .chain(self.spec.regular_components())
+            .filter(|one| !self.ends.started(&one.name));
         let ill = |one: &&ComponentSpec| {
             let status = self.ends.seen(&one.name).map(|member| member.status);
             one.essential
@@ -447,12 +456,12 @@ impl<'a> Draft<'a> {
     }
 
     /// Towards everything running.
-    fn bring_up(&mut self) {
-        for id in self.observed.remains.keys() {
-            self.add(Action::Remove(Target::Remains(id.clone())), Reason::Leftover);
+    fn plan_start(&mut self) {
+        for id in self.observed.orphans.keys() {
+            self.add(Action::Remove(Target::Orphan(id.clone())), Reason::Orphaned);
         }
         // They hold the names that ours need.
-        if !self.observed.remains.is_empty() {
+        if !self.observed.orphans.is_empty() {
             return;
         }
         let spec = self.spec;
@@ -482,12 +491,12 @@ impl<'a> Draft<'a> {
         self.sidecars_ready = spec.sidecars().all(|sidecar| self.sidecar_ready(sidecar));
         // One at a time, created when its turn comes: what an engine copies from an image into an empty
         // volume at creation must not come before what an earlier init component wrote there.
-        spec.sidecars().for_each(|sidecar| self.advance(sidecar, Reason::Wanted));
+        spec.sidecars().for_each(|sidecar| self.next_start_step(sidecar, Reason::Wanted));
         if self.held {
             // All containers are created first: another pod's manager must see all mounts of this pod before
             // a container starts.
-            spec.init.iter().for_each(|init| self.advance(init, Reason::Wanted));
-            spec.mains().for_each(|component| self.advance(component, Reason::Wanted));
+            spec.init.iter().for_each(|init| self.next_start_step(init, Reason::Wanted));
+            spec.regular_components().for_each(|component| self.next_start_step(component, Reason::Wanted));
             // A restart compares the mounts itself, so only containers that never started need this action.
             let waits = self.observed.members.values().any(|member| member.status == Status::Created);
             if waits && self.all_created() {
@@ -496,8 +505,10 @@ impl<'a> Draft<'a> {
             return;
         }
         match next_init(spec, self.observed) {
-            Some(init) => self.advance(init, Reason::InitsTurn),
-            None => spec.mains().for_each(|component| self.advance(component, Reason::Wanted)),
+            Some(init) => self.next_start_step(init, Reason::InitsTurn),
+            None => spec
+                .regular_components()
+                .for_each(|component| self.next_start_step(component, Reason::Wanted)),
         }
     }
 
@@ -524,12 +535,12 @@ impl<'a> Draft<'a> {
     /// later member was started.
     fn is_past(&self, init: &ComponentSpec) -> bool {
         let Some(place) = self.spec.init.iter().position(|one| one.name == init.name) else { return false };
-        let mut later = self.spec.init[place + 1..].iter().chain(self.spec.mains());
+        let mut later = self.spec.init[place + 1..].iter().chain(self.spec.regular_components());
         self.observed.departed_well(&init.name) || later.any(|one| self.ends.started(&one.name))
     }
 
     /// The next step of one component towards running.
-    fn advance(&mut self, component: &ComponentSpec, wanted: Reason) {
+    fn next_start_step(&mut self, component: &ComponentSpec, wanted: Reason) {
         let target = Target::Member(component.name.clone());
         if self.busy.contains(&target) {
             return;
@@ -546,10 +557,10 @@ impl<'a> Draft<'a> {
             let lender = component.pre_start_of.as_deref();
             let waits = lender.is_some_and(|component| self.ends.seen(component).is_none());
             return match self.observed.images.get(&image) {
-                Some(Known::Missing) => self.add(Action::Pull(image), Reason::ImageMissing),
+                Some(ImageState::Missing) => self.add(Action::Pull(image), Reason::ImageMissing),
                 None if pulls_first(self.spec, component) => self.add(Action::Pull(image), Reason::PullAsked),
                 _ if waits => {}
-                Some(Known::Pulled) | None => self.add(Action::Create(target), wanted),
+                Some(ImageState::Pulled) | None => self.add(Action::Create(target), wanted),
             };
         };
         if self.observed.is_to_restart(&component.name) {
@@ -568,7 +579,7 @@ impl<'a> Draft<'a> {
                     false => self.add(Action::Restart(target), Reason::RestartAsked),
                 }
             } else if member.exit().is_some_and(|exit| exit.status != 0) && !member.examined {
-                self.add(Action::Examine(target), Reason::Failed);
+                self.add(Action::ReportLastLogs(target), Reason::Failed);
             }
             return;
         }
@@ -697,15 +708,15 @@ impl<'a> Draft<'a> {
     }
 
     /// Towards nothing.
-    fn wind_down(&mut self, conclusion: &Conclusion) {
+    fn plan_stop(&mut self, conclusion: &Termination) {
         let deadline = conclusion.at + self.spec.stop_timeout;
         let give_up = deadline + CLEANUP_PATIENCE;
         // Of an engine that was never heard there is nothing to wait for any more.
-        let unheard = !self.observed.listed && conclusion.at >= ENGINE_PATIENCE;
+        let is_state_stale = !self.observed.listed && conclusion.at >= ENGINE_TIMEOUT;
         let gone = self.observed.listed && self.observed.is_empty() && self.quiet(deadline);
-        let settled = self.observed.inherited.map(|at| at + INHERITED_SETTLES);
+        let settled = self.observed.took_over_at.map(|at| at + TAKEOVER_SETTLE_TIME);
         let over = gone && settled.is_none_or(|at| self.observed.looked_at >= at);
-        if over || unheard || self.now >= give_up {
+        if over || is_state_stale || self.now >= give_up {
             self.plan.outcome = Some(Outcome { status: conclusion.status, left: self.left() });
             return;
         }
@@ -714,16 +725,16 @@ impl<'a> Draft<'a> {
         if let Some(settled) = settled.filter(|_| waits) {
             match self.now < settled {
                 true => self.wake(settled),
-                false if !self.observed.look_asked => self.add(Action::Look, Reason::Inherited),
+                false if !self.observed.look_asked => self.add(Action::Look, Reason::Takeover),
                 false => {}
             }
         }
-        for id in self.observed.remains.keys() {
-            self.add(Action::Remove(Target::Remains(id.clone())), Reason::Leftover);
+        for id in self.observed.orphans.keys() {
+            self.add(Action::Remove(Target::Orphan(id.clone())), Reason::Orphaned);
         }
         let needed = self.needed();
         for (name, member) in &self.observed.members {
-            self.retire(name, member, needed.contains(name.as_str()), deadline);
+            self.next_stop_step(name, member, needed.contains(name.as_str()), deadline);
         }
         // Its end is the end of every process in the pod: not before these had their chance.
         let any_runs = self.observed.members.values().any(Member::runs);
@@ -739,7 +750,7 @@ impl<'a> Draft<'a> {
     /// Nothing is under way that could still bring a container, or leave one.
     fn quiet(&self, deadline: Duration) -> bool {
         let matters = |key: &Key| self.now < deadline || matches!(key.verb, Verb::Create | Verb::Remove);
-        !self.observed.unsure && !self.observed.in_flight.iter().any(matters)
+        !self.observed.create_unknown && !self.observed.in_flight.iter().any(matters)
     }
 
     /// What others still rely on that run, or are as good as running: they were just told to start.
@@ -750,14 +761,16 @@ impl<'a> Draft<'a> {
         let spec = self.spec;
         let users = spec.components.iter().filter(|one| runs(one)).flat_map(|one| &one.depends_on);
         let mut needed: HashSet<&'a str> = users.map(|dependency| dependency.on.as_str()).collect();
-        if self.spec.sidecars().next().is_some() && self.spec.init.iter().chain(self.spec.mains()).any(runs) {
+        if self.spec.sidecars().next().is_some()
+            && self.spec.init.iter().chain(self.spec.regular_components()).any(runs)
+        {
             needed.extend(self.spec.sidecars().map(|sidecar| sidecar.name.as_str()));
         }
         needed
     }
 
     /// The next step of one component towards nothing.
-    fn retire(&mut self, name: &str, member: &Member, needed: bool, deadline: Duration) {
+    fn next_stop_step(&mut self, name: &str, member: &Member, needed: bool, deadline: Duration) {
         let target = Target::Member(name.to_owned());
         let unsettled = self.busy.contains(&target) || self.starting(name);
         if self.now >= deadline && (member.runs() || unsettled) {
@@ -766,12 +779,13 @@ impl<'a> Draft<'a> {
         }
         if !member.runs() {
             // One that was just told to start is settled first, or it would run on unseen.
-            let culprit = self.observed.concluded.as_ref().and_then(|end| end.culprit.as_deref());
-            if !unsettled && culprit == Some(name) && !member.examined {
-                self.add(Action::Examine(target), Reason::Failed);
+            let failed_component =
+                self.observed.concluded.as_ref().and_then(|end| end.failed_component.as_deref());
+            if !unsettled && failed_component == Some(name) && !member.examined {
+                self.add(Action::ReportLastLogs(target), Reason::Failed);
             } else if !unsettled {
                 let created = member.status == Status::Created;
-                self.remove(target, if created { Reason::Ending } else { Reason::Spent });
+                self.remove(target, if created { Reason::Ending } else { Reason::Completed });
             }
             return;
         }
@@ -798,7 +812,7 @@ impl<'a> Draft<'a> {
     /// A manager before this one may have asked for a start of it, which comes about now; also of one that has ended, since
     /// each of two managers may have asked. Not of one that ran when this manager came, and was stopped since.
     fn may_begin(&self, component: &ComponentSpec) -> bool {
-        let settled = self.observed.inherited.map(|at| at + INHERITED_SETTLES);
+        let settled = self.observed.took_over_at.map(|at| at + TAKEOVER_SETTLE_TIME);
         let rests = self.ends.seen(&component.name).is_some_and(|member| match member.status {
             Status::Created => true,
             Status::Exited(_) => !member.found_running,
@@ -817,7 +831,7 @@ impl<'a> Draft<'a> {
     /// A start that failed in the middle may have begun the container, which may even have ended since: only a
     /// listing tells.
     fn in_doubt(&self, target: &Target) -> bool {
-        self.observed.setbacks.iter().any(|(key, setback)| {
+        self.observed.failures.iter().any(|(key, setback)| {
             let open = !matches!(setback.failure, Failure::Refused(_) | Failure::Forbidden(_))
                 && self.observed.looked_at < setback.last;
             key.verb.starts() && key.target.as_ref() == Some(target) && open
@@ -843,9 +857,9 @@ impl<'a> Draft<'a> {
             Target::Sandbox => Some(identity.sandbox_container()),
             Target::Store => Some(identity.store_container()),
             Target::Member(name) => Some(identity.member_container(&name)),
-            Target::Remains(_) => None,
+            Target::Orphan(_) => None,
         });
-        names.chain(self.observed.remains.values().cloned()).collect()
+        names.chain(self.observed.orphans.values().cloned()).collect()
     }
 
     /// Add a step, unless it is under way, was added already, or failed a moment ago.
@@ -854,7 +868,7 @@ impl<'a> Draft<'a> {
         if self.planned.contains(&key) || self.observed.in_flight.contains(&key) {
             return;
         }
-        if let Some(setback) = self.observed.setbacks.get(&key) {
+        if let Some(setback) = self.observed.failures.get(&key) {
             let starts = matches!(key.verb, Verb::Start | Verb::Restart);
             if starts && key.target.as_ref().is_some_and(|target| self.in_doubt(target)) {
                 return;
@@ -882,7 +896,7 @@ impl<'a> Draft<'a> {
 ///
 /// If all containers are created first, the start of a later member or the success of the init component must
 /// have been seen.
-pub fn next_init<'a>(spec: &'a PodSpec, observed: &Observed) -> Option<&'a ComponentSpec> {
+pub fn next_init<'a>(spec: &'a PodSpec, observed: &ObservedState) -> Option<&'a ComponentSpec> {
     let members = &observed.members;
     let seen = |one: &ComponentSpec| {
         let member = members.get(&one.name);
@@ -893,35 +907,35 @@ pub fn next_init<'a>(spec: &'a PodSpec, observed: &Observed) -> Option<&'a Compo
             Some(member) => member.exit().is_some_and(|exit| exit.status == 0),
             None => {
                 observed.departed_well(&init.name)
-                    || spec.init[place + 1..].iter().chain(spec.mains()).any(seen)
+                    || spec.init[place + 1..].iter().chain(spec.regular_components()).any(seen)
             }
         };
         (!done).then_some(init)
     })
 }
 
-/// The engine has been silent for so long ([`HEARSAY`]) that what it said last counts no more.
-pub fn unheard(observed: &Observed, now: Duration) -> bool {
-    observed.silent_since.is_some_and(|since| now >= since + HEARSAY)
+/// The engine has been silent for so long ([`STALE_STATE_TIMEOUT`]) that what it said last counts no more.
+pub fn is_state_stale(observed: &ObservedState, now: Duration) -> bool {
+    observed.silent_since.is_some_and(|since| now >= since + STALE_STATE_TIMEOUT)
 }
 
 /// The component has ended and is to be started again.
-pub fn restarts(component: &ComponentSpec, observed: &Observed) -> bool {
+pub fn restarts(component: &ComponentSpec, observed: &ObservedState) -> bool {
     observed.members.get(&component.name).is_some_and(|member| {
         let (restarts, asked) = (member.restarts, member.in_place.asked);
-        member.exit().is_some_and(|exit| again_after(component, &Departed { exit, restarts, asked }))
+        member.exit().is_some_and(|exit| again_after(component, &ExitRecord { exit, restarts, asked }))
     })
 }
 
 /// The component is started again after this end.
-pub fn again_after(component: &ComponentSpec, end: &Departed) -> bool {
+pub fn again_after(component: &ComponentSpec, end: &ExitRecord) -> bool {
     component.restarts_after(end.exit.status, end.restarts)
         && !(end.asked && component.restart == Restart::UnlessStopped)
 }
 
 /// How long to wait after its end until it is started again.
 pub(super) fn restart_pause(member: &Member) -> Duration {
-    let doublings = if member.ran_long() { 0 } else { member.streak.min(10) };
+    let doublings = if member.ran_long() { 0 } else { member.consecutive_restarts.min(10) };
     (RESTART_PAUSE.0 * (1 << doublings)).min(RESTART_PAUSE.1)
 }
 

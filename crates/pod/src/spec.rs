@@ -30,7 +30,7 @@ pub struct PodSpec {
     /// Time for the whole stop, from the decision to the kill.
     pub stop_timeout: Duration,
     /// Volumes that come and go with the pod.
-    pub scratch: Vec<Scratch>,
+    pub scratch: Vec<ScratchVolume>,
     /// All containers are created, and their mounts compared with those of other pods, before any of them starts.
     pub checks_mounts: bool,
 }
@@ -43,14 +43,14 @@ pub struct Definition {
     /// Components and the steps of their `pre_start`, sorted by name.
     pub components: Vec<ComponentSpec>,
     /// Volumes that come and go with the pod.
-    pub scratch: Vec<Scratch>,
+    pub scratch: Vec<ScratchVolume>,
     /// Time for the whole stop, where the definition says it (`stop_grace_period`).
     pub stop_timeout: Option<Duration>,
 }
 
 /// A volume that is made with the pod, shared by the components that mount it, and gone with the pod.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Scratch {
+pub struct ScratchVolume {
     /// What components call it.
     pub name: String,
     /// In memory, not on disk.
@@ -113,7 +113,7 @@ impl Default for ComponentSpec {
 impl ComponentSpec {
     /// It mounts something that the store holds.
     pub fn needs_store(&self) -> bool {
-        let scratch = |mount: &Mount| matches!(mount.source, MountSource::Scratch(_));
+        let scratch = |mount: &Mount| matches!(mount.source, MountSource::ScratchVolume(_));
         !self.files.is_empty() || self.container.mounts.iter().any(scratch)
     }
 
@@ -351,8 +351,8 @@ pub enum MountSource {
         /// that somebody else made.
         owner: Option<String>,
     },
-    /// The pod's [`Scratch`] volume of this name.
-    Scratch(String),
+    /// The pod's [`ScratchVolume`] volume of this name.
+    ScratchVolume(String),
     /// Memory.
     Tmpfs {
         /// Limit in bytes.
@@ -427,7 +427,7 @@ impl PodSpec {
     }
 
     /// Components that start after the init components.
-    pub fn mains(&self) -> impl Iterator<Item = &ComponentSpec> {
+    pub fn regular_components(&self) -> impl Iterator<Item = &ComponentSpec> {
         self.components.iter().filter(|component| !component.sidecar)
     }
 

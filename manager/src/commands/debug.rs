@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use crate::cli::DebugArgs;
 use crate::commands::status::{Member, Pod, called};
 use crate::startup::context::{Refusal, address};
-use engine::debug::Guest;
+use engine::debug::DebugContainer;
 use engine::demux::Frames;
 use engine::demux::Stream;
 use engine::docker::DockerEngine;
@@ -73,7 +73,7 @@ fn one<'a>(wanted: &str, pods: &'a [Pod]) -> Result<&'a Pod, Refusal> {
 }
 
 /// A container that joins what the pod's components have joined.
-async fn guest(engine: &DockerEngine, args: &DebugArgs, pod: &Pod) -> Result<Guest, Refusal> {
+async fn guest(engine: &DockerEngine, args: &DebugArgs, pod: &Pod) -> Result<DebugContainer, Refusal> {
     let parts = || pod.members.iter().filter(|one| one.info.labels.contains_key(LABEL_RUN));
     let is = |one: &Member, role: Role| one.role == role.as_str();
     let roles = [Role::Component, Role::Init, Role::PreStart];
@@ -105,7 +105,7 @@ async fn guest(engine: &DockerEngine, args: &DebugArgs, pod: &Pod) -> Result<Gue
     let labels: BTreeMap<String, String> =
         labels.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Ok(Guest {
+    Ok(DebugContainer {
         name: format!("{}.debug-{:x}", pod.name.as_deref().unwrap_or(&pod.id), now.as_micros()),
         image: args.image.clone(),
         command: args.command.clone(),
@@ -126,7 +126,7 @@ async fn pull(engine: &DockerEngine, image: &str) -> Result<(), Refusal> {
 }
 
 /// Start it, and be its terminal until it ends: its exit status.
-async fn look(engine: &DockerEngine, pod: &Pod, guest: &Guest, id: &str) -> Result<u8, EngineError> {
+async fn look(engine: &DockerEngine, pod: &Pod, guest: &DebugContainer, id: &str) -> Result<u8, EngineError> {
     let end = engine.waits(id, "removed").await?;
     let pods_end = engine.waits(&pod.id, "not-running").await?.shared();
     let line = engine.join(id).await?;
@@ -159,7 +159,7 @@ async fn look(engine: &DockerEngine, pod: &Pod, guest: &Guest, id: &str) -> Resu
 /// Bytes in both directions until it has ended.
 async fn talk(
     engine: &DockerEngine,
-    guest: &Guest,
+    guest: &DebugContainer,
     id: &str,
     line: Box<dyn Line>,
 ) -> Result<(), EngineError> {

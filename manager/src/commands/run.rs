@@ -28,7 +28,7 @@ use crate::startup::own_container;
 use engine::docker::DockerEngine;
 use pod::health::PodHealth;
 use pod::namespace_placement::Holder;
-use pod::observed::Observation;
+use pod::observed::StateUpdate;
 use pod::plan::{AFTER_STOP, STATUS_REFUSED};
 use pod::policy::Policy;
 use pod::spec::PodSpec;
@@ -208,10 +208,10 @@ async fn own_status_of_stop(args: &RunArgs) -> u8 {
 }
 
 /// A stop that is requested now. Its time runs from now, not from the engine's answer.
-pub(crate) async fn stop_requested(engine: &DockerEngine, pod: &str) -> Observation {
+pub(crate) async fn stop_requested(engine: &DockerEngine, pod: &str) -> StateUpdate {
     let asked = Instant::now();
     let status = status_of_stop(engine, pod).await;
-    Observation::Stop { status, resumed: false, ago: asked.elapsed() }
+    StateUpdate::Stop { status, resumed: false, ago: asked.elapsed() }
 }
 
 /// SIGTERM and SIGINT; and the signals that would end us but mean nothing here, so that none of them is

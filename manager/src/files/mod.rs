@@ -27,7 +27,7 @@ use engine::docker::DockerEngine;
 use engine::node::MOST_BYTES;
 use engine::{Engine, EngineError, SCRATCH_FOLDER, SCRATCH_ROOT, STORE_FOLDER};
 use pod::policy::manager_files::ManagerFiles;
-use pod::spec::{CopySpec, FileSource, FileSpec, LARGEST_SECRET_BYTES, Mount, PodSpec, Scratch};
+use pod::spec::{CopySpec, FileSource, FileSpec, LARGEST_SECRET_BYTES, Mount, PodSpec, ScratchVolume};
 use pod::store::{self, MAX_STORE_BYTES, StoreLayout};
 use pod::task_container::TaskContainer;
 
@@ -371,7 +371,7 @@ impl CopySources {
 }
 
 /// What a new scratch volume gets: a folder that every user can write into.
-pub fn scratch_archive(scratch: &Scratch) -> Archive {
+pub fn scratch_archive(scratch: &ScratchVolume) -> Archive {
     archive(format!("{SCRATCH_FOLDER}/{}", scratch.name), |to| {
         let mut archive = tar::Builder::new(to);
         let mut header = header(tar::EntryType::Directory, 0o1777, (0, 0), 0);

@@ -26,7 +26,7 @@ use pod::action::{Action, Target};
 use pod::bounds;
 use pod::failed_check::FailedCheck;
 use pod::identity::{LABEL_POD, short};
-use pod::observed::{ContainerInfo, Effect, Event, EventKind, Failure, Observation, Status};
+use pod::observed::{ActionResult, ContainerInfo, Event, EventKind, Failure, StateUpdate, Status};
 use pod::path::{is_for_devices, is_kernels, within};
 use pod::policy::Refusal;
 use pod::spec::{ComponentSpec, Hook, Image, Mount, MountSource, PodSpec};
@@ -66,7 +66,7 @@ pub struct Executor<E> {
     /// Asks the watch for a listing.
     pub doubt: Arc<Notify>,
     /// Where news goes that is more than the action's own end.
-    pub news: UnboundedSender<Observation>,
+    pub news: UnboundedSender<StateUpdate>,
     /// Containers whose labels, user, volumes and health check from the image this manager has checked: by name the id, and
     /// the rate of the health check.
     pub verified: Mutex<BTreeMap<String, (String, i64)>>,
@@ -91,11 +91,11 @@ impl<E: Engine> Executor<E> {
         action: &Action,
         id: Option<String>,
         life: Option<String>,
-    ) -> Result<Effect, Failure> {
+    ) -> Result<ActionResult, Failure> {
         let result = match (action, id) {
             (Action::Look, _) => {
                 self.doubt.notify_one();
-                Ok(Effect::Asked)
+                Ok(ActionResult::Asked)
             }
             (Action::Pull(image), _) => self.pull(image).await,
             (Action::Create(target), _) => return self.create(target).await,
@@ -103,7 +103,7 @@ impl<E: Engine> Executor<E> {
             (Action::Copy(Target::Store), Some(id)) => self.fill_store(&id).await,
             (Action::CheckMounts, _) => {
                 self.check_mounts().await?;
-                Ok(Effect::MountsChecked)
+                Ok(ActionResult::MountsChecked)
             }
             (Action::Start(target), Some(id)) => {
                 if let Some(member) = self.member(target) {
@@ -129,26 +129,29 @@ impl<E: Engine> Executor<E> {
                     let hooks = self.hooks(member, "pre_stop", &member.pre_stop);
                     hooks::before_stop(&hooks, &*self.engine, &id, *limit).await;
                 }
-                Ok(Effect::PreStopped)
+                Ok(ActionResult::PreStopped)
             }
             (Action::Stop(_, grace), Some(id)) => {
-                self.engine.stop(&id, *grace).await.map(|()| Effect::Stopped)
+                self.engine.stop(&id, *grace).await.map(|()| ActionResult::Stopped)
             }
-            (Action::Examine(target), Some(id)) => {
+            (Action::ReportLastLogs(target), Some(id)) => {
                 self.examine(target, &id).await;
-                Ok(Effect::Examined)
+                Ok(ActionResult::Examined)
             }
-            (Action::ReadCheck(_), Some(id)) => Ok(Effect::CheckRead(self.read_check(&id).await)),
+            (Action::ReadCheck(_), Some(id)) => Ok(ActionResult::CheckRead(self.read_check(&id).await)),
             // The container may have changed since the listing or event that reported it, so it is inspected
             // before the removal.
-            (Action::Remove(Target::Remains(_)), Some(id)) if !self.is_of_this_pod(&id).await => {
-                Ok(Effect::Removed)
+            (Action::Remove(Target::Orphan(_)), Some(id)) if !self.is_of_this_pod(&id).await => {
+                Ok(ActionResult::Removed)
             }
-            (Action::Remove(_), Some(id)) => {
-                self.engine.remove(&id).await.inspect(|()| self.marks.forget(&id)).map(|()| Effect::Removed)
-            }
+            (Action::Remove(_), Some(id)) => self
+                .engine
+                .remove(&id)
+                .await
+                .inspect(|()| self.marks.forget(&id))
+                .map(|()| ActionResult::Removed),
             // Gone between the plan and now: the next plan knows.
-            _ => return Err(Failure::Unsettled("the container is gone".into())),
+            _ => return Err(Failure::Transient("the container is gone".into())),
         };
         result.map_err(|error| self.failure(error))
     }
@@ -160,7 +163,7 @@ impl<E: Engine> Executor<E> {
         }
         match error {
             EngineError::Refused(words) => Failure::Refused(words),
-            EngineError::NotFound(words) | EngineError::Conflict(words) => Failure::Unsettled(words),
+            EngineError::NotFound(words) | EngineError::Conflict(words) => Failure::Transient(words),
             EngineError::Unreachable(words) | EngineError::Untrusted(words) => Failure::Unreachable(words),
         }
     }
@@ -184,7 +187,7 @@ impl<E: Engine> Executor<E> {
         Err(Failure::Forbidden(sentences.join("\n")))
     }
 
-    async fn pull(&self, image: &Image) -> Result<Effect, EngineError> {
+    async fn pull(&self, image: &Image) -> Result<ActionResult, EngineError> {
         info!(action = "pull", image = %image.reference, "pulling image {image}");
         let mut progress = self.engine.pull(&image.reference, image.platform.as_deref());
         while let Some(line) = progress.next().await {
@@ -195,15 +198,15 @@ impl<E: Engine> Executor<E> {
             })?;
             debug!(action = "pull", image = %image.reference, "pulling image {image}: {line}");
         }
-        Ok(Effect::Pulled)
+        Ok(ActionResult::Pulled)
     }
 
-    async fn create(&self, target: &Target) -> Result<Effect, Failure> {
+    async fn create(&self, target: &Target) -> Result<ActionResult, Failure> {
         let Some((mut request, image)) = self.request(target) else {
-            return Err(Failure::Unsettled(format!("{target} is not in the definition")));
+            return Err(Failure::Transient(format!("{target} is not in the definition")));
         };
         if let Some(member) = self.member(target).filter(|member| member.needs_store()) {
-            request.container.mounts.retain(|mount| !matches!(mount.source, MountSource::Scratch(_)));
+            request.container.mounts.retain(|mount| !matches!(mount.source, MountSource::ScratchVolume(_)));
             let mounts = self.store_mounts(member).await.map_err(|error| self.failure(error))?;
             request.container.mounts.extend(mounts);
         }
@@ -215,14 +218,14 @@ impl<E: Engine> Executor<E> {
             {
                 return Err(self.failure(EngineError::NotFound(words)));
             }
-            Err(EngineError::NotFound(_)) => return Ok(Effect::ImageMissing(image)),
+            Err(EngineError::NotFound(_)) => return Ok(ActionResult::ImageMissing(image)),
             Err(error) => return Err(self.failure(error)),
         };
         for warning in &created.warnings {
             warn!("creating {target}: the engine warns: {warning}");
         }
         if self.member(target).is_none() {
-            return Ok(Effect::Created(created.id));
+            return Ok(ActionResult::Created(created.id));
         }
         self.verified(request, created.id).await
     }
@@ -260,7 +263,7 @@ impl<E: Engine> Executor<E> {
     /// The image may change between the check of the image and the creation, so this function inspects the
     /// created container. If labels are wrong, it removes the container and creates it again with empty
     /// values for these labels. A container cannot drop a label of its image.
-    async fn verified(&self, mut request: CreateRequest, id: String) -> Result<Effect, Failure> {
+    async fn verified(&self, mut request: CreateRequest, id: String) -> Result<ActionResult, Failure> {
         // The container exists by now. A refusal becomes a conflict here, so that the next listing finds the
         // container.
         let there = |error: EngineError| match error {
@@ -272,7 +275,7 @@ impl<E: Engine> Executor<E> {
         let labels = self.labels_of_the_image(&container, &request.labels);
         if labels.is_empty() {
             self.note_verified(&container);
-            return Ok(Effect::Created(id));
+            return Ok(ActionResult::Created(id));
         }
         warn!(
             "the image of `{}` has labels of its own, which it does not get: {}",
@@ -286,12 +289,12 @@ impl<E: Engine> Executor<E> {
         self.check_image(&container, &request.container.mounts)?;
         if self.labels_of_the_image(&container, &request.labels).is_empty() {
             self.note_verified(&container);
-            return Ok(Effect::Created(again.id));
+            return Ok(ActionResult::Created(again.id));
         }
         // The image changed once more. The next attempt starts over.
         self.engine.remove(&again.id).await.map_err(there)?;
         self.doubt.notify_one();
-        Err(Failure::Unsettled(format!("the image of `{}` changed while it was used", container.name)))
+        Err(Failure::Transient(format!("the image of `{}` changed while it was used", container.name)))
     }
 
     /// Checks a container that an earlier manager created before it crashed. This manager has not checked it
@@ -312,7 +315,7 @@ impl<E: Engine> Executor<E> {
         // The earlier manager crashed before it could create the container again without these labels.
         self.engine.remove(id).await.map_err(|error| self.failure(error))?;
         self.doubt.notify_one();
-        Err(Failure::Unsettled(format!(
+        Err(Failure::Transient(format!(
             "the image of `{}` has labels of its own, which it does not get: {}; it is made again",
             container.name,
             labels.join(", ")
@@ -393,12 +396,12 @@ impl<E: Engine> Executor<E> {
                 let member = self.spec.member(name)?;
                 Some((convert::create_request(&self.spec, member), member.container.wanted_image()))
             }
-            Target::Remains(_) => None,
+            Target::Orphan(_) => None,
         }
     }
 
-    async fn copy(&self, name: &str, id: &str) -> Result<Effect, EngineError> {
-        let Some(member) = self.spec.member(name) else { return Ok(Effect::Copied) };
+    async fn copy(&self, name: &str, id: &str) -> Result<ActionResult, EngineError> {
+        let Some(member) = self.spec.member(name) else { return Ok(ActionResult::Copied) };
         let lent = self.lent(member).await?;
         for copy in member.copies.iter().filter(|copy| !lies_in_image_volume(&copy.target, &lent)) {
             debug!(component = %name, action = "copy", "copying `{}` to `{}` in `{name}`", copy.source, copy.target);
@@ -408,7 +411,7 @@ impl<E: Engine> Executor<E> {
                 .map_err(|error| EngineError::Refused(error.to_string()))?;
             self.engine.copy_in(id, &archive.folder, archive.stream).await?;
         }
-        Ok(Effect::Copied)
+        Ok(ActionResult::Copied)
     }
 
     /// The mounts that a step of `pre_start` shares with its component, each after whether the component's image alone asks
@@ -427,13 +430,13 @@ impl<E: Engine> Executor<E> {
         Ok(found.into_iter().map(|target| (of_image(&target), target)).collect())
     }
 
-    async fn fill_store(&self, id: &str) -> Result<Effect, EngineError> {
+    async fn fill_store(&self, id: &str) -> Result<ActionResult, EngineError> {
         self.fill_files(id).await?;
         self.copies.forget_secrets();
         for archive in self.spec.scratch.iter().map(files::scratch_archive) {
             self.engine.copy_in(id, &archive.folder, archive.stream).await?;
         }
-        Ok(Effect::Copied)
+        Ok(ActionResult::Copied)
     }
 
     /// Writes the secrets and configs, unless the store has them already.
@@ -513,7 +516,7 @@ impl<E: Engine> Executor<E> {
         }
     }
 
-    async fn start(&self, target: &Target, id: &str) -> Result<Effect, EngineError> {
+    async fn start(&self, target: &Target, id: &str) -> Result<ActionResult, EngineError> {
         // Attached before the start, so that not a byte is lost.
         if let (Some(followers), Some(member)) = (&self.followers, self.member(target)) {
             followers.follow(&*self.engine, id, &member.name, member.container.tty, None).await?;
@@ -531,7 +534,7 @@ impl<E: Engine> Executor<E> {
             {
                 let kind = EventKind::Died(exit);
                 let event = Event { id: id.to_owned(), kind, at_nanos: exit.at_nanos };
-                let _ = self.news.send(Observation::Event(event));
+                let _ = self.news.send(StateUpdate::Event(event));
             }
             if let (Some(followers), EngineError::Conflict(_) | EngineError::NotFound(_)) =
                 (&self.followers, &error)
@@ -542,18 +545,18 @@ impl<E: Engine> Executor<E> {
         }
         // It is started, whatever the engine says of this question.
         let seen = self.engine.inspect(id).await;
-        seen.map(|container| Effect::Started(Box::new(container)))
+        seen.map(|container| ActionResult::Started(Box::new(container)))
             .map_err(|error| EngineError::Conflict(error.to_string()))
     }
 
-    async fn post_start(&self, target: &Target, id: &str, life: &str) -> Result<Effect, EngineError> {
-        let Some(member) = self.member(target) else { return Ok(Effect::PostStarted) };
+    async fn post_start(&self, target: &Target, id: &str, life: &str) -> Result<ActionResult, EngineError> {
+        let Some(member) = self.member(target) else { return Ok(ActionResult::PostStarted) };
         let hooks = self.hooks(member, "post_start", &member.post_start);
         Ok(match hooks.run(&*self.engine, id).await? {
-            Some(failure) => Effect::HookFailed(failure),
+            Some(failure) => ActionResult::HookFailed(failure),
             None => {
                 self.marks.add(life);
-                Effect::PostStarted
+                ActionResult::PostStarted
             }
         })
     }
@@ -593,7 +596,7 @@ impl<E: Engine> Executor<E> {
     fn member(&self, target: &Target) -> Option<&ComponentSpec> {
         match target {
             Target::Member(name) => self.spec.member(name),
-            Target::Sandbox | Target::Store | Target::Remains(_) => None,
+            Target::Sandbox | Target::Store | Target::Orphan(_) => None,
         }
     }
 }

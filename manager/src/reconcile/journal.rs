@@ -9,9 +9,10 @@ use tracing::{debug, error, info, warn};
 use crate::reconcile::BROKEN_OFF;
 use pod::action::{Key, Reason, Step, Target, Verb};
 use pod::observed::{
-    Departed, Effect, Event, EventKind, Exit, Failure, Health, Member, Observation, Observed, Status,
+    ActionResult, Event, EventKind, Exit, ExitRecord, Failure, Health, Member, ObservedState, StateUpdate,
+    Status,
 };
-use pod::plan::Conclusion;
+use pod::plan::Termination;
 
 /// The event of an end may come this much after a listing has told of the same end. The pause before a restart is longer.
 const SAME_END: Duration = Duration::from_millis(50);
@@ -38,17 +39,17 @@ impl Journal {
     }
 
     /// What an operator wants to know of the news, before they are taken in.
-    pub(crate) fn tell(&mut self, observed: &Observed, news: &Observation) {
+    pub(crate) fn tell(&mut self, observed: &ObservedState, news: &StateUpdate) {
         match news {
-            Observation::Event(event) => tell_event(observed, event),
-            Observation::Ended(key, result) => {
+            StateUpdate::Event(event) => tell_event(observed, event),
+            StateUpdate::Ended(key, result) => {
                 let begun = self.begun.remove(key);
                 let (took, reason) = match begun {
                     Some((at, reason)) => (Some(millis(at.elapsed())), Some(reason)),
                     None => (None, None),
                 };
                 match result {
-                    Ok(Effect::CheckRead(check)) => {
+                    Ok(ActionResult::CheckRead(check)) => {
                         if let Some(name) = component(key) {
                             let why = check.as_ref().map(|check| format!(": {check}")).unwrap_or_default();
                             self.unhealthy.push((name.to_owned(), format!("`{name}` is unhealthy{why}")));
@@ -61,7 +62,7 @@ impl Journal {
                     Err(
                         Failure::Refused(words)
                         | Failure::Forbidden(words)
-                        | Failure::Unsettled(words)
+                        | Failure::Transient(words)
                         | Failure::Unreachable(words),
                     ) => match words.as_str() {
                         BROKEN_OFF => {
@@ -71,27 +72,27 @@ impl Journal {
                     },
                 }
             }
-            Observation::Silent(words) if observed.silent_since.is_some() => {
+            StateUpdate::EngineUnreachable(words) if observed.silent_since.is_some() => {
                 debug!("the engine does not answer yet: {words}");
             }
-            Observation::Silent(words) if observed.listed => {
+            StateUpdate::EngineUnreachable(words) if observed.listed => {
                 warn!("watching the engine broke off, trying again: {words}");
             }
-            Observation::Silent(words) if self.silence.as_ref() == Some(words) => {
+            StateUpdate::EngineUnreachable(words) if self.silence.as_ref() == Some(words) => {
                 debug!("the engine does not list the pod: {words}");
             }
-            Observation::Silent(words) => {
+            StateUpdate::EngineUnreachable(words) => {
                 warn!("the engine does not list the pod: {words}");
                 self.silence = Some(words.clone());
             }
-            Observation::Stop { .. } if observed.stop.is_none() => info!("asked to stop"),
+            StateUpdate::Stop { .. } if observed.stop.is_none() => info!("asked to stop"),
             _ => {}
         }
     }
 
     /// Warn of the failures and of the unhealthy since the last plan, but not of what ends the pod: the decision says it. An
     /// action that fails again for the same reason is no news.
-    pub(crate) fn settle(&mut self, conclusion: Option<&Conclusion>) {
+    pub(crate) fn settle(&mut self, conclusion: Option<&Termination>) {
         for (component, sentence) in std::mem::take(&mut self.unhealthy) {
             match conclusion {
                 Some(conclusion) if conclusion.because.contains(&sentence) => {
@@ -117,9 +118,9 @@ impl Journal {
 }
 
 /// The decision that the pod ends.
-pub(crate) fn tell_end(conclusion: &Conclusion, reason: &Reason) {
-    let Conclusion { status, because, culprit, .. } = conclusion;
-    let (component, why) = (culprit.as_deref(), reason.to_string());
+pub(crate) fn tell_end(conclusion: &Termination, reason: &Reason) {
+    let Termination { status, because, failed_component, .. } = conclusion;
+    let (component, why) = (failed_component.as_deref(), reason.to_string());
     match (status, reason) {
         // That a stop was asked for is in the log already.
         (0, Reason::StopRequested) => debug!(status, reason = why, "ending the pod: {because}"),
@@ -128,7 +129,7 @@ pub(crate) fn tell_end(conclusion: &Conclusion, reason: &Reason) {
     }
 }
 
-fn tell_event(observed: &Observed, event: &Event) {
+fn tell_event(observed: &ObservedState, event: &Event) {
     let mut members = observed.members.iter();
     let Some((name, member)) = members.find(|(_, member)| member.id == event.id) else { return };
     let component = name.as_str();
@@ -137,7 +138,7 @@ fn tell_event(observed: &Observed, event: &Event) {
             let exit = Exit { oom: exit.oom || member.oom, ..exit };
             let later = overtakes(observed, name, member, exit);
             let ended =
-                Departed { exit, restarts: member.restarts.saturating_add(u32::from(later)), asked: false };
+                ExitRecord { exit, restarts: member.restarts.saturating_add(u32::from(later)), asked: false };
             // When the life began that has ended is known once the answer of its start is there.
             let ran =
                 exit.at_nanos.checked_sub(member.started_at).filter(|_| member.started_at > 0 && !later);
@@ -152,23 +153,23 @@ fn tell_event(observed: &Observed, event: &Event) {
         EventKind::Health(_) | EventKind::Started => {}
         EventKind::Killed(signal) => debug!(component, "component `{name}` was sent signal {signal}"),
         EventKind::Destroyed => debug!(component, "component `{name}` is gone"),
-        EventKind::Visited => {}
+        EventKind::DebugCreated => {}
     }
 }
 
 /// The end is that of a life whose start is still under way: a process that ends at once is heard of before the engine
 /// has answered.
-fn overtakes(observed: &Observed, name: &str, member: &Member, exit: Exit) -> bool {
+fn overtakes(observed: &ObservedState, name: &str, member: &Member, exit: Exit) -> bool {
     let same = i64::try_from(SAME_END.as_nanos()).unwrap_or(i64::MAX);
     member.exit().is_some_and(|before| exit.at_nanos.saturating_sub(before.at_nanos) > same)
         && observed.starting(&Target::Member(name.to_owned()))
 }
 
-fn tell_effect(key: &Key, effect: &Effect, duration_ms: Option<u64>, reason: Option<&Reason>) {
+fn tell_effect(key: &Key, effect: &ActionResult, duration_ms: Option<u64>, reason: Option<&Reason>) {
     let (component, action) = (component(key), verb(key));
     let reason = reason.map(Reason::to_string);
     match (effect, &key.target, &key.verb) {
-        (Effect::Started(container), Some(target), _)
+        (ActionResult::Started(container), Some(target), _)
             if matches!(container.status, Status::Running { .. }) =>
         {
             match target {
@@ -176,7 +177,7 @@ fn tell_effect(key: &Key, effect: &Effect, duration_ms: Option<u64>, reason: Opt
                 _ => debug!(action, reason, duration_ms, "started {target}"),
             }
         }
-        (Effect::Pulled, _, Verb::Pull(image)) => {
+        (ActionResult::Pulled, _, Verb::Pull(image)) => {
             debug!(action, reason, image = %image.reference, duration_ms, "pulled image {image}");
         }
         _ => debug!(component, action, reason, duration_ms, "done: {key}"),
@@ -203,9 +204,9 @@ fn verb(key: &Key) -> &'static str {
         Verb::PostStart => "post_start",
         Verb::PreStop => "pre_stop",
         Verb::Stop => "stop",
-        Verb::Examine => "examine",
+        Verb::ReportLastLogs => "examine",
         Verb::Remove => "remove",
-        Verb::Conclude => "end",
+        Verb::Terminate => "end",
         Verb::List => "list",
     }
 }
@@ -247,21 +248,21 @@ mod tests {
         Step { action: Action::Start(Target::Member("app".into())), reason: Reason::Ready }
     }
 
-    fn failed(words: &str) -> Observation {
-        Observation::Ended(start().action.key(), Err(Failure::Unreachable(words.into())))
+    fn failed(words: &str) -> StateUpdate {
+        StateUpdate::Ended(start().action.key(), Err(Failure::Unreachable(words.into())))
     }
 
     #[tokio::test]
     async fn a_failure_is_warned_of_once_and_not_where_the_end_of_the_pod_says_it() {
-        let observed = Observed::default();
+        let observed = ObservedState::default();
         let mut journal = Journal::default();
-        let ended = |because: &str| Conclusion {
+        let ended = |because: &str| Termination {
             status: 125,
             because: because.to_owned(),
-            culprit: None,
+            failed_component: None,
             at: Duration::ZERO,
         };
-        let mut fail = |words: &str, conclusion: Option<Conclusion>| {
+        let mut fail = |words: &str, conclusion: Option<Termination>| {
             said(|| {
                 journal.begin(&start());
                 journal.tell(&observed, &failed(words));
@@ -283,18 +284,18 @@ mod tests {
 
     #[tokio::test]
     async fn a_warning_of_an_unhealthy_component_is_not_repeated_by_the_end_of_the_pod() {
-        let observed = Observed::default();
+        let observed = ObservedState::default();
         let mut journal = Journal::default();
         let key = Key { verb: Verb::ReadCheck, target: Some(Target::Member("db".into())) };
         let mut read = |check: Option<FailedCheck>, because: Option<&str>| {
-            let conclusion = because.map(|because| Conclusion {
+            let conclusion = because.map(|because| Termination {
                 status: 1,
                 because: because.to_owned(),
-                culprit: None,
+                failed_component: None,
                 at: Duration::ZERO,
             });
             said(|| {
-                journal.tell(&observed, &Observation::Ended(key.clone(), Ok(Effect::CheckRead(check))));
+                journal.tell(&observed, &StateUpdate::Ended(key.clone(), Ok(ActionResult::CheckRead(check))));
                 journal.settle(conclusion.as_ref());
                 if let Some(conclusion) = &conclusion {
                     tell_end(conclusion, &Reason::Impossible);
@@ -322,7 +323,7 @@ mod tests {
     #[tokio::test]
     async fn the_count_of_restarts_is_that_of_the_end_beside_it() {
         let spec = pod("app+restart");
-        let mut observed = Observed::default();
+        let mut observed = ObservedState::default();
         let mut journal = Journal::default();
         let target = Target::Member("app".into());
         const SECOND: i64 = 1_000_000_000;
@@ -338,22 +339,22 @@ mod tests {
         };
         let died = |at_nanos: i64| {
             let exit = Exit { status: 3, at_nanos, ..Exit::default() };
-            Observation::Event(Event { id: "one".into(), kind: EventKind::Died(exit), at_nanos })
+            StateUpdate::Event(Event { id: "one".into(), kind: EventKind::Died(exit), at_nanos })
         };
         let restart = Key { verb: Verb::Restart, target: Some(target) };
-        let started = |at| Observation::Ended(restart.clone(), Ok(Effect::Started(Box::new(info(at)))));
-        let mut hear = |news: Observation| {
+        let started = |at| StateUpdate::Ended(restart.clone(), Ok(ActionResult::Started(Box::new(info(at)))));
+        let mut hear = |news: StateUpdate| {
             let lines = said(|| journal.tell(&observed, &news));
             observed.apply(&spec, news, Duration::ZERO);
             lines
         };
-        hear(Observation::Listed(vec![info(SECOND)]));
+        hear(StateUpdate::Listed(vec![info(SECOND)]));
         assert_eq!(hear(died(2 * SECOND)), ["INFO component `app` ended with status 3"]);
-        hear(Observation::Begun(restart.clone()));
+        hear(StateUpdate::Begun(restart.clone()));
         // The end of the second life is heard of before the answer of its start.
         assert_eq!(hear(died(4 * SECOND)), ["INFO component `app` ended with status 3 (started again: 1)"]);
         hear(started(3 * SECOND));
-        hear(Observation::Begun(restart.clone()));
+        hear(StateUpdate::Begun(restart.clone()));
         hear(started(6 * SECOND));
         assert_eq!(hear(died(7 * SECOND)), ["INFO component `app` ended with status 3 (started again: 2)"]);
     }

@@ -31,8 +31,8 @@ use crate::security::mount_guard::MountGuard;
 use engine::Engine;
 use pod::action::{Action, Key, Target, Verb};
 use pod::health::PodHealth;
-use pod::observed::{Effect, Event, EventKind, Failure, Member, Observation, Observed};
-use pod::plan::{AFTER_STOP, HEARSAY, Outcome, Plan, line, plan, unheard};
+use pod::observed::{ActionResult, Event, EventKind, Failure, Member, ObservedState, StateUpdate};
+use pod::plan::{AFTER_STOP, Outcome, Plan, STALE_STATE_TIMEOUT, is_state_stale, line, plan};
 use pod::spec::PodSpec;
 
 /// Bounds of the wait between two attempts to reach an engine that was there before.
@@ -72,12 +72,12 @@ pub struct Runner<E> {
     executor: Arc<Executor<E>>,
     pause: Pause,
     ending: Arc<AtomicBool>,
-    observed: Observed,
+    observed: ObservedState,
     journal: Journal,
     /// Actions that may be broken off when the pod ends.
     breakable: BTreeMap<Key, AbortHandle>,
-    news: UnboundedSender<Observation>,
-    inbox: UnboundedReceiver<Observation>,
+    news: UnboundedSender<StateUpdate>,
+    inbox: UnboundedReceiver<StateUpdate>,
     /// Requests for restarts, and those that are under way.
     ask: UnboundedSender<restart::Message>,
     asked: UnboundedReceiver<restart::Message>,
@@ -104,12 +104,13 @@ impl<E: Engine> Runner<E> {
             news: news.clone(),
             turns: Semaphore::new(executor::AT_ONCE),
         };
-        let (hooked, departed) = (executor.marks.hooked(), executor.marks.departed(&executor.spec.identity));
+        let (post_start_done, exit_records) =
+            (executor.marks.post_start_done(), executor.marks.exit_records(&executor.spec.identity));
         let mut runner = Runner {
             executor: Arc::new(executor),
             pause: around.pause,
             ending: around.ending,
-            observed: Observed::default(),
+            observed: ObservedState::default(),
             journal: Journal::default(),
             breakable: BTreeMap::new(),
             news,
@@ -119,7 +120,7 @@ impl<E: Engine> Runner<E> {
             open: Vec::new(),
             began: Instant::now(),
         };
-        runner.apply(Observation::Earlier { hooked, departed });
+        runner.apply(StateUpdate::Restored { post_start_done, exit_records });
         runner
     }
 
@@ -132,7 +133,7 @@ impl<E: Engine> Runner<E> {
     }
 
     /// Where news from outside goes: a request to stop.
-    pub fn news(&self) -> UnboundedSender<Observation> {
+    pub fn news(&self) -> UnboundedSender<StateUpdate> {
         self.news.clone()
     }
 
@@ -153,14 +154,14 @@ impl<E: Engine> Runner<E> {
             let now = self.began.elapsed();
             let plan = plan(&executor.spec, &self.observed, now);
             let changed = self.pause.publish(plan.health);
-            if changed && plan.health == PodHealth::Unhealthy && unheard(&self.observed, now) {
+            if changed && plan.health == PodHealth::Unhealthy && is_state_stale(&self.observed, now) {
                 error!(
                     "the engine has not answered for {} s: how the components are is not known, so the pod is not healthy",
-                    HEARSAY.as_secs()
+                    STALE_STATE_TIMEOUT.as_secs()
                 );
             }
             let conclusion = plan.steps.iter().find_map(|step| match &step.action {
-                Action::Conclude(conclusion) => Some(conclusion),
+                Action::Terminate(conclusion) => Some(conclusion),
                 _ => None,
             });
             self.journal.settle(conclusion);
@@ -183,7 +184,7 @@ impl<E: Engine> Runner<E> {
         watch.abort();
         executor.marks.end(&executor.spec.identity.pod);
         let ends: Vec<String> =
-            self.observed.departed.iter().map(|(name, one)| format!("`{name}` {one}")).collect();
+            self.observed.exit_records.iter().map(|(name, one)| format!("`{name}` {one}")).collect();
         // Of one component its end is in the log already.
         if ends.len() > 1 {
             info!("how the components ended: {}", ends.join(", "));
@@ -208,7 +209,7 @@ impl<E: Engine> Runner<E> {
         let mut concluded = false;
         for step in plan.steps {
             let key = step.action.key();
-            if let Action::Conclude(conclusion) = step.action {
+            if let Action::Terminate(conclusion) = step.action {
                 let (status, because) = (conclusion.status, &conclusion.because);
                 tell_end(&conclusion, &step.reason);
                 if status != 0 {
@@ -220,11 +221,11 @@ impl<E: Engine> Runner<E> {
                 if let Some(followers) = &self.executor.followers {
                     followers.ending();
                 }
-                self.apply(Observation::Ended(key, Ok(Effect::Concluded(conclusion))));
+                self.apply(StateUpdate::Ended(key, Ok(ActionResult::Concluded(conclusion))));
                 // A stop does not wait for a registry, nor for a large copy or a hook.
                 for (key, handle) in std::mem::take(&mut self.breakable) {
                     handle.abort();
-                    self.apply(Observation::Ended(key, Err(Failure::Unsettled(BROKEN_OFF.into()))));
+                    self.apply(StateUpdate::Ended(key, Err(Failure::Transient(BROKEN_OFF.into()))));
                 }
                 concluded = true;
                 continue;
@@ -232,15 +233,15 @@ impl<E: Engine> Runner<E> {
             let member = key.target.as_ref().and_then(|target| self.observed.member(target));
             let life = member.map(Member::life);
             let id = match &key.target {
-                Some(Target::Remains(id)) => Some(id.clone()),
+                Some(Target::Orphan(id)) => Some(id.clone()),
                 _ => member.map(|member| member.id.clone()),
             };
             self.journal.begin(&step);
-            self.apply(Observation::Begun(key.clone()));
+            self.apply(StateUpdate::Begun(key.clone()));
             let (executor, news, done) = (Arc::clone(&self.executor), self.news.clone(), key.clone());
             let work = async move {
                 let result = executor.execute(&step.action, id, life).await;
-                let _ = news.send(Observation::Ended(done, result));
+                let _ = news.send(StateUpdate::Ended(done, result));
             };
             let task = tokio::spawn(work.in_current_span());
             if matches!(
@@ -279,24 +280,24 @@ impl<E: Engine> Runner<E> {
         }
     }
 
-    fn apply(&mut self, news: Observation) {
+    fn apply(&mut self, news: StateUpdate) {
         self.journal.tell(&self.observed, &news);
-        if let Observation::Ended(key, _) = &news {
+        if let StateUpdate::Ended(key, _) = &news {
             self.breakable.remove(key);
         }
-        let listed = matches!(news, Observation::Listed(_));
+        let listed = matches!(news, StateUpdate::Listed(_));
         let first = listed && !self.observed.listed;
         match &news {
-            Observation::Event(Event { id, kind: EventKind::Destroyed, .. }) => {
+            StateUpdate::Event(Event { id, kind: EventKind::Destroyed, .. }) => {
                 self.executor.marks.forget(id)
             }
-            Observation::Event(event) if self.observed.is_news(event) => self.executor.doubt.notify_one(),
+            StateUpdate::Event(event) if self.observed.is_news(event) => self.executor.doubt.notify_one(),
             _ => {}
         }
         let lives = if listed { self.lives() } else { BTreeMap::new() };
         self.observed.apply(&self.executor.spec, news, self.began.elapsed());
         if self.observed.concluded.is_none() {
-            self.executor.marks.depart(&self.executor.spec.identity, &self.observed.departed);
+            self.executor.marks.depart(&self.executor.spec.identity, &self.observed.exit_records);
         }
         self.break_off_needless();
         if first {
@@ -318,7 +319,7 @@ impl<E: Engine> Runner<E> {
         for key in needless {
             if let Some(handle) = self.breakable.remove(&key) {
                 handle.abort();
-                self.apply(Observation::Ended(key, Ok(Effect::PreStopped)));
+                self.apply(StateUpdate::Ended(key, Ok(ActionResult::PreStopped)));
             }
         }
     }

@@ -11,7 +11,7 @@ use crate::reconcile::Runner;
 use definition::diagnostic;
 use engine::Engine;
 use pod::completion::Ends;
-use pod::observed::{Exit, Failure, Health, Observation, Status, restarted_with};
+use pod::observed::{Exit, Failure, Health, StateUpdate, Status, restarted_with};
 
 /// What became of it, in words.
 pub type Answer = Result<String, String>;
@@ -69,7 +69,7 @@ impl<E: Engine> Runner<E> {
             Some(Err(
                 Failure::Refused(words)
                 | Failure::Forbidden(words)
-                | Failure::Unsettled(words)
+                | Failure::Transient(words)
                 | Failure::Unreachable(words),
             )) => {
                 let words = format!("`{}` is left as it is: {words}", request.name);
@@ -96,7 +96,7 @@ impl<E: Engine> Runner<E> {
             return Some(format!("there is no component `{name}`: {}", diagnostic::suggest(name, names())));
         }
         match observed.members.get(name).map(|member| member.status) {
-            None if observed.departed.contains_key(name) => {
+            None if observed.exit_records.contains_key(name) => {
                 Some(format!("the container of `{name}` was removed"))
             }
             None | Some(Status::Created) => Some(format!("`{name}` has not been started yet")),
@@ -112,7 +112,7 @@ impl<E: Engine> Runner<E> {
 
     fn begin_restart(&mut self, Request { name, answer }: Request) {
         info!("asked to restart `{name}`");
-        self.apply(Observation::RestartAsked(name.clone()));
+        self.apply(StateUpdate::RestartAsked(name.clone()));
         let names = restarted_with(&self.executor.spec, &name).into_iter();
         let names = names.filter(|name| self.observed.is_to_restart(name)).collect();
         self.open.push(Open { name, names, answer });
@@ -176,7 +176,7 @@ impl<E: Engine> Runner<E> {
             let target = Target::Member((*name).clone());
             let ours = self.observed.starting(&target);
             let key = Key { verb: Verb::Restart, target: Some(target) };
-            member.started_at != 0 && !ours && !self.observed.setbacks.contains_key(&key)
+            member.started_at != 0 && !ours && !self.observed.failures.contains_key(&key)
         });
         lives.map(|(name, member)| (name.clone(), member.started_at)).collect()
     }

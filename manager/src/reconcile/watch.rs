@@ -11,14 +11,14 @@ use tracing::{debug, warn};
 
 use crate::reconcile::BACKOFF;
 use engine::Engine;
-use pod::observed::Observation;
+use pod::observed::StateUpdate;
 
 /// Watch until the receiver is gone. `doubt` asks for a listing out of turn.
 pub async fn watch<E: Engine>(
     engine: Arc<E>,
     pod: String,
     doubt: Arc<Notify>,
-    news: UnboundedSender<Observation>,
+    news: UnboundedSender<StateUpdate>,
 ) {
     let mut backoff = BACKOFF.0;
     while !news.is_closed() {
@@ -27,7 +27,7 @@ pub async fn watch<E: Engine>(
             Err(error) => error.to_string(),
         };
         debug!("watching the engine: {words}; next attempt in {backoff:?}");
-        if news.send(Observation::Silent(words)).is_err() {
+        if news.send(StateUpdate::EngineUnreachable(words)).is_err() {
             return;
         }
         sleep(backoff).await;
@@ -40,18 +40,18 @@ async fn follow<E: Engine>(
     engine: &E,
     pod: &str,
     doubt: &Notify,
-    news: &UnboundedSender<Observation>,
+    news: &UnboundedSender<StateUpdate>,
     backoff: &mut Duration,
 ) -> Result<(), engine::EngineError> {
     // First the stream, then the listing: what happens in between is told twice rather than never.
     let mut events = engine.events(pod).await?;
     loop {
-        let _ = news.send(Observation::Listing);
+        let _ = news.send(StateUpdate::Listing);
         let containers = engine.list(pod).await?;
         if let Some(clock) = engine.clock() {
-            let _ = news.send(Observation::Clock(clock));
+            let _ = news.send(StateUpdate::Clock(clock));
         }
-        if news.send(Observation::Listed(containers)).is_err() {
+        if news.send(StateUpdate::Listed(containers)).is_err() {
             return Ok(());
         }
         if *backoff > BACKOFF.0 {
@@ -62,7 +62,7 @@ async fn follow<E: Engine>(
             tokio::select! {
                 event = events.next() => match event {
                     Some(event) => {
-                        if news.send(Observation::Event(event?)).is_err() {
+                        if news.send(StateUpdate::Event(event?)).is_err() {
                             return Ok(());
                         }
                     }

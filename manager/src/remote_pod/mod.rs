@@ -15,7 +15,7 @@ use crate::startup::retry::patiently;
 use engine::docker::DockerEngine;
 use engine::{Engine, EngineAddress, EngineError};
 use pod::path::tidy_path;
-use pod::plan::{ENGINE_PATIENCE, STATUS_UNAVAILABLE, STATUS_USAGE};
+use pod::plan::{ENGINE_TIMEOUT, STATUS_UNAVAILABLE, STATUS_USAGE};
 use pod::policy::Host;
 use pod::task_container::TaskContainer;
 
@@ -56,7 +56,7 @@ pub async fn find(
                 _ => {}
             }
         }
-        if began.elapsed() + wait >= ENGINE_PATIENCE {
+        if began.elapsed() + wait >= ENGINE_TIMEOUT {
             return Err(Refusal {
                 status: STATUS_UNAVAILABLE,
                 words: format!(

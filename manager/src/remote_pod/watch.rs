@@ -15,7 +15,7 @@ use crate::reconcile::BACKOFF;
 use engine::EngineError;
 use engine::docker::DockerEngine;
 use engine::node::Change;
-use pod::observed::Observation;
+use pod::observed::StateUpdate;
 use pod::task_container::TaskContainer;
 
 /// What is known of a pod's end.
@@ -37,7 +37,7 @@ impl End {
 }
 
 /// Watch until it has ended, or the receiver is gone; `end` is written as soon as that is known.
-pub async fn watch(engine: DockerEngine, task: TaskContainer, news: UnboundedSender<Observation>, end: End) {
+pub async fn watch(engine: DockerEngine, task: TaskContainer, news: UnboundedSender<StateUpdate>, end: End) {
     let mut backoff = BACKOFF.0;
     while !news.is_closed() {
         match follow(&engine, &task, &news, &end, &mut backoff).await {
@@ -47,7 +47,7 @@ pub async fn watch(engine: DockerEngine, task: TaskContainer, news: UnboundedSen
                 warn!("the pod's pause container `{}` has ended with status {status}", task.name);
                 end.ask();
                 // Its components are to be removed, whatever became of them.
-                let _ = news.send(Observation::Stop { status, resumed: true, ago: Duration::ZERO });
+                let _ = news.send(StateUpdate::Stop { status, resumed: true, ago: Duration::ZERO });
                 return;
             }
             Ok(None) => {}
@@ -62,7 +62,7 @@ pub async fn watch(engine: DockerEngine, task: TaskContainer, news: UnboundedSen
 async fn follow(
     engine: &DockerEngine,
     task: &TaskContainer,
-    news: &UnboundedSender<Observation>,
+    news: &UnboundedSender<StateUpdate>,
     end: &End,
     backoff: &mut Duration,
 ) -> Result<Option<u8>, EngineError> {

@@ -32,7 +32,7 @@ use pod::limits::{Arrangement, Missing};
 use pod::namespace_placement::{Namespaces, Programs};
 use pod::owner::Owner;
 use pod::path::tidy_path;
-use pod::plan::{AFTER_STOP, ENGINE_PATIENCE, STATUS_REFUSED, STATUS_USAGE};
+use pod::plan::{AFTER_STOP, ENGINE_TIMEOUT, STATUS_REFUSED, STATUS_USAGE};
 use pod::policy::engine_paths::EnginePaths;
 use pod::policy::manager_files::ManagerFiles;
 use pod::policy::{Allowance, Allowances, Host, Level, NodeNames, Policy};
@@ -41,7 +41,7 @@ use pod::spec::{Definition, PodSpec};
 use pod::task_container::TaskContainer;
 
 /// How long the last word to a `pause` in another container may take: as long as the engine may be away.
-pub const LAST_WORD: Duration = ENGINE_PATIENCE;
+pub const LAST_WORD: Duration = ENGINE_TIMEOUT;
 
 /// Why a pod was not begun.
 #[derive(Debug, Clone)]

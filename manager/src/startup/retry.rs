@@ -9,7 +9,7 @@ use tracing::warn;
 use crate::startup::context::Refusal;
 use engine::{EngineAddress, EngineError};
 use pod::limits::duration;
-use pod::plan::{ENGINE_PATIENCE, STATUS_UNAVAILABLE};
+use pod::plan::{ENGINE_TIMEOUT, STATUS_UNAVAILABLE};
 
 /// Bounds of the wait between two attempts to reach the engine at the start.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
@@ -41,7 +41,7 @@ pub enum NoSocket {
 /// Ask until the engine answers, within limits, an engine that was there before.
 ///
 /// # Errors
-/// Where it does not within [`ENGINE_PATIENCE`], or does not serve.
+/// Where it does not within [`ENGINE_TIMEOUT`], or does not serve.
 pub async fn patiently<T, F>(address: &EngineAddress, ask: impl FnMut() -> F) -> Result<T, Refusal>
 where
     F: Future<Output = Result<T, EngineError>>,
@@ -52,7 +52,7 @@ where
 /// Ask until the engine answers, within limits.
 ///
 /// # Errors
-/// Where it does not within [`ENGINE_PATIENCE`], or does not serve; where it is not known that there is one, and there
+/// Where it does not within [`ENGINE_TIMEOUT`], or does not serve; where it is not known that there is one, and there
 /// is no file, or a folder, in place of its socket, within [`MISSING_PATIENCE`].
 pub async fn patiently_for<T, F>(
     address: &EngineAddress,
@@ -66,14 +66,14 @@ where
     let (mut backoff, mut warned) = (BACKOFF.0, false);
     let unavailable = |words| Refusal { status: STATUS_UNAVAILABLE, words };
     loop {
-        let mut answer = std::pin::pin!(timeout_at(began + ENGINE_PATIENCE, ask()));
+        let mut answer = std::pin::pin!(timeout_at(began + ENGINE_TIMEOUT, ask()));
         let answer = tokio::select! {
             biased;
             answer = &mut answer => answer,
             () = sleep_until(began + QUIET), if !warned => {
                 warned = true;
                 let words = format!("no answer for {}", duration(QUIET));
-                warn!("{}", waiting(address, &words, None, ENGINE_PATIENCE));
+                warn!("{}", waiting(address, &words, None, ENGINE_TIMEOUT));
                 answer.await
             }
         };
@@ -88,7 +88,7 @@ where
         };
         // Looked at each time: a socket may come, or go. Only before there is a pod: later no file can be looked at.
         let lack = if expected == Expected::Perhaps { lacks_socket(address) } else { None };
-        let limit = if lack.is_some() { MISSING_PATIENCE } else { ENGINE_PATIENCE };
+        let limit = if lack.is_some() { MISSING_PATIENCE } else { ENGINE_TIMEOUT };
         let left = limit.saturating_sub(began.elapsed());
         if left.is_zero() {
             let words = if lack == Some(NoSocket::Folder) { A_FOLDER } else { &words };
@@ -177,11 +177,11 @@ mod tests {
         let made = EngineAddress::Unix(folder.path().into());
         for (address, expected, limit, words) in [
             (&missing, Expected::Perhaps, MISSING_PATIENCE, "Connection refused"),
-            (&missing, Expected::Surely, ENGINE_PATIENCE, "Connection refused"),
+            (&missing, Expected::Surely, ENGINE_TIMEOUT, "Connection refused"),
             (&made, Expected::Perhaps, MISSING_PATIENCE, A_FOLDER),
-            (&made, Expected::Surely, ENGINE_PATIENCE, "Connection refused"),
-            (&there, Expected::Perhaps, ENGINE_PATIENCE, "Connection refused"),
-            (&there, Expected::Surely, ENGINE_PATIENCE, "Connection refused"),
+            (&made, Expected::Surely, ENGINE_TIMEOUT, "Connection refused"),
+            (&there, Expected::Perhaps, ENGINE_TIMEOUT, "Connection refused"),
+            (&there, Expected::Surely, ENGINE_TIMEOUT, "Connection refused"),
         ] {
             let (took, refusal) = waits(address, expected).await;
             assert!(took <= limit && took + BACKOFF.1 >= limit, "{address} {expected:?}: {took:?}");
@@ -199,17 +199,17 @@ mod tests {
             .event_format(Text { color: false })
             .with_writer(move || to.clone());
         let _lines = tracing::subscriber::set_default(tracing_subscriber::registry().with(lines));
-        let quiet = format!("WARN {}\n", waiting(&address, "no answer for 3s", None, ENGINE_PATIENCE));
+        let quiet = format!("WARN {}\n", waiting(&address, "no answer for 3s", None, ENGINE_TIMEOUT));
         let began = Instant::now();
         let silent = || std::future::pending::<Result<(), EngineError>>();
         let mut asked = std::pin::pin!(patiently(&address, silent));
-        for (at, warnings) in [(QUIET - BACKOFF.0, 0), (QUIET + BACKOFF.0, 1), (ENGINE_PATIENCE / 2, 1)] {
+        for (at, warnings) in [(QUIET - BACKOFF.0, 0), (QUIET + BACKOFF.0, 1), (ENGINE_TIMEOUT / 2, 1)] {
             assert!(timeout_at(began + at, &mut asked).await.is_err(), "{at:?}");
             assert_eq!(written.text().matches(&quiet).count(), warnings, "{at:?}: {}", written.text());
         }
         let refusal = asked.await.expect_err("it never answers");
-        assert_eq!(began.elapsed(), ENGINE_PATIENCE);
-        assert_eq!(refusal.words, given_up(&address, "no answer in time", ENGINE_PATIENCE));
+        assert_eq!(began.elapsed(), ENGINE_TIMEOUT);
+        assert_eq!(refusal.words, given_up(&address, "no answer in time", ENGINE_TIMEOUT));
         assert_eq!(written.text().lines().count(), 1, "{}", written.text());
     }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use engine::EngineAddress;
 use manager::agent::looks_for;
 use manager::startup::retry::{A_FOLDER, MISSING_PATIENCE, NoSocket, given_up, waiting};
-use pod::plan::ENGINE_PATIENCE;
+use pod::plan::ENGINE_TIMEOUT;
 
 fn socket() -> EngineAddress {
     EngineAddress::Unix(PathBuf::from("/var/run/docker.sock"))
@@ -31,7 +31,7 @@ fn an_engine_that_is_not_there_is_said_with_what_to_do_and_its_path_once() {
         "the engine has not answered for 3s: unix:///var/run/docker.sock: a folder is there instead of a socket"
     );
     assert_eq!(
-        waiting(&socket(), "no answer for 3s", None, ENGINE_PATIENCE),
+        waiting(&socket(), "no answer for 3s", None, ENGINE_TIMEOUT),
         "waiting up to 30s for the engine: unix:///var/run/docker.sock: no answer for 3s; is the engine running, and this its \
          socket?"
     );
@@ -40,14 +40,14 @@ fn an_engine_that_is_not_there_is_said_with_what_to_do_and_its_path_once() {
             &socket(),
             "unix:///var/run/docker.sock: Connection refused (os error 111)",
             None,
-            ENGINE_PATIENCE
+            ENGINE_TIMEOUT
         ),
         "waiting up to 30s for the engine: unix:///var/run/docker.sock: Connection refused (os error 111); is the engine \
          running, and this its socket?"
     );
     let remote = EngineAddress::Tcp { host: "engine".into(), port: 2376 };
     assert_eq!(
-        waiting(&remote, "Connection refused (os error 111)", None, ENGINE_PATIENCE),
+        waiting(&remote, "Connection refused (os error 111)", None, ENGINE_TIMEOUT),
         "waiting up to 30s for the engine: tcp://engine:2376: Connection refused (os error 111); is the engine running, and \
          does it listen there?"
     );
@@ -57,7 +57,7 @@ fn an_engine_that_is_not_there_is_said_with_what_to_do_and_its_path_once() {
         "the engine has not answered for 3s: unix:///var/run/docker.sock: No such file or directory (os error 2)"
     );
     assert_eq!(
-        given_up(&socket(), "no answer in time", ENGINE_PATIENCE),
+        given_up(&socket(), "no answer in time", ENGINE_TIMEOUT),
         "the engine has not answered for 30s: unix:///var/run/docker.sock: no answer in time"
     );
 }

@@ -12,13 +12,13 @@ fn web() -> String {
 }
 
 /// The debug containers of a pod.
-fn guests(pod: &Pod) -> Vec<String> {
+fn debug_containers(pod: &Pod) -> Vec<String> {
     let all = labelled("io.tandem.role=debug");
     pod.members().into_iter().filter(|id| all.contains(id)).collect()
 }
 
 fn nobody_looks(pod: &Pod) {
-    wait("the debug container is gone", LONG, || guests(pod).is_empty().then_some(()));
+    wait("the debug container is gone", LONG, || debug_containers(pod).is_empty().then_some(()));
 }
 
 /// Look around from a container of its own, until somebody ends it.
@@ -28,7 +28,7 @@ fn looking(pod: &Pod, name: &str) -> String {
     let head = ["run", "-d", "-i", "--name", name, &label, &mount, "--entrypoint=/manager", &manager_image()];
     docker(&[&head[..], &["debug", pod.name(), &test_image(), "sleep", "100000"]].concat());
     wait("it looks around", LONG, || {
-        let guest = guests(pod).pop()?;
+        let guest = debug_containers(pod).pop()?;
         (try_inspect(&guest)?["State"]["Running"] == true).then_some(guest)
     })
 }
@@ -99,7 +99,7 @@ fn it_leaves_with_the_pod_also_when_nobody_waits_for_it() {
     let client = Started(&name);
     let guest = looking(&pod, &name);
     docker(&["kill", "-s", "KILL", client.0]);
-    assert!(guests(&pod).contains(&guest), "who looks is gone, and the container is there");
+    assert!(debug_containers(&pod).contains(&guest), "who looks is gone, and the container is there");
     pod.stop_clean();
 }
 

@@ -11,7 +11,7 @@ fn restarting(restart: Restart) -> PodSpec {
 }
 
 /// `app` has ended with this status at 100 s, as somebody asked for.
-fn stopped(status: i64) -> Observed {
+fn stopped(status: i64) -> ObservedState {
     let mut observed = seen("app=created db=running");
     let app = observed.members.get_mut("app").expect("it is there");
     let exit = Exit { status, oom: false, at_nanos: 3 };
@@ -21,15 +21,15 @@ fn stopped(status: i64) -> Observed {
     observed
 }
 
-fn removed(status: i64) -> Observed {
+fn removed(status: i64) -> ObservedState {
     let mut observed = stopped(status);
     let app = observed.members.remove("app").expect("it is there");
     let exit = app.exit().expect("it has ended");
-    observed.departed.insert("app".into(), Departed { exit, restarts: 0, asked: true });
+    observed.exit_records.insert("app".into(), ExitRecord { exit, restarts: 0, asked: true });
     observed
 }
 
-fn asked_to_stop(observed: Observed) -> Observed {
+fn asked_to_stop(observed: ObservedState) -> ObservedState {
     observed.with(|this| this.stop = Some(StopRequest { at: secs(101), status: 0, resumed: false }))
 }
 
@@ -105,7 +105,8 @@ fn what_cuts_the_wait_short() {
             restarting(Restart::Never),
             stopped(143).with(|this| {
                 let because = "it is so".into();
-                this.concluded = Some(Conclusion { status: 3, because, culprit: None, at: secs(100) });
+                this.concluded =
+                    Some(Termination { status: 3, because, failed_component: None, at: secs(100) });
             }),
             101,
             "stopping; remove `app` (the pod ends, it has ended); stop `db` in 7s (the pod ends); wake at 108s",
@@ -145,8 +146,8 @@ fn the_mounts_are_judged_again_when_somebody_else_has_started_a_component() {
             spec(),
             begun().with(|this| {
                 let failure = Failure::Forbidden("a pod has it".into());
-                let setback = Setback { failure, attempts: 1, since: secs(1), last: secs(1) };
-                this.setbacks.insert(mounts.clone(), setback);
+                let setback = FailureRecord { failure, attempts: 1, since: secs(1), last: secs(1) };
+                this.failures.insert(mounts.clone(), setback);
             }),
             1,
             "stopping; end with 64: cannot check the pod's mounts: a pod has it (it cannot run as defined)",
@@ -155,9 +156,9 @@ fn the_mounts_are_judged_again_when_somebody_else_has_started_a_component() {
 }
 
 /// A restart of `app` was asked for.
-fn asked(spec: &PodSpec, text: &str) -> Observed {
+fn asked(spec: &PodSpec, text: &str) -> ObservedState {
     seen(text)
-        .with(|this| this.apply(spec, crate::observed::Observation::RestartAsked("app".into()), secs(1)))
+        .with(|this| this.apply(spec, crate::observed::StateUpdate::RestartAsked("app".into()), secs(1)))
 }
 
 #[test]
@@ -167,7 +168,7 @@ fn a_restart_that_is_asked_for_runs_hooks_and_takes_along_who_says_so() {
     let all = "app=running db=running web=running log=running ui=running";
     assert_eq!(restarted_with(&spec(), "app").into_iter().collect::<Vec<_>>(), ["app", "log", "web"]);
     assert_eq!(restarted_with(&spec(), "ui").into_iter().collect::<Vec<_>>(), ["ui"]);
-    let again = |observed: Observed, names: &[&str]| {
+    let again = |observed: ObservedState, names: &[&str]| {
         observed.with(|this| {
             for name in names {
                 let member = this.members.get_mut(*name).expect("it is there");
@@ -175,7 +176,7 @@ fn a_restart_that_is_asked_for_runs_hooks_and_takes_along_who_says_so() {
             }
         })
     };
-    let done = |observed: Observed| {
+    let done = |observed: ObservedState| {
         observed.with(|this| {
             let app = this.members.get_mut("app").expect("it is there");
             (app.pre_stopped, app.stopping_since) = (true, Some(secs(1)));
@@ -269,7 +270,7 @@ fn who_is_restarted_along_waits_for_the_health_of_the_one_before() {
 #[test]
 fn an_unhealthy_component_says_why() {
     let why = |check: Option<Option<FailedCheck>>| {
-        move |this: &mut Observed| this.members.get_mut("db").expect("it is there").failed_check = check
+        move |this: &mut ObservedState| this.members.get_mut("db").expect("it is there").failed_check = check
     };
     let refused = || Some(Some(FailedCheck::new(7, "connect:\nrefused")));
     let waits = || pod("app<db:healthy db");

@@ -2,14 +2,16 @@
 
 use super::tests::{check, pod_with, seen};
 use super::*;
-use crate::observed::{Departed, Exit};
+use crate::observed::{Exit, ExitRecord};
 use crate::spec::Restart;
 use crate::testing::{pod, sandboxed};
 
 /// How the container of this name ended that is gone.
-fn departed(observed: Observed, name: &str, status: i64) -> Observed {
+fn exit_records(observed: ObservedState, name: &str, status: i64) -> ObservedState {
     let exit = Exit { status, ..Exit::default() };
-    observed.with(|this| _ = this.departed.insert(name.into(), Departed { exit, restarts: 0, asked: false }))
+    observed.with(|this| {
+        _ = this.exit_records.insert(name.into(), ExitRecord { exit, restarts: 0, asked: false })
+    })
 }
 
 #[test]
@@ -123,7 +125,7 @@ fn a_step_starts_once_the_volumes_of_its_component_are_filled() {
 }
 
 /// A component created and its step started at these times, by an earlier manager.
-fn taken_up(created_at: i64, started_at: i64) -> Observed {
+fn taken_up(created_at: i64, started_at: i64) -> ObservedState {
     seen("app=created app.pre-1=exited(0)").with(|this| {
         this.members.get_mut("app").expect("it").created_at = created_at;
         this.members.get_mut("app.pre-1").expect("it").started_at = started_at;
@@ -183,7 +185,7 @@ fn a_step_that_is_gone_is_not_run_again() {
         (
             "its success was seen",
             two(),
-            departed(seen("app=created app.pre-2=created"), "app.pre-1", 0),
+            exit_records(seen("app=created app.pre-2=created"), "app.pre-1", 0),
             1,
             "starting; start `app.pre-2` (ready)",
         ),
@@ -211,14 +213,14 @@ fn a_step_that_is_gone_is_not_run_again() {
         (
             "and in a new container, where both were removed",
             restarting(),
-            departed(seen("app=created db=running"), "app", 1),
+            exit_records(seen("app=created db=running"), "app", 1),
             100,
             "starting; start `app` (ready)",
         ),
         (
             "nobody makes them again for that",
             restarting(),
-            departed(seen("db=running"), "app", 1),
+            exit_records(seen("db=running"), "app", 1),
             100,
             "starting; create `app` (wanted)",
         ),
@@ -300,9 +302,9 @@ fn all_containers_are_there_before_the_first_start_where_mounts_are_compared() {
 
 #[test]
 fn a_stop_ends_the_step_before_what_it_depends_on_and_removes_those_that_are_done() {
-    let ending = |observed: Observed| {
+    let ending = |observed: ObservedState| {
         let because = "it is so".into();
-        let end = Conclusion { status: 0, because, culprit: None, at: Duration::from_secs(1) };
+        let end = Termination { status: 0, because, failed_component: None, at: Duration::from_secs(1) };
         observed.with(|this| this.concluded = Some(end))
     };
     check([

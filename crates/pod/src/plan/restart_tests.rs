@@ -2,7 +2,7 @@
 
 use super::tests::{check, key, pod_with, secs, seen};
 use super::*;
-use crate::observed::{Departed, Exit};
+use crate::observed::{Exit, ExitRecord};
 use crate::spec::Restart;
 use crate::testing::{pod, sandboxed};
 
@@ -11,11 +11,12 @@ fn restarting(text: &str, restart: Restart) -> PodSpec {
 }
 
 /// `app` has ended with this status, seen at 100 s, having been started again so often before.
-fn ended(status: i64, restarts: u32) -> Observed {
+fn ended(status: i64, restarts: u32) -> ObservedState {
     let mut observed = seen("app=created db=running");
     let app = observed.members.get_mut("app").expect("it is there");
     app.status = Status::Exited(Exit { status, oom: false, at_nanos: 2 });
-    (app.started_at, app.ended_at, app.restarts, app.streak) = (1, secs(100), restarts, restarts);
+    (app.started_at, app.ended_at, app.restarts, app.consecutive_restarts) =
+        (1, secs(100), restarts, restarts);
     observed
 }
 
@@ -51,7 +52,8 @@ fn a_component_is_started_again_as_its_policy_says_with_longer_pauses() {
             always(),
             ended(3, 0).with(|this| {
                 let because = "it is so".into();
-                this.concluded = Some(Conclusion { status: 0, because, culprit: None, at: secs(100) });
+                this.concluded =
+                    Some(Termination { status: 0, because, failed_component: None, at: secs(100) });
             }),
             101,
             "stopping; remove `app` (the pod ends, it has ended); stop `db` in 7s (the pod ends); wake at 108s",
@@ -140,10 +142,10 @@ fn the_end_of_one_that_is_not_essential_does_not_end_the_pod() {
             "it may be removed",
             pod("app log+extra"),
             seen("app=running").with(|this| {
-                this.vanished.insert(Target::Member("log".into()));
-                this.departed.insert(
+                this.removed_externally.insert(Target::Member("log".into()));
+                this.exit_records.insert(
                     "log".into(),
-                    Departed { exit: Exit { status: 137, ..Exit::default() }, restarts: 0, asked: false },
+                    ExitRecord { exit: Exit { status: 137, ..Exit::default() }, restarts: 0, asked: false },
                 );
             }),
             1,
@@ -158,7 +160,7 @@ fn a_sidecar_comes_before_all_others_and_goes_after_them() {
     let ending = |text: &str| {
         seen(text).with(|this| {
             let because = "it is so".into();
-            this.concluded = Some(Conclusion { status: 0, because, culprit: None, at: secs(100) });
+            this.concluded = Some(Termination { status: 0, because, failed_component: None, at: secs(100) });
         })
     };
     check([
@@ -263,14 +265,14 @@ fn a_sandbox_is_not_left_for_a_restart() {
 
 #[test]
 fn who_is_to_be_started_again_is_so_though_its_container_was_pruned() {
-    use crate::observed::{Departed, Exit};
+    use crate::observed::{Exit, ExitRecord};
     let spec = |restart: Restart| {
         pod_with("app db", "app", move |app| (app.restart, app.essential) = (restart, false))
     };
     let pruned = |restarts: u32| {
         seen("db=running").with(|this| {
             let exit = Exit { status: 3, ..Exit::default() };
-            this.departed.insert("app".into(), Departed { exit, restarts, asked: false });
+            this.exit_records.insert("app".into(), ExitRecord { exit, restarts, asked: false });
         })
     };
     check([
@@ -293,8 +295,8 @@ fn what_a_manager_before_this_one_may_have_started_again_is_not_killed_before_th
     let ending = |looked_at: u64| {
         seen("app=exited(3)").with(|this| {
             let because = "it is so".into();
-            this.concluded = Some(Conclusion { status: 0, because, culprit: None, at: secs(100) });
-            this.inherited = Some(secs(99));
+            this.concluded = Some(Termination { status: 0, because, failed_component: None, at: secs(100) });
+            this.took_over_at = Some(secs(99));
             this.looked_at = secs(looked_at);
         })
     };
@@ -330,7 +332,7 @@ fn a_component_serves_on_for_its_shutdown_delay() {
     let ending = |change: fn(&mut Member)| {
         seen("app=running").with(|this| {
             let because = "it is so".into();
-            this.concluded = Some(Conclusion { status: 0, because, culprit: None, at: secs(100) });
+            this.concluded = Some(Termination { status: 0, because, failed_component: None, at: secs(100) });
             change(this.members.get_mut("app").expect("it is there"));
         })
     };
@@ -373,8 +375,8 @@ fn a_component_serves_on_for_its_shutdown_delay() {
 fn what_the_component_at_fault_wrote_last_is_told_before_it_is_removed() {
     let ending = |text: &str, examined: bool| {
         seen(text).with(|this| {
-            let (because, culprit) = ("it is so".into(), Some("app".into()));
-            this.concluded = Some(Conclusion { status: 3, because, culprit, at: secs(100) });
+            let (because, failed_component) = ("it is so".into(), Some("app".into()));
+            this.concluded = Some(Termination { status: 3, because, failed_component, at: secs(100) });
             this.members.get_mut("app").expect("it is there").examined = examined;
         })
     };

@@ -1,7 +1,7 @@
 //! A sentence a case: what is known, and the whole plan that follows from it, as text.
 
 use super::*;
-use crate::observed::{Departed, Effect, Exit, Observation, StopRequest};
+use crate::observed::{ActionResult, Exit, ExitRecord, StateUpdate, StopRequest};
 use crate::testing::{pod, sandboxed};
 
 pub(super) fn secs(secs: u64) -> Duration {
@@ -10,8 +10,8 @@ pub(super) fn secs(secs: u64) -> Duration {
 
 /// What is known of a pod, listed, from text like `sandbox=running init-1=exited(0) app=healthy`.
 /// `exited(3)@20` ended at 20 on the engine's clock.
-pub(super) fn seen(text: &str) -> Observed {
-    let mut observed = Observed::default();
+pub(super) fn seen(text: &str) -> ObservedState {
+    let mut observed = ObservedState::default();
     observed.listed = true;
     for word in text.split_whitespace() {
         let (name, state) = word.split_once('=').expect("name=state");
@@ -66,7 +66,7 @@ pub(super) fn key(verb: Verb, name: &str) -> Key {
     Key { verb, target: Some(target(name)) }
 }
 
-impl Observed {
+impl ObservedState {
     pub(super) fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
         change(&mut self);
         self
@@ -76,8 +76,8 @@ impl Observed {
         self.with(|this| _ = this.in_flight.insert(key(verb, name)))
     }
 
-    fn hooked(self, name: &str) -> Self {
-        self.with(|this| _ = this.hooked.insert(format!("id-{name} 0")))
+    fn post_start_done(self, name: &str) -> Self {
+        self.with(|this| _ = this.post_start_done.insert(format!("id-{name} 0")))
     }
 
     fn known(self, name: &str, change: impl FnOnce(&mut Member)) -> Self {
@@ -104,17 +104,17 @@ impl Observed {
         self.with(|this| _ = this.in_flight.insert(Key { verb: Verb::Pull(image.into()), target: None }))
     }
 
-    fn image(self, image: &str, known: Known) -> Self {
+    fn image(self, image: &str, known: ImageState) -> Self {
         self.with(|this| _ = this.images.insert(image.into(), known))
     }
 
-    fn remains(self, id: &str, name: &str) -> Self {
-        self.with(|this| _ = this.remains.insert(id.into(), name.into()))
+    fn orphans(self, id: &str, name: &str) -> Self {
+        self.with(|this| _ = this.orphans.insert(id.into(), name.into()))
     }
 
     fn failed(self, verb: Verb, name: &str, failure: Failure, attempts: u32, since: u64, last: u64) -> Self {
-        let setback = Setback { failure, attempts, since: secs(since), last: secs(last) };
-        self.with(|this| _ = this.setbacks.insert(key(verb, name), setback))
+        let setback = FailureRecord { failure, attempts, since: secs(since), last: secs(last) };
+        self.with(|this| _ = this.failures.insert(key(verb, name), setback))
     }
 
     fn asked_to_stop(self) -> Self {
@@ -122,7 +122,8 @@ impl Observed {
     }
 
     fn ending(self, status: u8, at: u64) -> Self {
-        let conclusion = Conclusion { status, because: "it is so".into(), culprit: None, at: secs(at) };
+        let conclusion =
+            Termination { status, because: "it is so".into(), failed_component: None, at: secs(at) };
         self.with(|this| this.concluded = Some(conclusion))
     }
 }
@@ -137,7 +138,7 @@ fn told(plan: &Plan) -> String {
     };
     let mut parts = vec![health.to_owned()];
     parts.extend(plan.steps.iter().map(|step| match &step.action {
-        Action::Conclude(conclusion) => {
+        Action::Terminate(conclusion) => {
             format!("end with {}: {} ({})", conclusion.status, conclusion.because, step.reason)
         }
         Action::Stop(target, grace) => format!("stop {target} in {grace:?} ({})", step.reason),
@@ -157,7 +158,7 @@ fn told(plan: &Plan) -> String {
     parts.join("; ")
 }
 
-type Case<'a> = (&'a str, PodSpec, Observed, u64, &'a str);
+type Case<'a> = (&'a str, PodSpec, ObservedState, u64, &'a str);
 
 /// Check each case: the rule, the pod, what is known, the time in seconds, the plan.
 #[track_caller]
@@ -172,7 +173,7 @@ fn refused(words: &str) -> Failure {
 }
 
 fn unsettled(words: &str) -> Failure {
-    Failure::Unsettled(words.into())
+    Failure::Transient(words.into())
 }
 
 fn unreachable(words: &str) -> Failure {
@@ -193,7 +194,7 @@ fn a_stop_of_a_pod_that_is_not_healthy_is_no_success() {
             "nor is that of one whose component ends again and again",
             pod_with("app db", "app", |app| app.restart = crate::spec::Restart::Always),
             seen("app=exited(3) db=running")
-                .with(|this| this.members.get_mut("app").expect("it is there").streak = 6)
+                .with(|this| this.members.get_mut("app").expect("it is there").consecutive_restarts = 6)
                 .asked_to_stop(),
             1,
             "stopping; end with 1: a stop was requested while the pod was not healthy (a stop was requested)",
@@ -274,7 +275,7 @@ fn what_nobody_can_tell_is_given_up_after_half_a_minute() {
         (
             "also where the engine said something",
             sandboxed("app"),
-            lost(Failure::Unsettled("odd".into()), 90),
+            lost(Failure::Transient("odd".into()), 90),
             131,
             "stopping; end with 69: cannot start the sandbox: odd (it cannot run as defined)",
         ),
@@ -300,11 +301,11 @@ fn what_nobody_can_tell_is_given_up_after_half_a_minute() {
 
 #[test]
 fn before_the_first_listing_nothing_is_touched() {
-    let unlisted = Observed::default;
+    let unlisted = ObservedState::default;
     let silent = unlisted().with(|this| {
         let list = Key { verb: Verb::List, target: None };
         let failure = unreachable("connection refused");
-        this.setbacks.insert(list, Setback { failure, attempts: 9, since: secs(0), last: secs(29) });
+        this.failures.insert(list, FailureRecord { failure, attempts: 9, since: secs(0), last: secs(29) });
     });
     check([
         ("what is there is not known", sandboxed("app"), unlisted(), 0, "starting; wake at 30s"),
@@ -470,32 +471,38 @@ fn images_are_pulled_where_they_are_missing_or_where_it_is_asked() {
         (
             "an image that a creation missed is pulled",
             pod("app"),
-            seen("").image("app", Known::Missing),
+            seen("").image("app", ImageState::Missing),
             0,
             "starting; pull `app` (the engine does not have it)",
         ),
-        ("once", pod("app"), seen("").image("app", Known::Missing).pulling("app"), 0, "starting"),
+        ("once", pod("app"), seen("").image("app", ImageState::Missing).pulling("app"), 0, "starting"),
         (
             "then the container is created",
             pod("app"),
-            seen("").image("app", Known::Pulled),
+            seen("").image("app", ImageState::Pulled),
             0,
             "starting; create `app` (wanted)",
         ),
         (
             "one pull serves all who use the image",
             shared(pod("app db")),
-            seen("").image("same", Known::Missing),
+            seen("").image("same", ImageState::Missing),
             0,
             "starting; pull `same` (the engine does not have it)",
         ),
         ("--pull pulls first", eager("app"), seen(""), 0, "starting; pull `app` (asked for)"),
-        ("once", eager("app"), seen("").image("app", Known::Pulled), 0, "starting; create `app` (wanted)"),
+        (
+            "once",
+            eager("app"),
+            seen("").image("app", ImageState::Pulled),
+            0,
+            "starting; create `app` (wanted)",
+        ),
         ("not for one that is there", eager("app"), seen("app=created"), 0, "starting; start `app` (ready)"),
         (
             "others do not wait for a pull",
             pod("app db"),
-            seen("").image("app", Known::Missing).pulling("app"),
+            seen("").image("app", ImageState::Missing).pulling("app"),
             0,
             "starting; create `db` (wanted)",
         ),
@@ -514,7 +521,7 @@ fn images_are_pulled_where_they_are_missing_or_where_it_is_asked() {
         (
             "one that may not be pulled ends the pod",
             never(pod("app db<app"), &["app"]),
-            seen("").image("app", Known::Missing),
+            seen("").image("app", ImageState::Missing),
             0,
             "stopping; end with 125: `db` waits for `app`; cannot create `app`: the engine does not have its image `app`, \
              and `pull_policy` is `never`: load it on the node beforehand (it cannot run as defined)",
@@ -529,14 +536,14 @@ fn images_are_pulled_where_they_are_missing_or_where_it_is_asked() {
         (
             "nor where another one may pull it",
             never(shared(pod("app db")), &["app"]),
-            seen("").image("same", Known::Missing),
+            seen("").image("same", ImageState::Missing),
             0,
             "starting; pull `same` (the engine does not have it)",
         ),
         (
             "one image for two platforms is two to pull",
             apart(shared(eager("app db"))),
-            seen("").image("same", Known::Pulled),
+            seen("").image("same", ImageState::Pulled),
             0,
             "starting; create `app` (wanted); pull `same` for linux/arm64 (asked for)",
         ),
@@ -544,7 +551,7 @@ fn images_are_pulled_where_they_are_missing_or_where_it_is_asked() {
     let denied = seen("").with(|this| {
         let pull = Key { verb: Verb::Pull("app".into()), target: None };
         let failure = refused("pull access denied for app");
-        this.setbacks.insert(pull, Setback { failure, attempts: 1, since: secs(0), last: secs(0) });
+        this.failures.insert(pull, FailureRecord { failure, attempts: 1, since: secs(0), last: secs(0) });
     });
     check([(
         "one that cannot be had ends the pod with the registry's words",
@@ -608,7 +615,7 @@ fn post_start_hooks_run_before_a_component_counts_as_started() {
         (
             "then who waits for it starts",
             pod("app<db db+post"),
-            seen("app=created db=running").hooked("db"),
+            seen("app=created db=running").post_start_done("db"),
             0,
             "starting; start `app` (ready)",
         ),
@@ -633,11 +640,11 @@ fn post_start_hooks_run_before_a_component_counts_as_started() {
             0,
             "starting",
         ),
-        ("healthy then", pod("db+post"), seen("db=healthy").hooked("db"), 0, "healthy"),
+        ("healthy then", pod("db+post"), seen("db=healthy").post_start_done("db"), 0, "healthy"),
         (
             "another container's are not its own",
             pod("db+post"),
-            seen("db=running").hooked("old"),
+            seen("db=running").post_start_done("old"),
             0,
             "starting; run post_start of `db` (started)",
         ),
@@ -829,7 +836,7 @@ fn the_store_is_filled_before_who_needs_it_is_created_and_outlives_them_all() {
         (
             "its removal ends the pod",
             spec(),
-            seen("app=running db=running").with(|this| _ = this.vanished.insert(Target::Store)),
+            seen("app=running db=running").with(|this| _ = this.removed_externally.insert(Target::Store)),
             0,
             "stopping; end with 137: the store was removed (the store ended)",
         ),
@@ -1071,7 +1078,9 @@ fn a_failed_init_component_ends_the_pod_with_its_status() {
 
 #[test]
 fn a_container_that_goes_from_under_the_pod_ends_it() {
-    let vanished = |observed: Observed, name| observed.with(|this| _ = this.vanished.insert(target(name)));
+    let removed_externally = |observed: ObservedState, name| {
+        observed.with(|this| _ = this.removed_externally.insert(target(name)))
+    };
     check([
         (
             "the sandbox's end is the cause, even where those that it took along were told first",
@@ -1090,14 +1099,14 @@ fn a_container_that_goes_from_under_the_pod_ends_it() {
         (
             "a running component that was removed unseen is not made again",
             pod("app db"),
-            vanished(seen("db=running"), "app"),
+            removed_externally(seen("db=running"), "app"),
             0,
             "stopping; end with 137: `app` was removed while it ran (a component ended)",
         ),
         (
             "nor is the sandbox",
             sandboxed("app"),
-            vanished(seen("app=running"), "sandbox"),
+            removed_externally(seen("app=running"), "sandbox"),
             0,
             "stopping; end with 137: the sandbox was removed (the sandbox ended)",
         ),
@@ -1119,12 +1128,12 @@ fn a_stop_that_is_asked_for_ends_the_pod_with_0_in_every_phase() {
         seen(""),
         seen("").doing(Verb::Create, "sandbox"),
         seen("sandbox=created").doing(Verb::Start, "sandbox"),
-        seen("sandbox=running").image("init-1", Known::Missing).pulling("init-1"),
+        seen("sandbox=running").image("init-1", ImageState::Missing).pulling("init-1"),
         seen("sandbox=running init-1=created").doing(Verb::Start, "init-1"),
         seen("sandbox=running init-1=running"),
         seen("sandbox=running init-1=exited(0) app=starting web=created"),
         seen("sandbox=running init-1=exited(0) app=healthy web=running"),
-        seen("").remains("old", "pod.podlike.app"),
+        seen("").orphans("old", "pod.podlike.app"),
         seen("").failed(Verb::Create, "sandbox", unreachable("gone"), 3, 0, 2),
         seen("").failed(Verb::Create, "sandbox", unsettled("name in use"), 3, 0, 2),
     ];
@@ -1137,7 +1146,7 @@ fn a_stop_that_is_asked_for_ends_the_pod_with_0_in_every_phase() {
 #[test]
 fn a_stop_from_an_earlier_life_of_the_manager_keeps_its_status() {
     let resumed = |status| {
-        move |this: &mut Observed| {
+        move |this: &mut ObservedState| {
             this.stop = Some(StopRequest { at: secs(0), status, resumed: true });
         }
     };
@@ -1159,7 +1168,7 @@ fn a_stop_from_an_earlier_life_of_the_manager_keeps_its_status() {
         (
             "no listing is needed to know it",
             pod("app"),
-            Observed::default().with(resumed(3)),
+            ObservedState::default().with(resumed(3)),
             0,
             "stopping; end with 3: the pod was ending already (a stop was requested)",
         ),
@@ -1186,10 +1195,11 @@ fn what_the_engine_refuses_ends_the_pod_in_its_words() {
         (
             "the removal of what an earlier run left",
             pod("app"),
-            seen("").remains("old", "x").with(|this| {
-                let key = Key { verb: Verb::Remove, target: Some(Target::Remains("old".into())) };
+            seen("").orphans("old", "x").with(|this| {
+                let key = Key { verb: Verb::Remove, target: Some(Target::Orphan("old".into())) };
                 let failure = refused("device busy");
-                this.setbacks.insert(key, Setback { failure, attempts: 1, since: secs(0), last: secs(0) });
+                this.failures
+                    .insert(key, FailureRecord { failure, attempts: 1, since: secs(0), last: secs(0) });
             }),
             0,
             "stopping; end with 125: cannot remove container old: device busy (it cannot run as defined)",
@@ -1526,15 +1536,15 @@ fn what_an_earlier_run_left_is_removed_before_anything_is_created() {
         (
             "it holds the names",
             sandboxed("app"),
-            seen("").remains("old1", "pod.pause").remains("old2", "pod.podlike.app"),
+            seen("").orphans("old1", "pod.pause").orphans("old2", "pod.podlike.app"),
             0,
             "starting; remove container old1 (it is no part of this run); remove container old2 (it is no part of this run)",
         ),
         (
             "nothing else until it is gone",
             sandboxed("app"),
-            seen("").remains("old", "pod.pause").with(|this| {
-                let target = Some(Target::Remains("old".into()));
+            seen("").orphans("old", "pod.pause").with(|this| {
+                let target = Some(Target::Orphan("old".into()));
                 this.in_flight.insert(Key { verb: Verb::Remove, target });
             }),
             0,
@@ -1543,7 +1553,7 @@ fn what_an_earlier_run_left_is_removed_before_anything_is_created() {
         (
             "on the way down it goes too",
             pod("app"),
-            seen("").remains("old", "pod.podlike.app").ending(0, 0),
+            seen("").orphans("old", "pod.podlike.app").ending(0, 0),
             0,
             "stopping; remove container old (it is no part of this run); wake at 8s",
         ),
@@ -1564,7 +1574,7 @@ fn the_pod_is_over_when_nothing_is_left_and_nothing_under_way() {
         (
             "a creation that had no clear answer may have left a container: a look comes first",
             pod("app"),
-            seen("").with(|this| this.unsure = true).ending(3, 0),
+            seen("").with(|this| this.create_unknown = true).ending(3, 0),
             1,
             "stopping; wake at 8s",
         ),
@@ -1574,7 +1584,7 @@ fn the_pod_is_over_when_nothing_is_left_and_nothing_under_way() {
             seen("sandbox=running app=running")
                 .doing(Verb::Remove, "app")
                 .doing(Verb::Create, "db")
-                .remains("old", "pod.podlike.old")
+                .orphans("old", "pod.podlike.old")
                 .ending(3, 0),
             38,
             "stopping; over with 3, left pod.pause pod.podlike.app pod.podlike.db pod.podlike.old",
@@ -1676,7 +1686,8 @@ fn a_component_whose_end_is_waited_for_may_end() {
         (
             "nor where its end was seen",
             spec(),
-            seen("app=created").with(|this| _ = this.departed.insert("migrate".into(), Departed::default())),
+            seen("app=created")
+                .with(|this| _ = this.exit_records.insert("migrate".into(), ExitRecord::default())),
             5,
             "starting; start `app` (ready)",
         ),
@@ -1864,7 +1875,7 @@ fn mounts_are_checked_when_all_containers_are_created_and_none_is_started() {
         (
             "an image that is missing is pulled first",
             mounting(pod("app db")),
-            seen("db=created").image("app", Known::Missing),
+            seen("db=created").image("app", ImageState::Missing),
             0,
             "starting; pull `app` (the engine does not have it)",
         ),
@@ -1896,8 +1907,8 @@ fn mounts_are_checked_when_all_containers_are_created_and_none_is_started() {
 fn mounts_that_are_refused_end_the_pod_with_64_and_nothing_was_started() {
     let failing = |failure: Failure, attempts, last| {
         seen("app=created db=created").with(|this| {
-            let setback = Setback { failure, attempts, since: secs(0), last: secs(last) };
-            this.setbacks.insert(Key { verb: Verb::CheckMounts, target: None }, setback);
+            let setback = FailureRecord { failure, attempts, since: secs(0), last: secs(last) };
+            this.failures.insert(Key { verb: Verb::CheckMounts, target: None }, setback);
         })
     };
     let forbidden = || Failure::Forbidden("`app` binds `/srv/a` of the host; mount something else".into());
@@ -1921,9 +1932,13 @@ fn mounts_that_are_refused_end_the_pod_with_64_and_nothing_was_started() {
             "an engine that does not tell is asked again, and nothing is started",
             mounting(pod("app")),
             seen("app=created").with(|this| {
-                let setback =
-                    Setback { failure: unreachable("gone"), attempts: 1, since: secs(0), last: secs(0) };
-                this.setbacks.insert(Key { verb: Verb::CheckMounts, target: None }, setback);
+                let setback = FailureRecord {
+                    failure: unreachable("gone"),
+                    attempts: 1,
+                    since: secs(0),
+                    last: secs(0),
+                };
+                this.failures.insert(Key { verb: Verb::CheckMounts, target: None }, setback);
             }),
             0,
             "starting; wake at 100ms",
@@ -1981,7 +1996,7 @@ fn a_manager_that_takes_over_checks_before_it_starts_anything_more() {
             "nor one whose end was seen, where nothing after it has begun",
             spec(),
             seen("init-2=created app=created db=created web=created")
-                .with(|this| _ = this.departed.insert("init-1".into(), Departed::default())),
+                .with(|this| _ = this.exit_records.insert("init-1".into(), ExitRecord::default())),
             0,
             "starting; check the pod's mounts (all containers are created)",
         ),
@@ -1989,7 +2004,7 @@ fn a_manager_that_takes_over_checks_before_it_starts_anything_more() {
             "the next one has its turn then",
             spec(),
             seen("init-2=created app=created db=created web=created")
-                .with(|this| _ = this.departed.insert("init-1".into(), Departed::default()))
+                .with(|this| _ = this.exit_records.insert("init-1".into(), ExitRecord::default()))
                 .checked(),
             0,
             "starting; start `init-2` (ready)",
@@ -2029,8 +2044,9 @@ fn a_manager_that_takes_over_checks_before_it_starts_anything_more() {
         "starting; start again `app` (it has ended)",
     )]);
     let silent = seen("app=running db=created").with(|this| {
-        let setback = Setback { failure: unreachable("gone"), attempts: 20, since: secs(0), last: secs(31) };
-        this.setbacks.insert(Key { verb: Verb::CheckMounts, target: None }, setback);
+        let setback =
+            FailureRecord { failure: unreachable("gone"), attempts: 20, since: secs(0), last: secs(31) };
+        this.failures.insert(Key { verb: Verb::CheckMounts, target: None }, setback);
         this.silent_since = Some(secs(1));
     });
     let got = told(&plan(&mounting(pod("app db")), &silent, secs(40)));
@@ -2076,13 +2092,13 @@ fn a_container_that_is_made_anew_after_the_check_is_checked_before_its_start() {
     let mut observed = seen("app=created");
     let compare = Key { verb: Verb::CheckMounts, target: None };
     let spec = mounting(pod("app db"));
-    observed.apply(&spec, Observation::Begun(compare.clone()), secs(0));
+    observed.apply(&spec, StateUpdate::Begun(compare.clone()), secs(0));
     observed.apply(
         &spec,
-        Observation::Ended(key(Verb::Create, "db"), Ok(Effect::Created("late".into()))),
+        StateUpdate::Ended(key(Verb::Create, "db"), Ok(ActionResult::Created("late".into()))),
         secs(0),
     );
-    observed.apply(&spec, Observation::Ended(compare, Ok(Effect::MountsChecked)), secs(0));
+    observed.apply(&spec, StateUpdate::Ended(compare, Ok(ActionResult::MountsChecked)), secs(0));
     assert_eq!(told(&plan(&spec, &observed, secs(0))), format!("starting; {CHECK}"));
 }
 
@@ -2091,7 +2107,7 @@ fn one_that_has_ended_is_removed_after_a_look_where_an_earlier_manager_may_have_
     let spec = || pod("app<log log+extra");
     let taken_over = |looked_at| {
         seen("app=running log=exited(2)").ending(0, 10).with(|this| {
-            this.inherited = Some(secs(1));
+            this.took_over_at = Some(secs(1));
             this.looked_at = secs(looked_at);
         })
     };

@@ -131,7 +131,7 @@ pub fn is_concerned(spec: &PodSpec, task: &TaskContainer, elsewhere: bool) -> bo
         spec.members().flat_map(|member| &member.container.mounts).any(|mount| match &mount.source {
             MountSource::Bind { .. } => true,
             MountSource::Volume { name, .. } => name.is_some(),
-            MountSource::Scratch(_) | MountSource::Tmpfs { .. } => false,
+            MountSource::ScratchVolume(_) | MountSource::Tmpfs { .. } => false,
         });
     mounts
         || elsewhere && !copied_binds(spec, task).is_empty()

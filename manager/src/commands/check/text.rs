@@ -47,8 +47,8 @@ pub(crate) fn of(title: &str, plan: &Plan) -> String {
         let all: Vec<Vec<&ComponentSpec>> = (0..last).map(at).filter(|at: &Vec<_>| !at.is_empty()).collect();
         all
     };
-    let (sidecars, mains) = (staged(true), staged(false));
-    let groups = sidecars.iter().cloned().chain(inits).chain(mains.iter().cloned());
+    let (sidecars, regular_components) = (staged(true), staged(false));
+    let groups = sidecars.iter().cloned().chain(inits).chain(regular_components.iter().cloned());
     for (number, members) in groups.enumerate() {
         for (place, member) in members.iter().enumerate() {
             let number = if place == 0 { format!("{}.", number + 1) } else { String::new() };
@@ -62,7 +62,7 @@ pub(crate) fn of(title: &str, plan: &Plan) -> String {
 
     let service = plan.service_grace.map(|grace| format!(" of the service's {}", time(grace)));
     text += &format!("\nStop, within {}{}\n  ", time(spec.stop_timeout), service.unwrap_or_default());
-    let stop = sidecars.iter().chain(&mains).rev().map(|members| {
+    let stop = sidecars.iter().chain(&regular_components).rev().map(|members| {
         let members = members.iter().copied().filter(|member| member.pre_start_of.is_none());
         let names: Vec<String> = members.map(stopped).collect();
         names.join(", ")
@@ -192,7 +192,7 @@ fn about(member: &ComponentSpec, role: Role, task: &Limits) -> Vec<String> {
             MountSource::Bind { path, .. } => format!("{path} of the host"),
             MountSource::Volume { name: Some(name), .. } => format!("volume {name}"),
             MountSource::Volume { name: None, .. } => "new volume".into(),
-            MountSource::Scratch(name) => format!("scratch volume {name}"),
+            MountSource::ScratchVolume(name) => format!("scratch volume {name}"),
             MountSource::Tmpfs { .. } => "memory".into(),
         };
         let read_only = if mount.read_only { ", read-only" } else { "" };
@@ -270,7 +270,7 @@ fn stopped(member: &ComponentSpec) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pod::spec::{PodSpec, Scratch};
+    use pod::spec::{PodSpec, ScratchVolume};
     use pod::testing::{pod, sandboxed};
 
     fn plan(spec: PodSpec) -> Plan {
@@ -331,7 +331,7 @@ Not checked: files of the task container
         let mut spec = pod("init-1 | app<vpn log+restart+extra vpn+sidecar");
         spec.components[0].shutdown_delay = Duration::from_secs(5);
         spec.components[2].restart = Restart::OnFailure(Some(3));
-        spec.scratch = vec![Scratch { name: "tmp".into(), memory: true, size_bytes: Some(64 << 20) }];
+        spec.scratch = vec![ScratchVolume { name: "tmp".into(), memory: true, size_bytes: Some(64 << 20) }];
         let text = of("a test", &plan(spec));
         let want = "Start
   1.  vpn     image vpn

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::reconcile::tests::harness::{Manager, NODE, engine_for, script, tellings};
 use engine::fake::Script;
-use pod::plan::{AFTER_STOP, ENGINE_PATIENCE};
+use pod::plan::{AFTER_STOP, ENGINE_TIMEOUT};
 use pod::testing::sandboxed;
 
 /// Every call of a pod. `look` is the end of a hook, `none` hangs nothing.
@@ -16,7 +16,7 @@ const CALLS: [&str; 15] = [
     "list", NODE, "none",
 ];
 /// What no hang of the beginning may outlast by itself: the limit of a pod whose engine does not answer.
-const LIMIT: Duration = Duration::from_secs(ENGINE_PATIENCE.as_secs() * 4);
+const LIMIT: Duration = Duration::from_secs(ENGINE_TIMEOUT.as_secs() * 4);
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum From {

@@ -21,7 +21,7 @@ use crate::reconcile::{Runner, Surroundings};
 use crate::security::mount_guard::MountGuard;
 use engine::fake::{Fake, Moment, What};
 use pod::completion::Ends;
-use pod::observed::{Health, Observation, Observed, Status, restarted_with};
+use pod::observed::{Health, ObservedState, StateUpdate, Status, restarted_with};
 use pod::plan::Outcome;
 use pod::spec::{ComponentSpec, Condition, PodSpec, Restart};
 use pod::task_container::TaskContainer;
@@ -41,7 +41,7 @@ pub(crate) const NEWS: Duration = Duration::from_millis(3200);
 /// A manager at work.
 pub(crate) struct Manager {
     engine: Fake,
-    news: UnboundedSender<Observation>,
+    news: UnboundedSender<StateUpdate>,
     requests: UnboundedSender<Message>,
     spec: PodSpec,
     task: JoinHandle<(Outcome, Instant)>,
@@ -81,7 +81,7 @@ impl Manager {
 
     /// Ask it to stop, as TERM does.
     pub(crate) fn stop(&self) {
-        let _ = self.news.send(Observation::Stop { status: 0, resumed: false, ago: Duration::ZERO });
+        let _ = self.news.send(StateUpdate::Stop { status: 0, resumed: false, ago: Duration::ZERO });
     }
 
     /// Ask it to restart a component, and wait for the answer.
@@ -96,7 +96,7 @@ impl Manager {
 
     /// Ask it to stop, as `pause` does when a manager before it has told the verdict.
     pub(crate) fn resume_stop(&self, status: u8) {
-        let _ = self.news.send(Observation::Stop { status, resumed: true, ago: Duration::ZERO });
+        let _ = self.news.send(StateUpdate::Stop { status, resumed: true, ago: Duration::ZERO });
     }
 
     /// Wait until `pause` was told this: `healthy`, `exit 0`.
@@ -128,7 +128,7 @@ impl Manager {
     }
 
     /// Where news goes.
-    pub(crate) fn news(&self) -> UnboundedSender<Observation> {
+    pub(crate) fn news(&self) -> UnboundedSender<StateUpdate> {
         self.news.clone()
     }
 
@@ -214,8 +214,8 @@ pub(crate) fn check_laws_among_kills(spec: &PodSpec, story: &[Moment], foreign: 
         let past = &story[..place];
         let done = |name: &str| past.iter().any(|earlier| earlier.what == What::Ended(name.to_owned(), 0));
         let ran = |name: &str, hook: &str| {
-            let hooked = What::Hooked(format!("{} {hook}", container(name)));
-            past.iter().any(|earlier| earlier.what == hooked)
+            let post_start_done = What::Hooked(format!("{} {hook}", container(name)));
+            past.iter().any(|earlier| earlier.what == post_start_done)
         };
         let started = |name: &str| {
             let started = What::Started(container(name));
@@ -296,7 +296,7 @@ pub(crate) fn check_laws_among_kills(spec: &PodSpec, story: &[Moment], foreign: 
                     );
                 }
                 if member.is_some_and(|member| member.sidecar) {
-                    let mut others = spec.init.iter().chain(spec.mains());
+                    let mut others = spec.init.iter().chain(spec.regular_components());
                     let up = others.any(|one| runs(&container(&one.name)));
                     let free = late || !runs(name) || begun_by_others;
                     law(!up || free, "a sidecar outlives all others");
@@ -357,10 +357,11 @@ pub(crate) fn check_laws_among_kills(spec: &PodSpec, story: &[Moment], foreign: 
                 law(sidecar || all_done, "init components are done first");
                 let Some(member) = spec.components.iter().find(|one| container(&one.name) == *name) else {
                     // If mounts are compared, all containers are created first.
-                    let none = spec.mains().all(|one| match moment.world.get(&container(&one.name)) {
-                        None => true,
-                        Some(status) => spec.checks_mounts && *status == Status::Created,
-                    });
+                    let none =
+                        spec.regular_components().all(|one| match moment.world.get(&container(&one.name)) {
+                            None => true,
+                            Some(status) => spec.checks_mounts && *status == Status::Created,
+                        });
                     law(none, "init components run before any component is there");
                     continue;
                 };
@@ -381,10 +382,10 @@ pub(crate) fn check_laws_among_kills(spec: &PodSpec, story: &[Moment], foreign: 
                 }
                 for dependency in &member.depends_on {
                     let on = spec.member(&dependency.on);
-                    let hooked = on.is_none_or(|on| on.post_start.is_empty() || !on.essential)
+                    let post_start_done = on.is_none_or(|on| on.post_start.is_empty() || !on.essential)
                         || ran(&dependency.on, "post");
                     law(
-                        hooked || done(&container(&dependency.on)),
+                        post_start_done || done(&container(&dependency.on)),
                         "a component starts after the hooks of what it depends on",
                     );
                 }
@@ -401,7 +402,7 @@ pub(crate) fn check_laws_among_kills(spec: &PodSpec, story: &[Moment], foreign: 
                     spec.init.iter().all(|init| done(&container(&init.name))),
                     "healthy: init components are done",
                 );
-                let nothing = Observed::default();
+                let nothing = ObservedState::default();
                 let ends = Ends::of(spec, &nothing, Duration::ZERO);
                 let well = spec.components.iter().all(|one| {
                     let finished = ends.may_end(&one.name, 0) && done(&container(&one.name));
@@ -414,8 +415,8 @@ pub(crate) fn check_laws_among_kills(spec: &PodSpec, story: &[Moment], foreign: 
                 law(well, "healthy: every component runs and is healthy");
                 let mut hooks =
                     spec.components.iter().filter(|one| !one.post_start.is_empty() && one.essential);
-                let hooked = hooks.all(|one| ran(&one.name, "post") || done(&container(&one.name)));
-                law(hooked, "healthy: every `post_start` has run");
+                let post_start_done = hooks.all(|one| ran(&one.name, "post") || done(&container(&one.name)));
+                law(post_start_done, "healthy: every `post_start` has run");
             }
             What::Told(words) if words.starts_with("exit ") => deadline = Some(moment.at + spec.stop_timeout),
             What::Created(_)

@@ -15,7 +15,7 @@ use engine::{CreateRequest, convert};
 use pod::completion::Ends;
 use pod::identity::LABEL_POD;
 use pod::namespace_placement::Holder;
-use pod::observed::{Health, Observed, Status};
+use pod::observed::{Health, ObservedState, Status};
 use pod::pre_start::{self, CopyPlace, PreStart};
 use pod::spec::{ComponentSpec, Condition, Dependency, Mount, MountSource, PodSpec, Restart};
 use pod::testing::pod;
@@ -363,7 +363,7 @@ proptest! {
             let manager = Manager::start(&engine, &plot.spec);
             manager.told("healthy").await;
             // One that has ended as others waited for cannot be killed.
-            let nothing = Observed::default();
+            let nothing = ObservedState::default();
             let ends = Ends::of(&plot.spec, &nothing, Duration::ZERO);
             let running: Vec<_> = plot
                 .spec

@@ -14,7 +14,7 @@ use crate::reconcile::tests::harness::{Manager, NODE, script, tellings};
 use crate::reconcile::tests::properties::{Plot, RESPAWN, play, plot};
 use engine::EngineError;
 use engine::fake::{Fake, What};
-use pod::observed::Observation;
+use pod::observed::StateUpdate;
 use pod::spec::PodSpec;
 
 /// Seeds in a run of all tests.
@@ -134,7 +134,7 @@ async fn history(plot: Plot, trouble: Trouble) {
         let news = manager.news();
         let asked = async {
             sleep_until(stop_at).await;
-            let _ = news.send(Observation::Stop { status: 0, resumed: false, ago: Duration::ZERO });
+            let _ = news.send(StateUpdate::Stop { status: 0, resumed: false, ago: Duration::ZERO });
             sleep(END).await;
         };
         let outcome = tokio::select! {

@@ -316,7 +316,7 @@ fn judge(want: &str, scene: &Scene, attack: &Attack, pod: &Pod, state: State, go
     match attack.right {
         _ if found.is_empty() => seen("nothing", log),
         Right::Given => seen("given", log),
-        Right::Remains => seen("remains", log),
+        Right::Orphan => seen("remains", log),
         Right::No => seen(&format!("REACHED {}", found.join(", ")), log),
     }
 }

@@ -147,7 +147,7 @@ pub(super) enum Right {
     /// The task container has the same, or the operator typed it.
     Given,
     /// SECURITY.md says that this is so.
-    Remains,
+    Orphan,
 }
 
 /// Whether something is so, as the host sees it.
@@ -262,7 +262,7 @@ impl Attack {
     }
 
     pub(super) fn remains(mut self) -> Attack {
-        self.right = Right::Remains;
+        self.right = Right::Orphan;
         self
     }
 
