@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use definition::files::Disk;
+use definition::files::LocalFiles;
 use definition::labels::{Surroundings, read};
 use pod::action::Action;
 use pod::identity::{Identity, Role};
@@ -60,7 +60,11 @@ fn main() {
             panic!("a stop ends a pod: {concluded}")
         };
         let key = Action::Terminate(conclusion.clone()).key();
-        ending.apply(&spec, StateUpdate::Ended(key, Ok(ActionResult::Concluded(conclusion))), Duration::ZERO);
+        ending.apply(
+            &spec,
+            StateUpdate::ActionFinished(key, Ok(ActionResult::Concluded(conclusion))),
+            Duration::ZERO,
+        );
         assert!(
             plan(&spec, &ending, Duration::ZERO).steps.len() >= count / 2,
             "half of it is needed by nobody"
@@ -112,7 +116,7 @@ fn definition(task: &TaskContainer) -> Definition {
     let policy = Policy { max_components: 1000, ..Policy::default() };
     let surroundings = Surroundings {
         task,
-        files: &Disk,
+        files: &LocalFiles,
         environment: &|_| None,
         host: &Host::with_socket(task, None),
         share_volumes: false,

@@ -28,7 +28,7 @@ const STALE_LINES: usize = 64;
 
 /// The marks of one run of a task container, or of an agent.
 #[derive(Debug, Clone, Default)]
-pub struct Marks {
+pub struct Checkpoint {
     kept: Arc<Mutex<Kept>>,
 }
 
@@ -37,7 +37,7 @@ struct Kept {
     /// Nothing outlives this manager where there is none.
     file: Option<File>,
     /// By the container's id; of a component whose container is gone, by `<pod>/<run>/<component>`.
-    marks: BTreeMap<String, Mark>,
+    checkpoint: BTreeMap<String, Mark>,
     /// In the file.
     lines: usize,
 }
@@ -52,7 +52,7 @@ struct Mark {
     post_start_done: String,
 }
 
-impl Marks {
+impl Checkpoint {
     /// The marks of this name where they can be kept, else none.
     pub fn kept(name: &str) -> Self {
         Self::open(Path::new(FOLDER), name).unwrap_or_else(|error| {
@@ -77,15 +77,17 @@ impl Marks {
             return Err(io::Error::other("it is not the manager's own file"));
         }
         let text = read(&file)?;
-        let kept = Kept { lines: text.lines().count(), marks: marks(&text), file: Some(file) };
-        Ok(Marks { kept: Arc::new(Mutex::new(kept)) })
+        let kept = Kept { lines: text.lines().count(), checkpoint: checkpoint(&text), file: Some(file) };
+        Ok(Checkpoint { kept: Arc::new(Mutex::new(kept)) })
     }
 
-    /// The lives ([`pod::observed::Member::life`]) whose hooks have run, as far as a manager before this one knew.
+    /// The lives ([`pod::observed::ContainerState::life`]) whose hooks have run, as far as a manager before this one knew.
     pub fn post_start_done(&self) -> Vec<String> {
         let kept = self.lock();
-        let post_start_done =
-            kept.marks.iter().filter(|(key, mark)| !mark.post_start_done.is_empty() && !key.contains('/'));
+        let post_start_done = kept
+            .checkpoint
+            .iter()
+            .filter(|(key, mark)| !mark.post_start_done.is_empty() && !key.contains('/'));
         post_start_done.map(|(id, mark)| format!("{id} {}", mark.post_start_done)).collect()
     }
 
@@ -107,7 +109,7 @@ impl Marks {
     /// How components of a pod ended whose containers were gone before a manager before this one was.
     pub fn exit_records(&self, pod: &Identity) -> BTreeMap<String, ExitRecord> {
         let (kept, before) = (self.lock(), format!("{}/{}/", pod.pod, pod.run));
-        let of_pod = kept.marks.iter().filter_map(|(key, mark)| {
+        let of_pod = kept.checkpoint.iter().filter_map(|(key, mark)| {
             let component = key.strip_prefix(&before)?.to_owned();
             let exit = Exit { status: mark.post_start_done.parse().ok()?, ..Exit::default() };
             Some((
@@ -124,7 +126,7 @@ impl Marks {
         for (component, one) in exit_records {
             let key = format!("{}/{}/{component}", pod.pod, pod.run);
             let mark = Mark { again: one.restarts as usize, post_start_done: one.exit.status.to_string() };
-            if kept.marks.get(&key) == Some(&mark) {
+            if kept.checkpoint.get(&key) == Some(&mark) {
                 continue;
             }
             if let Err(error) = kept.note(&key, |kept| *kept = mark) {
@@ -137,12 +139,12 @@ impl Marks {
 
     /// Nothing of this pod is left.
     pub fn end(&self, pod: &str) {
-        self.lock().marks.retain(|key, _| key.split('/').next() != Some(pod));
+        self.lock().checkpoint.retain(|key, _| key.split('/').next() != Some(pod));
     }
 
     /// This container is gone.
     pub fn forget(&self, id: &str) {
-        self.lock().marks.remove(id);
+        self.lock().checkpoint.remove(id);
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
@@ -152,17 +154,17 @@ impl Marks {
 
 impl Kept {
     fn note(&mut self, id: &str, change: impl FnOnce(&mut Mark)) -> io::Result<()> {
-        let mark = self.marks.entry(id.to_owned()).or_default();
+        let mark = self.checkpoint.entry(id.to_owned()).or_default();
         change(mark);
         let line = mark.line(id);
         let Some(file) = &mut self.file else { return Ok(()) };
         self.lines += 1;
-        if self.lines <= self.marks.len() * 2 + STALE_LINES {
+        if self.lines <= self.checkpoint.len() * 2 + STALE_LINES {
             return file.write_all(line.as_bytes());
         }
         // A manager that is killed between the two has kept nothing, and the next one runs hooks again.
-        let all: String = self.marks.iter().map(|(id, mark)| mark.line(id)).collect();
-        self.lines = self.marks.len();
+        let all: String = self.checkpoint.iter().map(|(id, mark)| mark.line(id)).collect();
+        self.lines = self.checkpoint.len();
         file.set_len(0)?;
         file.write_all(all.as_bytes())
     }
@@ -182,7 +184,7 @@ fn read(file: &File) -> io::Result<String> {
     Ok(text)
 }
 
-fn marks(text: &str) -> BTreeMap<String, Mark> {
+fn checkpoint(text: &str) -> BTreeMap<String, Mark> {
     let mark = |line: &str| {
         let mut words = line.splitn(3, ' ');
         let (id, again) = (words.next()?.to_owned(), words.next()?.parse().ok()?);
@@ -195,7 +197,7 @@ fn marks(text: &str) -> BTreeMap<String, Mark> {
 pub fn restarts(pod: &str, container: &str) -> Option<usize> {
     let read = |name: &str| {
         let text = read(&File::open(Path::new(FOLDER).join(file_name(name))).ok()?).ok()?;
-        Some(marks(&text).get(container).map_or(0, |mark| mark.again))
+        Some(checkpoint(&text).get(container).map_or(0, |mark| mark.again))
     };
     read(pod).or_else(|| read(AGENT))
 }
@@ -208,8 +210,8 @@ fn file_name(name: &str) -> String {
 mod tests {
     use super::*;
 
-    fn open(folder: &Path) -> Marks {
-        Marks::open(folder, "0123456789abcdef").expect("it opens")
+    fn open(folder: &Path) -> Checkpoint {
+        Checkpoint::open(folder, "0123456789abcdef").expect("it opens")
     }
 
     #[test]
@@ -227,7 +229,7 @@ mod tests {
         next.lock().file.as_ref().expect("it is open").write_all(b"four 0 4").expect("it is written");
         let last = open(folder.path());
         assert_eq!(last.post_start_done(), ["one 1", "two 3"], "what was cut short does not count");
-        let again = |id: &str| last.lock().marks[id].again;
+        let again = |id: &str| last.lock().checkpoint[id].again;
         assert_eq!((again("one"), again("two"), again("three")), (0, 1, 1));
     }
 
@@ -262,17 +264,17 @@ mod tests {
     #[test]
     fn a_component_that_is_started_again_for_years_takes_no_more_room() {
         let folder = tempfile::tempdir().expect("a folder");
-        let marks = open(folder.path());
+        let checkpoint = open(folder.path());
         for life in 0..10_000 {
-            marks.again("app");
-            marks.add(&format!("app {life}"));
+            checkpoint.again("app");
+            checkpoint.add(&format!("app {life}"));
             // An agent's other pods come and go.
-            marks.add(&format!("gone-{life} 1"));
-            marks.forget(&format!("gone-{life}"));
+            checkpoint.add(&format!("gone-{life} 1"));
+            checkpoint.forget(&format!("gone-{life}"));
         }
-        marks.add("other 7");
+        checkpoint.add("other 7");
         let next = open(folder.path());
-        assert_eq!(next.lock().marks["app"], Mark { again: 10_000, post_start_done: "9999".into() });
+        assert_eq!(next.lock().checkpoint["app"], Mark { again: 10_000, post_start_done: "9999".into() });
         assert!(next.post_start_done().ends_with(&["other 7".to_owned()]));
         let size = next.lock().file.as_ref().expect("it is open").metadata().expect("it has").len();
         assert!(size < 4096, "{size} bytes");
@@ -285,7 +287,7 @@ mod tests {
         nix::unistd::mkfifo(&folder.path().join(".tandem-pipe"), nix::sys::stat::Mode::S_IRWXU)
             .expect("a pipe");
         for pod in ["linked", "pipe"] {
-            assert!(Marks::open(folder.path(), pod).is_err(), "{pod}");
+            assert!(Checkpoint::open(folder.path(), pod).is_err(), "{pod}");
         }
     }
 }

@@ -16,7 +16,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 
 fn main() -> ExitCode {
-    if let Err(error) = privileges::unobserved() {
+    if let Err(error) = privileges::set_not_dumpable() {
         eprintln!("manager: {error}");
         return ExitCode::from(STATUS_USAGE);
     }

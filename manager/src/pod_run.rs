@@ -10,18 +10,18 @@ use tokio::time::{Instant, timeout};
 use tracing::{Instrument, error, info, warn};
 
 use crate::cgroups::Limiter;
-use crate::checkpoint::Marks;
+use crate::checkpoint::Checkpoint;
 use crate::garbage_collector::sweep_forsaken;
 use crate::logs::forward::Followers;
 use crate::logs::output::{Form, Output};
 use crate::pause_channel::Pause;
-use crate::pause_channel::remote::Line;
+use crate::pause_channel::remote::RemotePause;
 use crate::reconcile::executor::SandboxOrder;
 use crate::reconcile::{LEAST_OUTPUT, Runner, Surroundings};
 use crate::remote_pod::watch;
 use crate::remote_pod::watch::End;
 use crate::request_pipe::Pods;
-use crate::startup::context::{LAST_WORD, Prepared, Site};
+use crate::startup::context::{LAST_WORD, ManagerContext, PreparedPod};
 use engine::docker::DockerEngine;
 use pod::observed::StateUpdate;
 use pod::plan::{AFTER_STOP, STATUS_UNAVAILABLE};
@@ -29,7 +29,7 @@ use pod::policy::{Level, Policy};
 use pod::task_container::TaskContainer;
 
 /// A pod that is ready to run.
-pub struct Begun {
+pub struct PodRun {
     engine: DockerEngine,
     runner: Runner<DockerEngine>,
     /// Id and name of the task container, and who holds the pod to its limits.
@@ -41,7 +41,7 @@ pub struct Begun {
     ending: Option<u8>,
     end: End,
     /// Its pause container, where that is another one than the manager's, and the line to the `pause` there.
-    outside: Option<(TaskContainer, Line)>,
+    outside: Option<(TaskContainer, RemotePause)>,
     output: Option<Output>,
     /// The pods that may be asked for restarts.
     pods: Pods,
@@ -51,7 +51,7 @@ pub struct Begun {
 struct Ends {
     lifeline: String,
     output: Option<Output>,
-    outside: Option<(TaskContainer, Line)>,
+    outside: Option<(TaskContainer, RemotePause)>,
     asked_there: Arc<AtomicBool>,
 }
 
@@ -62,7 +62,7 @@ pub struct Means<'a> {
     /// Where the components' output goes, where it is asked for.
     pub logs: Logs,
     /// Whose hooks have run.
-    pub marks: Marks,
+    pub checkpoint: Checkpoint,
     /// Where it is put down that the pod's end is decided.
     pub ending: Arc<AtomicBool>,
     /// The pods that may be asked for restarts: this one will be among them.
@@ -91,11 +91,11 @@ pub struct Ended {
     pub ended_there: Option<TaskContainer>,
 }
 
-impl Begun {
+impl PodRun {
     /// The pod of the manager's own container. `lifeline` is the socket that ties a sandbox to it.
     pub fn here(
-        site: &Site,
-        prepared: Prepared,
+        site: &ManagerContext,
+        prepared: PreparedPod,
         mut pause: Pause,
         means: Means<'_>,
         lifeline: String,
@@ -113,16 +113,16 @@ impl Begun {
 
     /// The pod of another container. `pause` is the manager's own.
     pub fn outside(
-        site: &Site,
+        site: &ManagerContext,
         task: TaskContainer,
-        prepared: Prepared,
+        prepared: PreparedPod,
         mut pause: Pause,
         means: Means<'_>,
     ) -> Self {
         let hold = prepared.spec.stop_timeout + AFTER_STOP;
-        let line = Line::open(site.engine.clone(), &task, hold, site.json);
+        let line = RemotePause::open(site.engine.clone(), &task, hold, site.json);
         let asked_there = Arc::<AtomicBool>::default();
-        pause.tell_also(line.clone(), Arc::clone(&asked_there));
+        pause.attach_remote(line.clone(), Arc::clone(&asked_there));
         if let Some(words) = &prepared.refusal {
             line.explain(words);
         }
@@ -137,15 +137,15 @@ impl Begun {
     }
 
     fn of(
-        site: &Site,
+        site: &ManagerContext,
         task: &TaskContainer,
-        prepared: Prepared,
+        prepared: PreparedPod,
         pause: Pause,
         means: Means<'_>,
         ends: Ends,
     ) -> Self {
         let Ends { lifeline, output, outside, asked_there } = ends;
-        let Prepared { mut spec, copies, ending, refusal: _ } = prepared;
+        let PreparedPod { mut spec, copies, ending, refusal: _ } = prepared;
         spec.identity.manager.clone_from(&site.own.id);
         let names: Vec<&str> = spec.members().map(|member| member.name.as_str()).collect();
         info!(pod = %task.name, "the pod of `{}`: {}", task.name, names.join(", "));
@@ -162,7 +162,7 @@ impl Begun {
             task_labels,
             copies,
             followers: output.clone().map(Followers::new),
-            marks: means.marks,
+            checkpoint: means.checkpoint,
             ending: means.ending,
         };
         let end = End { decided: Arc::clone(&around.ending), asked_there };
@@ -170,7 +170,7 @@ impl Begun {
         let (pod, limiter) = (task.id.clone(), Arc::clone(&site.limiter));
         let (engine, name, pods) = (site.engine.clone(), task.name.clone(), means.pods);
         let manager = site.own.id.clone();
-        Begun { engine, runner, pod, name, manager, limiter, ending, end, outside, output, pods }
+        PodRun { engine, runner, pod, name, manager, limiter, ending, end, outside, output, pods }
     }
 
     /// It was asked to stop so long before it began: what an earlier manager left is cleaned up, and nothing more.
@@ -201,7 +201,7 @@ impl Begun {
 
     /// Run it to its end.
     pub async fn run(self) -> Ended {
-        let Begun { engine, runner, pod, name, manager: _, limiter, ending, end, outside, output, pods } =
+        let PodRun { engine, runner, pod, name, manager: _, limiter, ending, end, outside, output, pods } =
             self;
         let news = runner.news();
         let entry = pods.enter(&pod, &name, runner.requests());

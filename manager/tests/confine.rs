@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 
-use manager::security::confine::{Landlock, Way, confine};
+use manager::security::confine::{EngineTransport, Landlock, confine};
 use nix::libc;
 
 /// How the child is told what it is, and with what to try.
@@ -74,9 +74,9 @@ fn confined_child() {
     let sockets = list(SOCKETS);
     let (path, name) = sockets.split_once(' ').expect("two");
     let way = match role.as_str() {
-        "unix" | "groups" => Some(Way::Unix),
-        "address" => Some(Way::Tcp { port: ports[0], named: false }),
-        "name" => Some(Way::Tcp { port: ports[0], named: true }),
+        "unix" | "groups" => Some(EngineTransport::Unix),
+        "address" => Some(EngineTransport::Tcp { port: ports[0], named: false }),
+        "name" => Some(EngineTransport::Tcp { port: ports[0], named: true }),
         _ => None,
     };
     let landlock = way.map(|way| {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use definition::files::{Disk, FileFault, FileKind, Files, MOST_FILES, MOST_WRITTEN_BYTES};
+use definition::files::{FileFault, FileKind, Files, LocalFiles, MOST_FILES, MOST_WRITTEN_BYTES};
 use definition::{labels, policy_file};
 use pod::bounds::{BOUNDS, Bound};
 use pod::exit_status;
@@ -216,7 +216,8 @@ fn the_stack_to_copy_is_a_valid_pod() {
         .map(|(key, value)| (key, value.replace("/etc/tandem/nginx.conf", "/etc/hostname")))
         .collect();
     let task = TaskContainer { labels, ..TaskContainer::default() };
-    let (definition, _) = labels::definition(&task, &Disk, None).unwrap_or_else(|report| panic!("{report}"));
+    let (definition, _) =
+        labels::definition(&task, &LocalFiles, None).unwrap_or_else(|report| panic!("{report}"));
     let names: Vec<&str> = definition.components.iter().map(|one| one.name.as_str()).collect();
     assert_eq!(names, ["app", "proxy"]);
 }
@@ -325,10 +326,10 @@ fn each_docker_run_of_the_documentation_does_what_the_text_says() {
     let getting_started = include_str!("../../docs/getting-started.md");
     let rootless = include_str!("../../docs/guides/rootless.md");
     for command in [pod].into_iter().chain(runs(getting_started)).chain(runs(rootless)) {
-        let read = labels::definition(&run_labels(command), &Disk, None);
+        let read = labels::definition(&run_labels(command), &LocalFiles, None);
         read.unwrap_or_else(|report| panic!("{report}\nin\n{command}"));
     }
-    let report = labels::definition(&run_labels(broken), &Disk, None).expect_err("faults").to_string();
+    let report = labels::definition(&run_labels(broken), &LocalFiles, None).expect_err("faults").to_string();
     let shown = blocks(README, "text").find(|block| block.contains(" ERROR ")).expect("the report");
     let (_, shown) = shown.split_once(" ERROR ").expect("it begins with time and level");
     assert_eq!(shown.trim_end(), report.trim_end());

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::cursor::{At, Cursor, Pair, Place};
+use super::cursor::{Cursor, Pair, Place, Spanned};
 use super::diagnostic::{found_text, found_value, nearest, quote};
 use super::hooks;
 use super::pre_start;
-use super::raw::{EnvFile, Raw};
+use super::raw::{EnvFile, RawComponent};
 use super::resources;
 use super::secrets;
 use super::tandem;
@@ -31,7 +31,7 @@ pub(super) const OURS: &str = "x-tandem";
 /// What becomes of a key.
 enum Key {
     /// It is read.
-    Read(fn(&mut Raw, &Cursor<'_>)),
+    Read(fn(&mut RawComponent, &Cursor<'_>)),
     /// A pod cannot have it: where to say it instead.
     Elsewhere(&'static str),
     /// A switch that must stay off: why, and what to do.
@@ -216,7 +216,7 @@ const SHARED_VOLUMES: &str =
     "name the volume in `volumes`, or share those of the task container with `--volumes`";
 
 /// Reads the keys of one component.
-pub(super) fn component(raw: &mut Raw, cursor: &Cursor<'_>) {
+pub(super) fn component(raw: &mut RawComponent, cursor: &Cursor<'_>) {
     read_keys(raw, cursor, true);
     for (_, place, instead) in raw.elsewhere.drain(..) {
         cursor.faults.fault(&place, "a component cannot have this key", instead);
@@ -225,7 +225,7 @@ pub(super) fn component(raw: &mut Raw, cursor: &Cursor<'_>) {
 
 /// Reads the keys of one service of a Compose file; returns those that a component cannot have. A service that is not
 /// `whole` lacks keys of what it extends, which is a fault already.
-pub(super) fn service(raw: &mut Raw, cursor: &Cursor<'_>, whole: bool) -> Vec<String> {
+pub(super) fn service(raw: &mut RawComponent, cursor: &Cursor<'_>, whole: bool) -> Vec<String> {
     read_keys(raw, cursor, whole);
     raw.elsewhere.drain(..).map(|(key, ..)| key).collect()
 }
@@ -251,7 +251,7 @@ fn no_image(cursor: &Cursor<'_>, pairs: &[Pair<'_>]) -> Option<&'static str> {
     None
 }
 
-fn read_keys(raw: &mut Raw, cursor: &Cursor<'_>, whole: bool) {
+fn read_keys(raw: &mut RawComponent, cursor: &Cursor<'_>, whole: bool) {
     let Some(pairs) = cursor.pairs() else {
         // The whole of it may hold secrets.
         cursor.expected_quietly("a mapping of Compose keys such as `image: nginx`");
@@ -315,7 +315,7 @@ fn unknown(cursor: &Cursor<'_>, pair: &Pair<'_>) {
     cursor.faults.fault(&pair.key_place, "this key is unknown", remedy);
 }
 
-fn image(raw: &mut Raw, cursor: &Cursor<'_>) {
+fn image(raw: &mut RawComponent, cursor: &Cursor<'_>) {
     if let Some(image) = image_name(cursor) {
         raw.container.image = image;
     }
@@ -400,11 +400,11 @@ pub(super) fn assignments(cursor: &Cursor<'_>, valid: &str) -> Vec<(String, Opti
     found
 }
 
-fn environment(raw: &mut Raw, cursor: &Cursor<'_>) {
+fn environment(raw: &mut RawComponent, cursor: &Cursor<'_>) {
     raw.environment = hooks::environment(cursor);
 }
 
-fn labels(raw: &mut Raw, cursor: &Cursor<'_>) {
+fn labels(raw: &mut RawComponent, cursor: &Cursor<'_>) {
     let mut labels = BTreeMap::new();
     for (name, value, place) in
         assignments(cursor, "a mapping such as `name: value`, or a list of `name=value`")
@@ -428,7 +428,7 @@ pub(super) fn one_or_more<'a>(cursor: &Cursor<'a>) -> Vec<Cursor<'a>> {
     cursor.items().unwrap_or_else(|| vec![cursor.clone()])
 }
 
-fn env_file(raw: &mut Raw, cursor: &Cursor<'_>) {
+fn env_file(raw: &mut RawComponent, cursor: &Cursor<'_>) {
     for item in one_or_more(cursor) {
         if let Some(pairs) = item.pairs() {
             env_file_long(raw, &item, &pairs);
@@ -439,7 +439,7 @@ fn env_file(raw: &mut Raw, cursor: &Cursor<'_>) {
     }
 }
 
-fn env_file_long(raw: &mut Raw, item: &Cursor<'_>, pairs: &[Pair<'_>]) {
+fn env_file_long(raw: &mut RawComponent, item: &Cursor<'_>, pairs: &[Pair<'_>]) {
     let (mut required, mut verbatim) = (true, false);
     let known = &["path", "required", "format"];
     for pair in item.known_pairs(known, "the path of a file").unwrap_or_default() {
@@ -466,7 +466,7 @@ fn env_file_long(raw: &mut Raw, item: &Cursor<'_>, pairs: &[Pair<'_>]) {
     }
 }
 
-fn label_file(raw: &mut Raw, cursor: &Cursor<'_>) {
+fn label_file(raw: &mut RawComponent, cursor: &Cursor<'_>) {
     for item in one_or_more(cursor) {
         if let Some(path) = text(&item, "the path of a file in the task container, or a list of them") {
             raw.label_files.push(item.at(path));
@@ -483,7 +483,7 @@ pub(super) fn folder(cursor: &Cursor<'_>) -> Option<String> {
     path
 }
 
-fn volume_list(raw: &mut Raw, cursor: &Cursor<'_>) {
+fn volume_list(raw: &mut RawComponent, cursor: &Cursor<'_>) {
     let Some(items) = cursor.items() else {
         cursor.expected("a list of volumes such as `data:/var/lib/data`");
         return;
@@ -493,7 +493,7 @@ fn volume_list(raw: &mut Raw, cursor: &Cursor<'_>) {
     }
 }
 
-fn tmpfs(raw: &mut Raw, cursor: &Cursor<'_>) {
+fn tmpfs(raw: &mut RawComponent, cursor: &Cursor<'_>) {
     for item in one_or_more(cursor) {
         raw.tmpfs.extend(volumes::tmpfs(&item).map(|tmpfs| item.at(tmpfs)));
     }
@@ -599,12 +599,12 @@ fn health_test(cursor: &Cursor<'_>) -> Option<HealthTest> {
     }
 }
 
-fn depends_on(raw: &mut Raw, cursor: &Cursor<'_>) {
+fn depends_on(raw: &mut RawComponent, cursor: &Cursor<'_>) {
     let mut add = |cursor: &Cursor<'_>, place, on: String, (condition, required, restart)| {
-        if raw.depends_on.iter().any(|dependency: &At<Dependency>| dependency.value.on == on) {
+        if raw.depends_on.iter().any(|dependency: &Spanned<Dependency>| dependency.value.on == on) {
             cursor.fault(format!("found {} twice", quote(&on)), "valid is each component once");
         } else {
-            raw.depends_on.push(At { value: Dependency { on, condition, required, restart }, place });
+            raw.depends_on.push(Spanned { value: Dependency { on, condition, required, restart }, place });
         }
     };
     let short = (Condition::Started, true, false);

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::compose;
-use super::cursor::{At, Cursor, Faults, Place};
+use super::cursor::{Cursor, Diagnostics, Place, Spanned};
 use super::diagnostic::{Origin, found_value, quote};
 use super::env_file;
 use super::files::{FileFault, FileKind};
@@ -14,8 +14,8 @@ use super::include::{Project, Reader, Scope, Service};
 use super::interpolate::{Interpolation, Lookup};
 use super::labels::Surroundings;
 use super::lower::STACK;
-use super::raw::Raw;
-use super::tandem::Whole;
+use super::raw::RawComponent;
+use super::tandem::PodSettings;
 use super::variables::{self, Bare, Variables};
 use super::yaml::{Entry, Kind, Node};
 use pod::spec::MountSource;
@@ -30,12 +30,12 @@ const PROJECT: &str = "com.docker.compose.project";
 /// The components that the file at the path in this label defines.
 pub(super) fn components(
     around: &Surroundings<'_>,
-    faults: &Faults,
+    faults: &Diagnostics,
     label: &Place,
     path: &str,
-    whole: &mut Whole,
+    whole: &mut PodSettings,
     variables: &mut Variables<'_>,
-) -> Vec<Raw> {
+) -> Vec<RawComponent> {
     if !path.starts_with('/') {
         faults.fault(label, found_value(path), "valid is an absolute path of the task container");
         return Vec::new();
@@ -44,7 +44,7 @@ pub(super) fn components(
         Ok(text) => text,
         Err(why) => {
             let valid = match (around.files.kind(path), around.files.read(path)) {
-                (Err(FileFault::Elsewhere), _) => "check the file itself with `manager check --compose`",
+                (Err(FileFault::NotAvailable), _) => "check the file itself with `manager check --compose`",
                 (_, Err(FileFault::TooMuch)) => FileFault::LESS,
                 _ => "valid is the path of a Compose file",
             };
@@ -117,7 +117,7 @@ fn text_of(around: &Surroundings<'_>, path: &str) -> Result<String, String> {
 /// that of the files before this one, to which its own are added.
 pub(super) fn beside(
     around: &Surroundings<'_>,
-    faults: &Faults,
+    faults: &Diagnostics,
     path: &str,
     variables: &Variables<'_>,
     lookup: Lookup<'_>,
@@ -146,13 +146,13 @@ pub(super) fn beside(
 }
 
 struct File<'a> {
-    faults: &'a Faults,
+    faults: &'a Diagnostics,
     document: &'a Place,
     profiles: String,
 }
 
 impl File<'_> {
-    fn read(&self, project: Project, whole: &mut Whole) -> Vec<Raw> {
+    fn read(&self, project: Project, whole: &mut PodSettings) -> Vec<RawComponent> {
         let Project { services, volumes: names, secrets, configs, mut ignored, is_partial } = project;
         whole.is_partial = is_partial;
         whole.declared_volumes = names.iter().map(|(name, full)| (full.clone(), name.clone())).collect();
@@ -175,10 +175,10 @@ impl File<'_> {
                 continue;
             }
             node.remove("profiles");
-            let mut raw = Raw::new(key.clone(), place);
+            let mut raw = RawComponent::new(key.clone(), place);
             let keys = compose::service(&mut raw, &self.service(key, &node), *is_whole);
             ignored.extend(keys.iter().map(|ignored| format!("`{key}.{ignored}`")));
-            for At { value: file, place } in &mut raw.files {
+            for Spanned { value: file, place } in &mut raw.files {
                 if !self.faults.expand(place, file.declare(&secrets, &configs, is_partial)) {
                     return Vec::new();
                 }

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use super::diagnostic::{
-    Fault, MOST_FAULTS, Origin, Position, Report, Warning, nearest, one_line, quote, suggest,
+    Diagnostic, DiagnosticReport, MOST_FAULTS, Origin, Position, Warning, nearest, one_line, quote, suggest,
 };
 use pod::policy::{Allowances, Refusal};
 
@@ -57,14 +57,14 @@ fn path_text(path: &Path) -> String {
 
 /// A value and where it was written.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct At<T> {
+pub(super) struct Spanned<T> {
     pub(super) value: T,
     pub(super) place: Place,
 }
 
 /// What is wrong, collected from every step.
 #[derive(Default)]
-pub(super) struct Faults {
+pub(super) struct Diagnostics {
     documents: RefCell<Vec<Document>>,
     /// As many as a report shows.
     faults: RefCell<Vec<Pending>>,
@@ -101,7 +101,7 @@ struct Pending {
 /// A node, where it stands, and where to note what is wrong with it.
 #[derive(Clone)]
 pub(super) struct Cursor<'a> {
-    pub(super) faults: &'a Faults,
+    pub(super) faults: &'a Diagnostics,
     pub(super) node: &'a Node,
     document: usize,
     path: Path,
@@ -114,7 +114,7 @@ pub(super) struct Pair<'a> {
     pub(super) value: Cursor<'a>,
 }
 
-impl Faults {
+impl Diagnostics {
     /// A text of the definition, to be named in faults.
     pub(super) fn document(&self, origin: Origin, text: &str) -> Place {
         let mut documents = self.documents.borrow_mut();
@@ -245,7 +245,7 @@ impl Faults {
     }
 
     /// The warnings, or the report where there is any fault.
-    pub(super) fn finish(self) -> Result<Vec<Warning>, Report> {
+    pub(super) fn finish(self) -> Result<Vec<Warning>, DiagnosticReport> {
         if !self.faults.borrow().is_empty() {
             return Err(self.report());
         }
@@ -262,7 +262,7 @@ impl Faults {
     }
 
     /// The report on the faults.
-    pub(super) fn report(self) -> Report {
+    pub(super) fn report(self) -> DiagnosticReport {
         let documents = self.documents.into_inner();
         let found = self.faults.into_inner();
         let omitted = self.omitted.get();
@@ -273,11 +273,12 @@ impl Faults {
         // An env file that several components share has its faults once, and so has a text that others extend or stand for
         // by an alias: its place is the same on every path to it.
         faults.dedup_by(|later, first| {
-            let same =
-                |fault: &Fault| (fault.origin.clone(), fault.at, fault.problem.clone(), fault.remedy.clone());
+            let same = |fault: &Diagnostic| {
+                (fault.origin.clone(), fault.at, fault.problem.clone(), fault.remedy.clone())
+            };
             later == first || (later.at.is_some() && same(later) == same(first))
         });
-        Report { faults, omitted, allowances: self.allowances.into_inner() }
+        DiagnosticReport { faults, omitted, allowances: self.allowances.into_inner() }
     }
 }
 
@@ -291,7 +292,7 @@ impl Place {
 impl Pending {
     /// The fault with its place. The text is read once more for it, within `left` bytes of all texts; after those the YAML
     /// path alone tells the place.
-    fn settle(self, documents: &[Document], left: &mut usize) -> Fault {
+    fn settle(self, documents: &[Document], left: &mut usize) -> Diagnostic {
         let document = &documents[self.place.document];
         let at = match self.place.at {
             DefectAt::Node(node) => {
@@ -301,7 +302,7 @@ impl Pending {
             }
             DefectAt::Place(position) => position,
         };
-        Fault {
+        Diagnostic {
             origin: document.origin.clone(),
             at,
             path: path_text(&self.place.path),
@@ -313,7 +314,7 @@ impl Pending {
 
 impl<'a> Cursor<'a> {
     /// At the root of a text.
-    pub(super) fn root(faults: &'a Faults, document: &Place, node: &'a Node) -> Cursor<'a> {
+    pub(super) fn root(faults: &'a Diagnostics, document: &Place, node: &'a Node) -> Cursor<'a> {
         Cursor { faults, node, document: document.document, path: None }
     }
 
@@ -339,8 +340,8 @@ impl<'a> Cursor<'a> {
     }
 
     /// A value with this place.
-    pub(super) fn at<T>(&self, value: T) -> At<T> {
-        At { value, place: self.place() }
+    pub(super) fn at<T>(&self, value: T) -> Spanned<T> {
+        Spanned { value, place: self.place() }
     }
 
     /// Notes a fault here.

@@ -37,7 +37,7 @@ pub struct Position {
 
 /// One mistake in a definition.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Fault {
+pub struct Diagnostic {
     /// The text it is in.
     pub origin: Origin,
     /// Where in that text, unless it is about the text as a whole.
@@ -54,7 +54,7 @@ pub struct Fault {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Warning {
     /// What to say.
-    pub fault: Fault,
+    pub fault: Diagnostic,
     /// Name of the volume that the pod makes, where the warning is of that: one that the engine has already is used in
     /// silence.
     pub new_volume: Option<String>,
@@ -63,16 +63,16 @@ pub struct Warning {
 /// Every mistake of one definition, in the order of the text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.text())]
-pub struct Report {
+pub struct DiagnosticReport {
     /// The mistakes, at most [`MOST_FAULTS`] of them.
-    pub faults: Vec<Fault>,
+    pub faults: Vec<Diagnostic>,
     /// How many more there are.
     pub omitted: usize,
     /// What would have to be allowed for the definition to pass the policy.
     pub allowances: Allowances,
 }
 
-impl Report {
+impl DiagnosticReport {
     fn text(&self) -> String {
         let count = self.faults.len() + self.omitted;
         let mut text = if count == 1 { "1 fault".to_owned() } else { format!("{count} faults") }
@@ -87,7 +87,7 @@ impl Report {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.origin)?;
         if let Some(Position { line, column }) = self.at {
@@ -106,8 +106,8 @@ impl fmt::Display for Warning {
     }
 }
 
-impl From<Fault> for Warning {
-    fn from(fault: Fault) -> Self {
+impl From<Diagnostic> for Warning {
+    fn from(fault: Diagnostic) -> Self {
         Warning { fault, new_volume: None }
     }
 }
@@ -239,20 +239,21 @@ mod tests {
 
     #[test]
     fn a_report_counts_its_faults_and_prints_each_on_a_line() {
-        let fault = |at, path: &str| Fault {
+        let fault = |at, path: &str| Diagnostic {
             origin: Origin::Label("pod.component.app".into()),
             at,
             path: path.into(),
             problem: "found `x`".into(),
             remedy: "valid is `y`".into(),
         };
-        let report = Report { faults: vec![fault(None, "")], omitted: 0, allowances: Allowances::default() };
+        let report =
+            DiagnosticReport { faults: vec![fault(None, "")], omitted: 0, allowances: Allowances::default() };
         assert_eq!(
             report.to_string(),
             "1 fault in the pod's definition\n  pod.component.app: found `x`; valid is `y`"
         );
         let at = Some(Position { line: 2, column: 7 });
-        let report = Report {
+        let report = DiagnosticReport {
             faults: vec![fault(None, ""), fault(at, "tty")],
             omitted: 3,
             allowances: Allowances::default(),

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use super::cursor::{Cursor, Faults, Place};
+use super::cursor::{Cursor, Diagnostics, Place};
 use super::diagnostic::quote;
 use super::documents;
 use super::extends::merged;
@@ -66,7 +66,7 @@ impl Services {
     }
 
     /// At a service as it was written.
-    pub(super) fn cursor<'n>(&'n self, faults: &'n Faults, at: usize) -> Cursor<'n> {
+    pub(super) fn cursor<'n>(&'n self, faults: &'n Diagnostics, at: usize) -> Cursor<'n> {
         let Entry { key, value, .. } = &self.entries[at];
         Cursor::root(faults, &self.place.document, value).below("services", value).below(key, value)
     }

@@ -67,7 +67,7 @@ pub enum FileFault {
     Kernels,
     /// It is in a task container that is not at hand: nothing can be said against it.
     #[error("is not at hand")]
-    Elsewhere,
+    NotAvailable,
     /// The system's own words.
     #[error("cannot be read: {0}")]
     Unreadable(String),
@@ -89,7 +89,7 @@ pub trait Files {
 }
 
 /// Files at valid paths that are not the manager's, within a total size. Other paths are refused before `files` is asked.
-pub(super) struct Possible<'a> {
+pub(super) struct LengthCheckedFiles<'a> {
     pub(super) files: &'a dyn Files,
     pub(super) task: &'a TaskContainer,
     pub(super) host: &'a Host,
@@ -107,7 +107,7 @@ impl FileFault {
     pub const LESS: &'static str = "valid are up to 1 MiB in all";
 }
 
-impl Possible<'_> {
+impl LengthCheckedFiles<'_> {
     fn counted(&self, content: Vec<u8>) -> Result<Vec<u8>, FileFault> {
         let bytes = self.written_bytes.get().saturating_add(content.len());
         if bytes > MOST_WRITTEN_BYTES {
@@ -133,7 +133,7 @@ impl Possible<'_> {
     }
 }
 
-impl Files for Possible<'_> {
+impl Files for LengthCheckedFiles<'_> {
     fn kind(&self, path: &str) -> Result<FileKind, FileFault> {
         let files = self.at(path)?;
         let mut looked_at = self.looked_at.borrow_mut();
@@ -166,9 +166,9 @@ impl Files for Possible<'_> {
 
 /// The files of the manager's own container, which is the task container.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Disk;
+pub struct LocalFiles;
 
-impl Files for Disk {
+impl Files for LocalFiles {
     fn kind(&self, path: &str) -> Result<FileKind, FileFault> {
         let kind = fs::metadata(path).map_err(fault)?.file_type();
         Ok(if kind.is_file() {
@@ -232,16 +232,16 @@ mod tests {
         let _socket = UnixListener::bind(path("socket")).unwrap();
         std::os::unix::fs::symlink(path("file"), path("link")).unwrap();
 
-        assert_eq!(Disk.kind(&path("file")), Ok(FileKind::File));
-        assert_eq!(Disk.kind(&path("link")), Ok(FileKind::File));
-        assert_eq!(Disk.kind(&path("")), Ok(FileKind::Folder));
-        assert_eq!(Disk.kind(&path("socket")), Ok(FileKind::Other));
-        assert_eq!(Disk.kind(&path("none")), Err(FileFault::Missing));
-        assert_eq!(Disk.kind(&path("file/below")), Err(FileFault::Missing));
-        assert_eq!(Disk.read(&path("link")), Ok(b"A=1".to_vec()));
-        assert_eq!(Disk.read(&path("large")), Err(FileFault::TooLarge));
-        assert_eq!(Disk.read(&path("socket")), Err(FileFault::NotAFile));
-        assert_eq!(Disk.read(&path("")), Err(FileFault::NotAFile));
-        assert_eq!(Disk.read("/proc/self/status").map(|text| text.is_empty()), Ok(false));
+        assert_eq!(LocalFiles.kind(&path("file")), Ok(FileKind::File));
+        assert_eq!(LocalFiles.kind(&path("link")), Ok(FileKind::File));
+        assert_eq!(LocalFiles.kind(&path("")), Ok(FileKind::Folder));
+        assert_eq!(LocalFiles.kind(&path("socket")), Ok(FileKind::Other));
+        assert_eq!(LocalFiles.kind(&path("none")), Err(FileFault::Missing));
+        assert_eq!(LocalFiles.kind(&path("file/below")), Err(FileFault::Missing));
+        assert_eq!(LocalFiles.read(&path("link")), Ok(b"A=1".to_vec()));
+        assert_eq!(LocalFiles.read(&path("large")), Err(FileFault::TooLarge));
+        assert_eq!(LocalFiles.read(&path("socket")), Err(FileFault::NotAFile));
+        assert_eq!(LocalFiles.read(&path("")), Err(FileFault::NotAFile));
+        assert_eq!(LocalFiles.read("/proc/self/status").map(|text| text.is_empty()), Ok(false));
     }
 }

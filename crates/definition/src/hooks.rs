@@ -1,7 +1,7 @@
 //! `post_start` and `pre_stop`: commands that run in a component beside its own.
 
 use super::compose::{assignments, folder, words};
-use super::cursor::{At, Cursor};
+use super::cursor::{Cursor, Spanned};
 use super::values::{boolean, text};
 use pod::spec::Hook;
 
@@ -22,7 +22,7 @@ pub(super) fn entries<T>(
     list: &str,
     form: &str,
     entry: fn(&Cursor<'_>) -> Option<T>,
-) -> Vec<At<T>> {
+) -> Vec<Spanned<T>> {
     let Some(items) = cursor.items() else {
         cursor.expected_quietly(list);
         return Vec::new();
@@ -38,7 +38,7 @@ pub(super) fn entries<T>(
 }
 
 /// The hooks of one of these keys, in order.
-pub(super) fn hooks(cursor: &Cursor<'_>) -> Vec<At<Hook>> {
+pub(super) fn hooks(cursor: &Cursor<'_>) -> Vec<Spanned<Hook>> {
     entries(cursor, "a list of hooks such as `[{command: ./register}]`", FORM, hook)
 }
 

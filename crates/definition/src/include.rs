@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use super::compose::{OURS, one_or_more};
 use super::compose_file::{MOST_BYTES, beside};
-use super::cursor::{Cursor, Faults, Pair, Place};
+use super::cursor::{Cursor, Diagnostics, Pair, Place};
 use super::diagnostic::{Origin, nearest, quote};
 use super::documents::{self, MOST_DOCUMENTS, NAMED as SECTIONS};
 use super::extended::{FilePlace, Services};
@@ -20,7 +20,7 @@ use super::files::{FileFault, FileKind, MOST_FILES};
 use super::interpolate::{Dialect, Interpolation, Lookup};
 use super::labels::Surroundings;
 use super::secrets::{self, Declared};
-use super::tandem::Whole;
+use super::tandem::PodSettings;
 use super::values::{text, tidy_path};
 use super::variables::{UNSET_REMEDY, Variables};
 use super::volumes;
@@ -83,7 +83,7 @@ pub(super) struct Scope<'s> {
 /// Reads the files of a project. What all of them may grow to is bounded.
 pub(super) struct Reader<'a> {
     pub(super) around: &'a Surroundings<'a>,
-    pub(super) faults: &'a Faults,
+    pub(super) faults: &'a Diagnostics,
     pub(super) variables: &'a Variables<'a>,
     /// How many bytes more variables may make.
     left: Cell<usize>,
@@ -160,7 +160,7 @@ impl<'s> Scope<'s> {
 impl<'a> Reader<'a> {
     pub(super) fn new(
         around: &'a Surroundings<'a>,
-        faults: &'a Faults,
+        faults: &'a Diagnostics,
         variables: &'a Variables<'a>,
     ) -> Self {
         Reader {
@@ -180,7 +180,7 @@ impl<'a> Reader<'a> {
         path: &str,
         file: (&Place, Vec<Node>),
         scope: &Scope<'_>,
-        whole: &mut Whole,
+        whole: &mut PodSettings,
     ) -> Option<Project> {
         // A path of the label may be untidy, those that are compared with it never are.
         let mut chain = vec![tidy_path(path).unwrap_or_else(|| path.to_owned())];
@@ -195,7 +195,7 @@ impl<'a> Reader<'a> {
         mut before: Project,
         scope: &Scope<'_>,
         chain: &mut Vec<String>,
-        mut whole: Option<&mut Whole>,
+        mut whole: Option<&mut PodSettings>,
     ) -> Option<Project> {
         let trees = self.trees(document, scope, documents)?;
         let earlier = std::mem::take(&mut before.services);
@@ -549,7 +549,7 @@ impl<'a> Reader<'a> {
         // As Compose has it, this one stands for no file.
         for (path, cursor) in files.iter().filter(|(path, _)| path != "/dev/null") {
             match self.around.files.kind(path) {
-                Ok(FileKind::File) | Err(FileFault::Elsewhere) => {
+                Ok(FileKind::File) | Err(FileFault::NotAvailable) => {
                     read(path, &mut variables);
                 }
                 Ok(_) => {
@@ -659,7 +659,7 @@ impl<'a> Reader<'a> {
     fn refuse(&self, cursor: &Cursor<'_>, path: &str, fault: &FileFault, valid: &str) {
         let remedy = match fault {
             FileFault::TooMuch => FileFault::LESS,
-            FileFault::Elsewhere => {
+            FileFault::NotAvailable => {
                 "put it where the check finds it: in the folder of the Compose file, or below"
             }
             _ => valid,

@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 
 use super::compose;
 use super::compose_file;
-use super::cursor::{At, Cursor, Faults, Place};
-use super::diagnostic::{Origin, Report, Warning, found_text, found_value, nearest, quote, suggest};
-use super::files::{Files, MOST_WRITTEN_BYTES, Possible};
+use super::cursor::{Cursor, Diagnostics, Place, Spanned};
+use super::diagnostic::{
+    DiagnosticReport, Origin, Warning, found_text, found_value, nearest, quote, suggest,
+};
+use super::files::{Files, LengthCheckedFiles, MOST_WRITTEN_BYTES};
 use super::lower;
-use super::raw::Raw;
+use super::raw::RawComponent;
 use super::seccomp;
-use super::tandem::Whole;
+use super::tandem::PodSettings;
 use super::variables::Variables;
 use pod::owner::Owner;
 use pod::policy::{Host, LARGEST_MAX_COMPONENTS, Policy};
@@ -85,7 +87,7 @@ pub fn definition(
     task: &TaskContainer,
     files: &dyn Files,
     host_socket: Option<&str>,
-) -> Result<(Definition, Vec<Warning>), Report> {
+) -> Result<(Definition, Vec<Warning>), DiagnosticReport> {
     read(&Surroundings {
         task,
         files,
@@ -97,11 +99,11 @@ pub fn definition(
 }
 
 /// The definition in the labels of a task container, or everything that is wrong with it.
-pub fn read(around: &Surroundings<'_>) -> Result<(Definition, Vec<Warning>), Report> {
+pub fn read(around: &Surroundings<'_>) -> Result<(Definition, Vec<Warning>), DiagnosticReport> {
     let owner = Owner::of(&around.task.name, &around.task.labels);
     let policy = &around.policy.of_owner(&owner);
     let written_bytes = pod_labels(around.task).map(|(key, value)| key.len() + value.len()).sum();
-    let files = &Possible {
+    let files = &LengthCheckedFiles {
         files: around.files,
         task: around.task,
         host: around.host,
@@ -120,7 +122,7 @@ pub fn read(around: &Surroundings<'_>) -> Result<(Definition, Vec<Warning>), Rep
         ..around.task.clone()
     };
     let around = &Surroundings { task, files, policy, ..*around };
-    let faults = Faults::default();
+    let faults = Diagnostics::default();
     let whole = faults.document(Origin::Labels, "");
     if written_bytes > MOST_WRITTEN_BYTES {
         let problem = format!("the labels `pod.*` have {written_bytes} bytes in all");
@@ -153,12 +155,12 @@ pub fn read(around: &Surroundings<'_>) -> Result<(Definition, Vec<Warning>), Rep
         faults.fault(&whole, problem, components_remedy(copied, most));
         return Err(faults.report());
     }
-    let mut components: BTreeMap<String, Raw> = BTreeMap::new();
+    let mut components: BTreeMap<String, RawComponent> = BTreeMap::new();
     let (mut init, mut copies, mut file) = (Vec::new(), Vec::new(), None);
-    let mut pod = Whole::default();
+    let mut pod = PodSettings::default();
     let mut variables = Variables::new(around.environment);
     // The label of the pod counts more than the file.
-    let mut said = Whole::default();
+    let mut said = PodSettings::default();
     let labels: Vec<(&String, &String, Option<String>)> = pod_labels(around.task)
         .map(|(key, value)| (key, value, classify(key).is_none().then(|| meant(key)).flatten()))
         .collect();
@@ -342,7 +344,7 @@ fn unknown(key: &str, meant: Option<&str>) -> String {
     }
 }
 
-fn check_name(task: &TaskContainer, faults: &Faults, document: &Place, name: &str) {
+fn check_name(task: &TaskContainer, faults: &Diagnostics, document: &Place, name: &str) {
     if !is_name(name) {
         faults.fault(
             document,
@@ -356,7 +358,7 @@ fn check_name(task: &TaskContainer, faults: &Faults, document: &Place, name: &st
 }
 
 /// The container of this name can be created.
-fn check_length(task: &TaskContainer, faults: &Faults, document: &Place, name: &str) {
+fn check_length(task: &TaskContainer, faults: &Diagnostics, document: &Place, name: &str) {
     let length = task.name.len() + ".podlike.".len() + name.len();
     if length > LONGEST_NAME {
         faults.fault(
@@ -367,15 +369,15 @@ fn check_length(task: &TaskContainer, faults: &Faults, document: &Place, name: &
     }
 }
 
-fn read_component(faults: &Faults, name: String, document: &Place) -> Raw {
-    let mut raw = Raw::new(name, document.clone());
+fn read_component(faults: &Diagnostics, name: String, document: &Place) -> RawComponent {
+    let mut raw = RawComponent::new(name, document.clone());
     if let Some(node) = faults.parse_label(document) {
         compose::component(&mut raw, &Cursor::root(faults, document, &node));
     }
     raw
 }
 
-fn read_init(faults: &Faults, document: &Place) -> Vec<Raw> {
+fn read_init(faults: &Diagnostics, document: &Place) -> Vec<RawComponent> {
     let Some(node) = faults.parse_label(document) else { return Vec::new() };
     let cursor = Cursor::root(faults, document, &node);
     if cursor.is_null() {
@@ -386,14 +388,14 @@ fn read_init(faults: &Faults, document: &Place) -> Vec<Raw> {
         return Vec::new();
     };
     let read = |(index, item): (usize, &Cursor<'_>)| {
-        let mut raw = Raw::new(format!("init-{}", index + 1), item.place());
+        let mut raw = RawComponent::new(format!("init-{}", index + 1), item.place());
         compose::component(&mut raw, item);
         raw
     };
     items.iter().enumerate().map(read).collect()
 }
 
-fn read_copies(faults: &Faults, document: &Place) -> Vec<At<CopySpec>> {
+fn read_copies(faults: &Diagnostics, document: &Place) -> Vec<Spanned<CopySpec>> {
     const VALID: &str = "`/source:/target`, a list of those, or a mapping of sources to targets";
     let Some(node) = faults.parse_label(document) else { return Vec::new() };
     let cursor = Cursor::root(faults, document, &node);

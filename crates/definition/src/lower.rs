@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::compose::OURS;
-use super::cursor::{At, Faults, Place};
+use super::cursor::{Diagnostics, Place, Spanned};
 use super::diagnostic::{found_text, nearest, quote, quote_all};
 use super::files::{FileFault, FileKind, too_long};
 use super::labels::Surroundings;
-use super::raw::Raw;
+use super::raw::RawComponent;
 use super::seccomp;
 use super::secrets;
-use super::tandem::Whole;
+use super::tandem::PodSettings;
 use super::values::{parse_duration, tidy_path, within};
 use super::variables::{Reader, Variables};
 use pod::bounds;
@@ -49,10 +49,10 @@ pub fn duration(text: &str) -> Result<Duration, BadDuration> {
 pub(super) fn definition(
     around: &Surroundings<'_>,
     variables: &Variables<'_>,
-    faults: &Faults,
-    init: Vec<Raw>,
-    components: Vec<Raw>,
-    whole: Whole,
+    faults: &Diagnostics,
+    init: Vec<RawComponent>,
+    components: Vec<RawComponent>,
+    whole: PodSettings,
     whole_place: &Place,
 ) -> Definition {
     let shared = if around.share_volumes {
@@ -90,12 +90,13 @@ pub(super) fn definition(
     }
     let components = without_missing(faults, &init, components);
     dependencies(faults, &init, &components);
-    let lower = |raw: Raw| component(around, variables, faults, &shared, &whole, raw);
-    let init = init.into_iter().map(|raw| Raw { depends_on: Vec::new(), pre_start: Vec::new(), ..raw });
+    let lower = |raw: RawComponent| component(around, variables, faults, &shared, &whole, raw);
+    let init =
+        init.into_iter().map(|raw| RawComponent { depends_on: Vec::new(), pre_start: Vec::new(), ..raw });
     let init = init.flat_map(lower).collect();
     let mut components: Vec<ComponentSpec> = components.into_iter().flat_map(lower).collect();
     components.sort_by(|one, other| one.name.cmp(&other.name));
-    let Whole { scratch, stop_timeout, places, declared_volumes: _, is_partial: _ } = whole;
+    let PodSettings { scratch, stop_timeout, places, declared_volumes: _, is_partial: _ } = whole;
     let definition = Definition { init, components, scratch, stop_timeout };
     for refusal in bounds::check_pod(&definition, around.task, around.policy) {
         faults.refuse(places.get(refusal.key).unwrap_or(whole_place), refusal);
@@ -104,7 +105,7 @@ pub(super) fn definition(
 }
 
 /// What an init component cannot be asked to do.
-fn runs_to_its_end(faults: &Faults, raw: &Raw) {
+fn runs_to_its_end(faults: &Diagnostics, raw: &RawComponent) {
     const WHY: &str = "an init component runs to its end before any component starts";
     if raw.restart.is_endless() {
         let remedy = "valid are `no` and `on-failure`; what is to run beside the others is a component with \
@@ -216,10 +217,10 @@ pub fn add_mounts(container: &mut ContainerSpec, mounts: &[Mount]) {
 fn component(
     around: &Surroundings<'_>,
     variables: &Variables<'_>,
-    faults: &Faults,
+    faults: &Diagnostics,
     shared: &[Mount],
-    whole: &Whole,
-    mut raw: Raw,
+    whole: &PodSettings,
+    mut raw: RawComponent,
 ) -> Vec<ComponentSpec> {
     let mut container = raw.container;
     // Mounts are compared with one another: too many are not even looked at.
@@ -241,7 +242,7 @@ fn component(
     container.environment = reader.environment(&raw.env_files, raw.environment, place);
     let mut from_files = BTreeMap::new();
     // The file may be a secret that is no file of labels: its names are not repeated in messages.
-    for (name, value, At { value: path, place }) in reader.labels(&raw.label_files) {
+    for (name, value, Spanned { value: path, place }) in reader.labels(&raw.label_files) {
         if let Some(remedy) = taken_label(&name) {
             faults.fault(place, format!("{} has a label that is taken", quote(path)), remedy);
         } else if !around.policy.may_have_label(&name, &value, &around.task.labels) {
@@ -273,7 +274,7 @@ fn component(
         }
         problem.is_none()
     };
-    for At { value: mut mount, place } in raw.volumes {
+    for Spanned { value: mut mount, place } in raw.volumes {
         let (source, part) = match &mount.source {
             MountSource::Bind { path, .. } => (path.as_str(), ""),
             MountSource::Volume { name: Some(name), subpath, .. } => {
@@ -338,7 +339,7 @@ fn component(
             container.mounts.push(mount);
         }
     }
-    for At { value: (path, options), place } in raw.tmpfs {
+    for Spanned { value: (path, options), place } in raw.tmpfs {
         if !mountable(&path, None, &place) {
             continue;
         }
@@ -404,12 +405,12 @@ fn component(
     let steps = pre_start::steps(&mut component, &wanted, |copy| {
         let lies = tidy_path(&copy.target).and_then(|path| mount_at(&volumes, &path));
         match lies {
-            Some(Lies::Volume { own: true, .. }) => CopyPlace::OwnVolume,
-            Some(Lies::Volume { own: false, .. }) => CopyPlace::Volume,
-            Some(Lies::Memory | Lies::Engine(_)) | None => CopyPlace::Container,
+            Some(MountKind::Volume { own: true, .. }) => CopyPlace::OwnVolume,
+            Some(MountKind::Volume { own: false, .. }) => CopyPlace::Volume,
+            Some(MountKind::Memory | MountKind::Engine(_)) | None => CopyPlace::Container,
         }
     });
-    for (step, At { value: entry, place }) in steps.iter().zip(&raw.pre_start) {
+    for (step, Spanned { value: entry, place }) in steps.iter().zip(&raw.pre_start) {
         // What it has of the component is refused there.
         for refusal in check(step).into_iter().filter(|refusal| !refusals.contains(refusal)) {
             faults.refuse(entry.places.get(refusal.key).unwrap_or(place), refusal);
@@ -422,7 +423,7 @@ fn component(
 }
 
 /// Something can have this name, or be at this path.
-fn fits(faults: &Faults, place: &Place, path: &str) -> bool {
+fn fits(faults: &Diagnostics, place: &Place, path: &str) -> bool {
     let fits = !too_long(path);
     if !fits {
         faults.fault(place, format!("{} {}", quote(path), FileFault::TooLong), "valid is a shorter one");
@@ -432,7 +433,7 @@ fn fits(faults: &Faults, place: &Place, path: &str) -> bool {
 
 /// A secret or config can be at this path of the component.
 fn placed(
-    faults: &Faults,
+    faults: &Diagnostics,
     container: &ContainerSpec,
     others: &[FileSpec],
     target: &str,
@@ -502,7 +503,7 @@ pub(super) fn task_volume(task: &TaskContainer, name: &str) -> Result<Option<Str
 }
 
 /// What to say of a volume that nobody declares, and that the pod therefore makes as `name`; and what to do.
-fn undeclared(written: &str, name: &str, whole: &Whole, task: &TaskContainer) -> (String, String) {
+fn undeclared(written: &str, name: &str, whole: &PodSettings, task: &TaskContainer) -> (String, String) {
     let makes = format!("the pod makes one of its own, {}", quote(name));
     if task.stack_volumes.iter().any(|volume| volume == written) {
         let problem = format!(
@@ -539,7 +540,12 @@ fn tidied(mut copy: CopySpec) -> CopySpec {
     copy
 }
 
-fn check_copy(around: &Surroundings<'_>, faults: &Faults, container: &ContainerSpec, copy: &At<CopySpec>) {
+fn check_copy(
+    around: &Surroundings<'_>,
+    faults: &Diagnostics,
+    container: &ContainerSpec,
+    copy: &Spanned<CopySpec>,
+) {
     let CopySpec { source, target } = &copy.value;
     let place = &copy.place;
     match tidy_path(source) {
@@ -549,7 +555,7 @@ fn check_copy(around: &Surroundings<'_>, faults: &Faults, container: &ContainerS
             "valid is an absolute path of the task container",
         ),
         Some(_) => match around.files.kind(source) {
-            Ok(FileKind::File | FileKind::Folder) | Err(FileFault::Elsewhere) => {}
+            Ok(FileKind::File | FileKind::Folder) | Err(FileFault::NotAvailable) => {}
             Ok(FileKind::Other) => faults.fault(
                 place,
                 format!("{} is neither a file nor a folder", quote(source)),
@@ -572,18 +578,18 @@ fn check_copy(around: &Surroundings<'_>, faults: &Faults, container: &ContainerS
     }
     // The engine copies into the container before its start, when only volumes and binds are there.
     match mount_at(container, &path) {
-        Some(Lies::Volume { read_only: false, .. }) => {}
-        Some(Lies::Volume { read_only: true, .. }) => faults.fault(
+        Some(MountKind::Volume { read_only: false, .. }) => {}
+        Some(MountKind::Volume { read_only: true, .. }) => faults.fault(
             place,
             format!("the target {} lies in a volume that is mounted read-only", quote(target)),
             "valid is a path that the component may write to",
         ),
-        Some(Lies::Memory) => faults.fault(
+        Some(MountKind::Memory) => faults.fault(
             place,
             format!("the target {} lies in a tmpfs, which hides what is copied", quote(target)),
             "valid is a path outside of it, or in a volume",
         ),
-        Some(Lies::Engine(folder)) => faults.fault(
+        Some(MountKind::Engine(folder)) => faults.fault(
             place,
             format!(
                 "the target {} lies in `{folder}`, which the engine mounts over what is copied",
@@ -601,7 +607,7 @@ fn check_copy(around: &Surroundings<'_>, faults: &Faults, container: &ContainerS
 }
 
 /// Where a path of a component lies, if not in its root file system.
-enum Lies {
+enum MountKind {
     Volume {
         read_only: bool,
         /// It has no name, and goes with the component's container.
@@ -611,12 +617,12 @@ enum Lies {
     Engine(&'static str),
 }
 
-fn mount_at(container: &ContainerSpec, path: &str) -> Option<Lies> {
+fn mount_at(container: &ContainerSpec, path: &str) -> Option<MountKind> {
     let mounts = container.mounts.iter().map(|mount| {
         let lies = match &mount.source {
-            MountSource::Tmpfs { .. } => Lies::Memory,
+            MountSource::Tmpfs { .. } => MountKind::Memory,
             MountSource::Bind { .. } | MountSource::Volume { .. } | MountSource::ScratchVolume(_) => {
-                Lies::Volume {
+                MountKind::Volume {
                     read_only: mount.read_only,
                     own: matches!(mount.source, MountSource::Volume { name: None, .. }),
                 }
@@ -624,8 +630,8 @@ fn mount_at(container: &ContainerSpec, path: &str) -> Option<Lies> {
         };
         (mount.target.as_str(), lies)
     });
-    let tmpfs = container.tmpfs.keys().map(|target| (target.as_str(), Lies::Memory));
-    let engine = ENGINE_FOLDERS.iter().map(|target| (*target, Lies::Engine(target)));
+    let tmpfs = container.tmpfs.keys().map(|target| (target.as_str(), MountKind::Memory));
+    let engine = ENGINE_FOLDERS.iter().map(|target| (*target, MountKind::Engine(target)));
     // Of nested mounts the innermost holds the path; the user's own come after the engine's of the same path.
     engine
         .chain(tmpfs)
@@ -636,10 +642,14 @@ fn mount_at(container: &ContainerSpec, path: &str) -> Option<Lies> {
 }
 
 /// Dependencies on what is not there, where it is not required: they are passed over, and said so.
-fn without_missing(faults: &Faults, init: &[Raw], mut components: Vec<Raw>) -> Vec<Raw> {
+fn without_missing(
+    faults: &Diagnostics,
+    init: &[RawComponent],
+    mut components: Vec<RawComponent>,
+) -> Vec<RawComponent> {
     let names: BTreeSet<String> = components.iter().chain(init).map(|raw| raw.name.clone()).collect();
     for raw in &mut components {
-        raw.depends_on.retain(|At { value: dependency, place }| {
+        raw.depends_on.retain(|Spanned { value: dependency, place }| {
             let keep = dependency.required || names.contains(&dependency.on);
             if !keep {
                 let problem = format!("there is no component {}", quote(&dependency.on));
@@ -652,14 +662,15 @@ fn without_missing(faults: &Faults, init: &[Raw], mut components: Vec<Raw>) -> V
 }
 
 /// Dependencies on what is not there, on itself, on what can never be, and in circles.
-fn dependencies(faults: &Faults, init: &[Raw], components: &[Raw]) {
-    let by_name: BTreeMap<&str, &Raw> = components.iter().map(|raw| (raw.name.as_str(), raw)).collect();
+fn dependencies(faults: &Diagnostics, init: &[RawComponent], components: &[RawComponent]) {
+    let by_name: BTreeMap<&str, &RawComponent> =
+        components.iter().map(|raw| (raw.name.as_str(), raw)).collect();
     let names: Vec<&str> = components.iter().map(|raw| raw.name.as_str()).collect();
     let init: BTreeSet<&str> = init.iter().map(|raw| raw.name.as_str()).collect();
     let mut graph: Vec<ComponentSpec> = Vec::new();
     for raw in components {
         let mut node = ComponentSpec { name: raw.name.clone(), ..ComponentSpec::default() };
-        for At { value: dependency, place } in &raw.depends_on {
+        for Spanned { value: dependency, place } in &raw.depends_on {
             let on = dependency.on.as_str();
             let fault = |problem: String, remedy: String| faults.fault(place, problem, remedy);
             let Some(target) = by_name.get(on) else {

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use super::cursor::{Cursor, Faults};
+use super::cursor::{Cursor, Diagnostics};
 use super::diagnostic::{Origin, quote, suggest};
 use super::files::{FileFault, Files};
 use super::values::text;
@@ -18,11 +18,11 @@ pub fn read(files: &dyn Files, path: &str) -> Result<Option<Policy>, String> {
     let unusable = |why: &dyn Display| format!("the policy file `{path}` {why}");
     let bytes = match files.read(path) {
         Ok(bytes) => bytes,
-        Err(FileFault::Elsewhere) => return Ok(None),
+        Err(FileFault::NotAvailable) => return Ok(None),
         Err(fault) => return Err(unusable(&fault)),
     };
     let content = String::from_utf8(bytes).map_err(|_| unusable(&"is not UTF-8 text"))?;
-    let faults = Faults::default();
+    let faults = Diagnostics::default();
     let document = faults.document(Origin::File(path.to_owned()), &content);
     let mut policy = Policy::default();
     if let Some(node) = faults.parse(&document) {
@@ -191,6 +191,6 @@ mod tests {
     fn a_file_that_cannot_be_read_is_no_policy() {
         let words = "the policy file `/etc/policy.yml` does not exist in the task container";
         assert_eq!(read(&One(Err(FileFault::Missing)), "/etc/policy.yml"), Err(words.into()));
-        assert_eq!(read(&One(Err(FileFault::Elsewhere)), "/etc/policy.yml"), Ok(None));
+        assert_eq!(read(&One(Err(FileFault::NotAvailable)), "/etc/policy.yml"), Ok(None));
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::compose;
-use super::cursor::{At, Cursor, Place};
+use super::cursor::{Cursor, Place, Spanned};
 use super::hooks;
 use super::values::{boolean, text};
 use pod::pre_start::PreStart;
@@ -24,7 +24,7 @@ pub(super) struct Entry {
 }
 
 /// The entries, in order.
-pub(super) fn entries(cursor: &Cursor<'_>) -> Vec<At<Entry>> {
+pub(super) fn entries(cursor: &Cursor<'_>) -> Vec<Spanned<Entry>> {
     hooks::entries(cursor, "a list of containers such as `[{command: ./migrate}]`", FORM, entry)
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::cursor::{At, Place};
+use super::cursor::{Place, Spanned};
 use super::pre_start::Entry;
 use super::resources::Deployed;
 use super::secrets::RawFile;
@@ -21,7 +21,7 @@ pub(super) struct EnvFile {
 
 /// One component as it was written.
 #[derive(Debug, Clone)]
-pub(super) struct Raw {
+pub(super) struct RawComponent {
     pub(super) name: String,
     /// Its definition as a whole.
     pub(super) place: Place,
@@ -31,25 +31,25 @@ pub(super) struct Raw {
     pub(super) elsewhere: Vec<(String, Place, String)>,
     /// What needs no second look. Environment, mounts and tmpfs are empty here.
     pub(super) container: ContainerSpec,
-    pub(super) env_files: Vec<At<EnvFile>>,
+    pub(super) env_files: Vec<Spanned<EnvFile>>,
     /// `label_file`, in order.
-    pub(super) label_files: Vec<At<String>>,
+    pub(super) label_files: Vec<Spanned<String>>,
     /// `deploy.resources`.
     pub(super) deployed: Deployed,
     /// `environment`, in order.
     pub(super) environment: Vec<(String, Option<String>)>,
     /// Named volumes still under the name that was written.
-    pub(super) volumes: Vec<At<Mount>>,
+    pub(super) volumes: Vec<Spanned<Mount>>,
     /// Paths and options.
-    pub(super) tmpfs: Vec<At<(String, String)>>,
-    pub(super) depends_on: Vec<At<Dependency>>,
-    pub(super) copies: Vec<At<CopySpec>>,
+    pub(super) tmpfs: Vec<Spanned<(String, String)>>,
+    pub(super) depends_on: Vec<Spanned<Dependency>>,
+    pub(super) copies: Vec<Spanned<CopySpec>>,
     /// `secrets` and `configs`.
-    pub(super) files: Vec<At<RawFile>>,
+    pub(super) files: Vec<Spanned<RawFile>>,
     pub(super) stop_grace: Option<Duration>,
-    pub(super) post_start: Vec<At<Hook>>,
-    pub(super) pre_stop: Vec<At<Hook>>,
-    pub(super) pre_start: Vec<At<Entry>>,
+    pub(super) post_start: Vec<Spanned<Hook>>,
+    pub(super) pre_stop: Vec<Spanned<Hook>>,
+    pub(super) pre_start: Vec<Spanned<Entry>>,
     pub(super) restart: Restart,
     /// `x-tandem`.
     pub(super) essential: bool,
@@ -57,9 +57,9 @@ pub(super) struct Raw {
     pub(super) shutdown_delay: Duration,
 }
 
-impl Raw {
-    pub(super) fn new(name: String, place: Place) -> Raw {
-        Raw {
+impl RawComponent {
+    pub(super) fn new(name: String, place: Place) -> RawComponent {
+        RawComponent {
             name,
             place,
             places: BTreeMap::new(),

@@ -7,7 +7,7 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::{Map, Value};
 
-use super::diagnostic::{Fault, MOST_FAULTS, Origin, Position, Report, Warning};
+use super::diagnostic::{Diagnostic, DiagnosticReport, MOST_FAULTS, Origin, Position, Warning};
 use super::files::{FileFault, Files};
 use pod::policy::Allowances;
 use pod::registry_auth::{Credential, Credentials};
@@ -37,7 +37,7 @@ pub fn paths() -> impl Iterator<Item = String> {
 ///
 /// # Errors
 /// Every fault of every file.
-pub fn read(files: &dyn Files) -> Result<(Credentials, Vec<Warning>), Report> {
+pub fn read(files: &dyn Files) -> Result<(Credentials, Vec<Warning>), DiagnosticReport> {
     let (mut credentials, mut warnings, mut faults) = (Credentials::default(), Vec::new(), Vec::new());
     for name in FILES {
         for folder in FOLDERS {
@@ -56,13 +56,13 @@ pub fn read(files: &dyn Files) -> Result<(Credentials, Vec<Warning>), Report> {
     }
     let omitted = faults.len().saturating_sub(MOST_FAULTS);
     faults.truncate(MOST_FAULTS);
-    Err(Report { faults, omitted, allowances: Allowances::default() })
+    Err(DiagnosticReport { faults, omitted, allowances: Allowances::default() })
 }
 
 struct File<'a> {
     path: &'a str,
     warnings: &'a mut Vec<Warning>,
-    faults: &'a mut Vec<Fault>,
+    faults: &'a mut Vec<Diagnostic>,
 }
 
 impl File<'_> {
@@ -162,8 +162,8 @@ impl File<'_> {
         self.faults.push(fault);
     }
 
-    fn describe(&self, path: &str, problem: String, remedy: &str) -> Fault {
-        Fault {
+    fn describe(&self, path: &str, problem: String, remedy: &str) -> Diagnostic {
+        Diagnostic {
             origin: Origin::File(self.path.to_owned()),
             at: None,
             // A terminal must not obey what a key holds.

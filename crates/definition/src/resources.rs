@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::compose::assignments;
 use super::cursor::{Cursor, Place};
 use super::diagnostic::{found_text, quote, suggest};
-use super::raw::Raw;
+use super::raw::RawComponent;
 use super::seccomp;
 use super::values::{Shortest, boolean, duration, integer, nano_cpus, size, text, tidy_path};
 use pod::container_options::{Blkio, Device, DeviceRequest, PullPolicy};
@@ -107,7 +107,7 @@ fn permissions(text: &str) -> bool {
     (1..=3).contains(&text.len()) && text.chars().all(|char| "rwm".contains(char))
 }
 
-pub(super) fn devices(raw: &mut Raw, cursor: &Cursor<'_>) {
+pub(super) fn devices(raw: &mut RawComponent, cursor: &Cursor<'_>) {
     const DEVICE: &str = "a device such as `/dev/fuse` or `/dev/sda:/dev/xvda:r`";
     let Some(items) = cursor.items() else {
         cursor.expected("a list of devices such as `[/dev/fuse]`");
@@ -166,7 +166,7 @@ pub(super) fn devices(raw: &mut Raw, cursor: &Cursor<'_>) {
 }
 
 /// `all`, or a list of what is wanted of each kind of GPU.
-pub(super) fn gpus(raw: &mut Raw, cursor: &Cursor<'_>) {
+pub(super) fn gpus(raw: &mut RawComponent, cursor: &Cursor<'_>) {
     if cursor.scalar().as_deref() == Some("all") {
         let all =
             DeviceRequest { count: Some(-1), capabilities: vec!["gpu".into()], ..DeviceRequest::default() };
@@ -176,7 +176,7 @@ pub(super) fn gpus(raw: &mut Raw, cursor: &Cursor<'_>) {
     device_requests(raw, cursor, true);
 }
 
-fn device_requests(raw: &mut Raw, cursor: &Cursor<'_>, gpus: bool) {
+fn device_requests(raw: &mut RawComponent, cursor: &Cursor<'_>, gpus: bool) {
     const KEYS: &[&str] = &["driver", "count", "device_ids", "capabilities", "options"];
     let (list, item_form) = match gpus {
         true => ("`all`, or a list such as `[{driver: nvidia, count: 2}]`", "a mapping such as `{count: 2}`"),
@@ -232,7 +232,7 @@ fn device_requests(raw: &mut Raw, cursor: &Cursor<'_>, gpus: bool) {
     }
 }
 
-pub(super) fn blkio(raw: &mut Raw, cursor: &Cursor<'_>) {
+pub(super) fn blkio(raw: &mut RawComponent, cursor: &Cursor<'_>) {
     const KEYS: &[&str] = &[
         "weight",
         "weight_device",
@@ -304,7 +304,7 @@ fn per_device<T>(
     all
 }
 
-pub(super) fn ulimits(raw: &mut Raw, cursor: &Cursor<'_>) {
+pub(super) fn ulimits(raw: &mut RawComponent, cursor: &Cursor<'_>) {
     const NUMBER: &str = "a whole number such as `1024`, or `-1` for no limit";
     let Some(pairs) = cursor.pairs() else {
         cursor.expected("a mapping such as `{nofile: 1024}`");
@@ -347,7 +347,7 @@ pub(super) fn ulimits(raw: &mut Raw, cursor: &Cursor<'_>) {
     }
 }
 
-pub(super) fn logging(raw: &mut Raw, cursor: &Cursor<'_>) {
+pub(super) fn logging(raw: &mut RawComponent, cursor: &Cursor<'_>) {
     let (mut driver, mut options) = (String::new(), BTreeMap::new());
     let form = "a mapping such as `{driver: json-file, options: {max-size: 10m}}`";
     let Some(pairs) = cursor.known_pairs(&["driver", "options"], form) else { return };
@@ -361,7 +361,7 @@ pub(super) fn logging(raw: &mut Raw, cursor: &Cursor<'_>) {
 }
 
 /// As the command line sends them: `name=value`; of seccomp the profile itself, since the engine reads no file.
-pub(super) fn security_opt(raw: &mut Raw, cursor: &Cursor<'_>) {
+pub(super) fn security_opt(raw: &mut RawComponent, cursor: &Cursor<'_>) {
     const OPTION: &str = "an option such as `no-new-privileges:true` or `apparmor:unconfined`";
     for (item, option) in cursor
         .items()
@@ -452,7 +452,7 @@ pub(super) struct Deployed {
     reservation: Option<(i64, Place)>,
 }
 
-pub(super) fn deploy(raw: &mut Raw, cursor: &Cursor<'_>) {
+pub(super) fn deploy(raw: &mut RawComponent, cursor: &Cursor<'_>) {
     const KEYS: &[&str] = &[
         "resources",
         "endpoint_mode",
@@ -476,7 +476,7 @@ pub(super) fn deploy(raw: &mut Raw, cursor: &Cursor<'_>) {
     }
 }
 
-fn resources(raw: &mut Raw, cursor: &Cursor<'_>) {
+fn resources(raw: &mut RawComponent, cursor: &Cursor<'_>) {
     const SWARM: &str = "Swarm reserves for the pod as a whole: set it on the pod's own service";
     let form = "a mapping such as `{limits: {memory: 64m}}`";
     for part in cursor.known_pairs(&["limits", "reservations"], form).unwrap_or_default() {
@@ -507,7 +507,7 @@ fn resources(raw: &mut Raw, cursor: &Cursor<'_>) {
 }
 
 /// Puts what `deploy.resources` says where the keys of their own would.
-pub(super) fn deployed(raw: &mut Raw, cursor: &Cursor<'_>) {
+pub(super) fn deployed(raw: &mut RawComponent, cursor: &Cursor<'_>) {
     let said = std::mem::take(&mut raw.deployed);
     let container = &mut raw.container;
     let slots = [
@@ -531,7 +531,7 @@ pub(super) fn deployed(raw: &mut Raw, cursor: &Cursor<'_>) {
 }
 
 /// What the engine would refuse of keys that are right each by itself.
-pub(super) fn contradictions(raw: &Raw, cursor: &Cursor<'_>) {
+pub(super) fn contradictions(raw: &RawComponent, cursor: &Cursor<'_>) {
     let (container, tuning) = (&raw.container, &raw.container.tuning);
     let fault = |key: &str, problem: String, remedy: &str| {
         cursor.faults.fault(raw.places.get(key).unwrap_or(&raw.place), problem, remedy);
@@ -567,6 +567,6 @@ pub(super) fn contradictions(raw: &Raw, cursor: &Cursor<'_>) {
 }
 
 /// Accepted, since it is for `docker compose up`; without an effect.
-pub(super) fn attach(_: &mut Raw, cursor: &Cursor<'_>) {
+pub(super) fn attach(_: &mut RawComponent, cursor: &Cursor<'_>) {
     boolean(cursor);
 }

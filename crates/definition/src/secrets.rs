@@ -4,11 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use super::cursor::{At, Cursor, Faults, Pair};
+use super::cursor::{Cursor, Diagnostics, Pair, Spanned};
 use super::diagnostic::{nearest, quote, quote_all};
 use super::files::{FileFault, FileKind, Files};
 use super::interpolate::Lookup;
-use super::raw::Raw;
+use super::raw::RawComponent;
 use super::values::{boolean, mode, text, tidy_path, within};
 use pod::spec::{FileSource, FileSpec, LARGEST_SECRET_BYTES};
 
@@ -85,16 +85,16 @@ impl Kind {
 }
 
 /// Reads `secrets`.
-pub(super) fn secrets(raw: &mut Raw, cursor: &Cursor<'_>) {
+pub(super) fn secrets(raw: &mut RawComponent, cursor: &Cursor<'_>) {
     list(raw, cursor, Kind::Secret);
 }
 
 /// Reads `configs`.
-pub(super) fn configs(raw: &mut Raw, cursor: &Cursor<'_>) {
+pub(super) fn configs(raw: &mut RawComponent, cursor: &Cursor<'_>) {
     list(raw, cursor, Kind::Config);
 }
 
-fn list(raw: &mut Raw, cursor: &Cursor<'_>, kind: Kind) {
+fn list(raw: &mut RawComponent, cursor: &Cursor<'_>, kind: Kind) {
     let Some(items) = cursor.items() else {
         let word = kind.word();
         cursor.expected(&format!("a list of {word}s of the task container, each a name or a mapping"));
@@ -300,8 +300,8 @@ fn content(text: String) -> Origin {
 }
 
 /// What the component gets, where the task container or the definition has it.
-pub(super) fn file(files: &dyn Files, faults: &Faults, written: &At<RawFile>) -> Option<FileSpec> {
-    let At { value: raw, place } = written;
+pub(super) fn file(files: &dyn Files, faults: &Diagnostics, written: &Spanned<RawFile>) -> Option<FileSpec> {
+    let Spanned { value: raw, place } = written;
     let word = raw.kind.word();
     let spec = |source| {
         let target = raw.target.clone().or_else(|| default_target(raw))?;
@@ -332,7 +332,7 @@ pub(super) fn file(files: &dyn Files, faults: &Faults, written: &At<RawFile>) ->
         }
     };
     match files.kind(&source) {
-        Ok(FileKind::File) | Err(FileFault::Elsewhere) => {}
+        Ok(FileKind::File) | Err(FileFault::NotAvailable) => {}
         Ok(FileKind::Folder | FileKind::Other) => {
             let remedy = format!("valid is a {word} of the task container");
             faults.fault(place, format!("{} is not a regular file", quote(&source)), remedy);
@@ -380,7 +380,7 @@ fn default_target(raw: &RawFile) -> Option<String> {
 }
 
 /// What to do about a secret or config that is not there.
-fn missing(files: &dyn Files, faults: &Faults, raw: &RawFile) -> String {
+fn missing(files: &dyn Files, faults: &Diagnostics, raw: &RawFile) -> String {
     let give = match raw.kind {
         Kind::Secret => "give it to the pod's own service (`secrets`)",
         Kind::Config => {

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use super::compose::{self, assignments, one_or_more, words};
 use super::compose_file::MOST_BYTES;
-use super::cursor::{Cursor, Faults, Pair};
-use super::diagnostic::{Origin, Report, Warning, quote, suggest};
+use super::cursor::{Cursor, Diagnostics, Pair};
+use super::diagnostic::{DiagnosticReport, Origin, Warning, quote, suggest};
 use super::env_file::{Value, parse_raw};
 use super::files::{FileFault, Files};
 use super::interpolate::{Dialect, Interpolation, SET_IT};
 use super::labels::MANAGER;
-use super::raw::Raw;
+use super::raw::RawComponent;
 use super::resources;
 use super::values::{Shortest, duration, nano_cpus};
 use super::volumes;
@@ -77,8 +77,8 @@ pub struct Entry {
 ///
 /// # Errors
 /// Where it is neither.
-pub fn labels(path: &str, text: &str) -> Result<Planned, Report> {
-    let faults = Faults::default();
+pub fn labels(path: &str, text: &str) -> Result<Planned, DiagnosticReport> {
+    let faults = Diagnostics::default();
     let document = faults.document(Origin::File(path.to_owned()), text);
     let mut planned = Planned::default();
     if let Some(node) = faults.parse(&document) {
@@ -94,8 +94,8 @@ const TEMPLATES: &str = "x-podlike";
 ///
 /// # Errors
 /// Where it is not YAML, or has no service.
-pub fn services(path: &str, text: &str) -> Result<Vec<Entry>, Report> {
-    let faults = Faults::default();
+pub fn services(path: &str, text: &str) -> Result<Vec<Entry>, DiagnosticReport> {
+    let faults = Diagnostics::default();
     let document = faults.document(Origin::File(path.to_owned()), text);
     let mut entries = Vec::new();
     if let Some(node) = faults.parse(&document) {
@@ -140,8 +140,8 @@ pub fn service(
     name: &str,
     lookup: &dyn Fn(&str) -> Option<String>,
     files: &dyn Files,
-) -> Result<(Planned, Vec<Warning>), Report> {
-    let faults = Faults::default();
+) -> Result<(Planned, Vec<Warning>), DiagnosticReport> {
+    let faults = Diagnostics::default();
     let document = faults.document(Origin::File(path.to_owned()), text);
     let mut planned = Planned::default();
     if let Some(node) = faults.parse(&document) {
@@ -389,17 +389,17 @@ fn joins_host(networks: &Cursor<'_>, declared: &[Pair<'_>]) -> bool {
 
 /// A value of the service; what is wrong with it is the stack's own.
 fn quiet<T>(cursor: &Cursor<'_>, read: impl FnOnce(&Cursor<'_>) -> T) -> T {
-    let aside = Faults::default();
+    let aside = Diagnostics::default();
     let document = aside.document(Origin::Labels, "");
     read(&Cursor::root(&aside, &document, cursor.node))
 }
 
 /// What components may have since the service has it; what is wrong with it is the stack's own.
 fn options(service: &Cursor<'_>, task: &mut TaskContainer) {
-    let aside = Faults::default();
+    let aside = Diagnostics::default();
     let document = aside.document(Origin::Labels, "");
     let cursor = Cursor::root(&aside, &document, service.node);
-    let mut raw = Raw::new(String::new(), document);
+    let mut raw = RawComponent::new(String::new(), document);
     compose::service(&mut raw, &cursor, true);
     let ContainerSpec { privileged, tuning, .. } = raw.container;
     task.privileged = privileged;
@@ -474,7 +474,7 @@ fn capabilities(cursor: &Cursor<'_>) -> Vec<String> {
 
 /// The mounts of the service, as far as they are ones that a component could have; the rest is the stack's own.
 fn mounts(cursor: &Cursor<'_>, volumes: &[Pair<'_>]) -> Vec<TaskMount> {
-    let aside = Faults::default();
+    let aside = Diagnostics::default();
     let document = aside.document(Origin::Labels, "");
     let items = cursor.items().unwrap_or_default();
     let mounts = items.iter().filter_map(|item| {

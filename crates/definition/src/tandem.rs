@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::cursor::{Cursor, Place};
 use super::diagnostic::quote;
-use super::raw::Raw;
+use super::raw::RawComponent;
 use super::values::{Shortest, boolean, duration, size};
 use crate::labels::{SCRATCH, STOP_GRACE, is_name};
 use pod::bounds::MOST_SCRATCH;
@@ -16,7 +16,7 @@ const POD_KEYS: &[&str] = &["scratch", "stop_grace_period"];
 const SCRATCH_KEYS: &[&str] = &["name", "type", "size"];
 
 /// `x-tandem` of a component.
-pub(super) fn component(raw: &mut Raw, cursor: &Cursor<'_>) {
+pub(super) fn component(raw: &mut RawComponent, cursor: &Cursor<'_>) {
     for pair in cursor.known_pairs(KEYS, "a mapping such as `{essential: false}`").unwrap_or_default() {
         match pair.key {
             "essential" => raw.essential = boolean(&pair.value).unwrap_or(true),
@@ -49,7 +49,7 @@ pub(super) fn restart(cursor: &Cursor<'_>) -> Restart {
 
 /// What a definition says of the pod as a whole.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Whole {
+pub(super) struct PodSettings {
     pub(super) scratch: Vec<ScratchVolume>,
     pub(super) stop_timeout: Option<Duration>,
     /// Where these stand, by the labels that say the same.
@@ -60,7 +60,7 @@ pub(super) struct Whole {
     pub(super) is_partial: bool,
 }
 
-impl Whole {
+impl PodSettings {
     /// `x-tandem` at the top of a Compose file.
     pub(super) fn read(&mut self, cursor: &Cursor<'_>) {
         let form = "a mapping such as `{stop_grace_period: 20s}`";

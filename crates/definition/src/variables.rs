@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use super::cursor::{At, Faults, Place};
+use super::cursor::{Diagnostics, Place, Spanned};
 use super::diagnostic::{Origin, quote};
 use super::env_file::{self, BadLine, Value, Variable};
 use super::files::{FileFault, Files};
@@ -66,7 +66,7 @@ impl<'a> Variables<'a> {
     }
 
     /// The value for a variable that stands in `environment` without one; a warning, once, where there is none.
-    pub(super) fn inherited(&self, faults: &Faults, place: &Place, name: &str) -> Option<Rc<str>> {
+    pub(super) fn inherited(&self, faults: &Diagnostics, place: &Place, name: &str) -> Option<Rc<str>> {
         let value = self.get(name);
         if value.is_none() && self.warned.borrow_mut()[1].insert(name.to_owned()) {
             faults.warn(
@@ -93,7 +93,7 @@ pub(super) enum Bare {
 /// A file of variables, and how it is read.
 pub(super) struct File<'a> {
     pub(super) variables: &'a Variables<'a>,
-    pub(super) faults: &'a Faults,
+    pub(super) faults: &'a Diagnostics,
     /// The file.
     pub(super) document: &'a Place,
     /// Where the file is named: there the bytes of its values count.
@@ -179,7 +179,7 @@ impl File<'_> {
 pub(super) struct Reader<'a> {
     pub(super) files: &'a dyn Files,
     pub(super) variables: &'a Variables<'a>,
-    pub(super) faults: &'a Faults,
+    pub(super) faults: &'a Diagnostics,
 }
 
 impl Reader<'_> {
@@ -187,7 +187,7 @@ impl Reader<'_> {
     /// stood. A name without a value has that of the pod's variables, or is left out.
     pub(super) fn environment(
         &self,
-        files: &[At<EnvFile>],
+        files: &[Spanned<EnvFile>],
         own: Vec<(String, Option<String>)>,
         place: &Place,
     ) -> Vec<(String, Option<String>)> {
@@ -210,7 +210,7 @@ impl Reader<'_> {
         };
         let mut all: Vec<(String, Option<Rc<str>>)> = Vec::new();
         let mut above = BTreeMap::new();
-        for At { value: EnvFile { path, required, raw }, place } in files {
+        for Spanned { value: EnvFile { path, required, raw }, place } in files {
             let form = if *raw { env_file::parse_raw } else { env_file::parse };
             let read = self.file(path, place, *required, form, (&lookup, Bare::Variable), &mut above);
             all.extend(read.into_iter().map(|(name, value)| (name, Some(value))));
@@ -233,7 +233,10 @@ impl Reader<'_> {
 
     /// What label files say, each with its file. Their values may name the labels above them, and nothing else, as in
     /// Compose.
-    pub(super) fn labels<'f>(&self, files: &'f [At<String>]) -> Vec<(String, Rc<str>, &'f At<String>)> {
+    pub(super) fn labels<'f>(
+        &self,
+        files: &'f [Spanned<String>],
+    ) -> Vec<(String, Rc<str>, &'f Spanned<String>)> {
         let mut above = BTreeMap::new();
         let mut labels = Vec::new();
         for file in files {
@@ -257,7 +260,7 @@ impl Reader<'_> {
         let content = match self.files.read(path) {
             Ok(content) => content,
             Err(FileFault::Missing) if !required => return Vec::new(),
-            Err(FileFault::Elsewhere) => return Vec::new(),
+            Err(FileFault::NotAvailable) => return Vec::new(),
             Err(fault) => {
                 let remedy = match fault {
                     FileFault::TooMuch => FileFault::LESS,

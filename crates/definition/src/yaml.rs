@@ -25,7 +25,7 @@ pub(super) struct NodeId {
 }
 
 impl NodeId {
-    /// The document, as a number of [`super::cursor::Faults`].
+    /// The document, as a number of [`super::cursor::Diagnostics`].
     pub(super) fn document(self) -> usize {
         self.document as usize
     }

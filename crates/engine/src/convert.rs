@@ -13,7 +13,7 @@ use bollard::models::{
 };
 use serde::Deserialize;
 
-use super::node::{Change, Joins, of_meaning};
+use super::node::{Change, Joins, keep_known_labels};
 use super::{CreateRequest, EngineError, EngineInfo, FileStat, SCRATCH_FOLDER, SCRATCH_ROOT, STORE_FOLDER};
 use pod::container_options::Tuning;
 use pod::failed_check::FailedCheck;
@@ -232,7 +232,7 @@ pub struct ListedContainer {
     names: Vec<String>,
     command: String,
     state: String,
-    #[serde(deserialize_with = "of_meaning")]
+    #[serde(deserialize_with = "keep_known_labels")]
     labels: BTreeMap<String, String>,
     mounts: Vec<ListedMount>,
     host_config: Joins,
@@ -1028,7 +1028,7 @@ pub fn change(message: EventMessage) -> Option<Change> {
     let number = |text: Option<String>| text.and_then(|text| text.parse::<i64>().ok());
     let attributes = message.actor.attributes;
     match message.action.as_str() {
-        "kill" => Some(Change::Signalled(u8::try_from(number(attributes.signal)?).ok()?)),
+        "kill" => Some(Change::Killed(u8::try_from(number(attributes.signal)?).ok()?)),
         "die" => Some(Change::Ended { status: exit_status(number(attributes.exit_code).unwrap_or(255)) }),
         "destroy" => Some(Change::Ended { status: 0 }),
         _ => None,
@@ -1575,7 +1575,7 @@ mod tests {
             let text = format!(r#"{{"Action":"{action}","Actor":{{"ID":"x","Attributes":{attributes}}}}}"#);
             change(serde_json::from_str(&text).expect("an event"))
         };
-        assert_eq!(change("kill", r#"{"signal":"15","a.label":"b"}"#), Some(Change::Signalled(15)));
+        assert_eq!(change("kill", r#"{"signal":"15","a.label":"b"}"#), Some(Change::Killed(15)));
         assert_eq!(change("die", r#"{"exitCode":"3"}"#), Some(Change::Ended { status: 3 }));
         assert_eq!(change("die", "{}"), Some(Change::Ended { status: 255 }));
         assert_eq!(change("destroy", "{}"), Some(Change::Ended { status: 0 }));

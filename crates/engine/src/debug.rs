@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::EngineError;
-use super::docker::{DockerEngine, SHORT, empty_request, encoded, json_request, not_understood};
+use super::docker::{DockerEngine, QUERY_TIMEOUT, empty_request, encoded, json_request, not_understood};
 use super::node::Line;
 
 /// Longest answer to a wait.
@@ -120,7 +120,7 @@ impl DockerEngine {
             status_code: i64,
         }
         let path = format!("/containers/{}/wait?condition={condition}", encoded(id));
-        let body = self.open(SHORT, empty_request(Method::POST, &path)?).await?;
+        let body = self.open(QUERY_TIMEOUT, empty_request(Method::POST, &path)?).await?;
         Ok(async move {
             let whole = Limited::new(body, ANSWER_LIMIT).collect().await;
             let whole = whole.map_err(|error| EngineError::Unreachable(error.to_string()))?.to_bytes();
@@ -134,6 +134,6 @@ impl DockerEngine {
     /// Where it does not run.
     pub async fn resize(&self, id: &str, rows: u16, columns: u16) -> Result<(), EngineError> {
         let path = format!("/containers/{}/resize?h={rows}&w={columns}", encoded(id));
-        self.open(SHORT, empty_request(Method::POST, &path)?).await.map(drop)
+        self.open(QUERY_TIMEOUT, empty_request(Method::POST, &path)?).await.map(drop)
     }
 }

@@ -39,7 +39,7 @@ use tokio::time::{Instant, timeout};
 
 use super::allowlist::{listed, without_version};
 use super::convert::{self, EventMessage, ImageReference, PullMessage, PullProgress};
-use super::event_broadcast::{Relay, Whose};
+use super::event_broadcast::{EventFilter, Relay};
 use super::node::converse;
 use super::tls::TlsError;
 use super::transport::{Transport, TransportError};
@@ -62,15 +62,15 @@ const NEWEST_API: ClientVersion = ClientVersion { major_version: 1, minor_versio
 const OLDEST_API: ClientVersion = ClientVersion { major_version: 1, minor_version: 41 };
 
 /// Limit of a call that only asks, or does what takes the engine a moment.
-pub(super) const SHORT: Duration = Duration::from_secs(30);
+pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Limit of what an engine asks a volume's driver for: less than that of the call before it, so that it is known who
 /// does not answer.
-const DRIVER: Duration = Duration::from_secs(20);
+const VOLUME_DRIVER_TIMEOUT: Duration = Duration::from_secs(20);
 /// Limit of a creation or start. A busy engine with a slow disk or a volume plug-in takes its time.
-const LONG: Duration = Duration::from_secs(120);
+const CREATE_TIMEOUT: Duration = Duration::from_secs(120);
 /// Limit of a removal: then it is asked for again, which an engine that is still at it says, since a pod that ends has
 /// no time for an answer that is lost.
-const REMOVAL: Duration = Duration::from_secs(10);
+const REMOVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an engine may take nothing of an archive, or say nothing once it has all of it.
 const COPY_STALLS: Duration = Duration::from_secs(60);
 /// What a stop may take beyond the grace it was given: the kill, and the engine's own 10 s for it.
@@ -84,7 +84,7 @@ const LINE_LIMIT: usize = 4 * 1024 * 1024;
 /// Longest listing: of hundreds of containers, each with all its labels, which may hold a pod's whole definition.
 pub(super) const LISTING_LIMIT: usize = 64 * 1024 * 1024;
 /// How much of the path of a call is told that is too long to be one.
-const TOLD_OF_A_PATH: usize = 60;
+const MAX_PATH_IN_ERROR: usize = 60;
 /// Longest error message that is read.
 const ERROR_LIMIT: usize = 64 * 1024;
 /// What is heard of the containers of a pod.
@@ -92,7 +92,7 @@ const POD_EVENTS: [&str; 7] = ["create", "start", "kill", "die", "oom", "health_
 /// What is heard of a pod's own container, where that is another one than the manager's.
 pub(super) const OWN_EVENTS: [&str; 3] = ["kill", "die", "destroy"];
 /// How far a first subscription may look back.
-const JUST_NOW: Duration = Duration::from_millis(500);
+const EVENT_LOOKBACK: Duration = Duration::from_millis(500);
 /// Events whose repetition is noticed.
 const RECENT_EVENTS: usize = 32;
 
@@ -145,7 +145,7 @@ impl DockerEngine {
     /// # Errors
     /// Where the engine does not answer, or is too old.
     pub async fn api_version(&self) -> Result<ApiVersion, EngineError> {
-        let version = self.within(SHORT, self.api()).await?.client_version();
+        let version = self.within(QUERY_TIMEOUT, self.api()).await?.client_version();
         Ok((version.major_version, version.minor_version))
     }
 
@@ -231,14 +231,14 @@ impl DockerEngine {
     ) -> Result<T, EngineError> {
         let path = request.uri().path().to_owned();
         let answer = async {
-            let body = self.open(SHORT, request).await?;
+            let body = self.open(QUERY_TIMEOUT, request).await?;
             let whole = Limited::new(body, most).collect().await;
             whole.map(|whole| whole.to_bytes()).map_err(|error| match error.is::<LengthLimitError>() {
                 true => EngineError::Refused(format!("the answer to `{path}` has more than {most} bytes")),
                 false => EngineError::Unreachable(error.to_string()),
             })
         };
-        serde_json::from_slice(&self.within(SHORT, answer).await?).map_err(not_understood)
+        serde_json::from_slice(&self.within(QUERY_TIMEOUT, answer).await?).map_err(not_understood)
     }
 
     async fn within<T>(
@@ -268,7 +268,7 @@ impl DockerEngine {
     }
 
     pub(super) async fn inspect_raw(&self, id: &str) -> Result<ContainerInspectResponse, EngineError> {
-        self.call(SHORT, |docker| async move { docker.inspect_container(id, None).await }).await
+        self.call(QUERY_TIMEOUT, |docker| async move { docker.inspect_container(id, None).await }).await
     }
 
     /// The engine's health check of this container has failed. Checks that failed because the pod was stopping already
@@ -276,7 +276,7 @@ impl DockerEngine {
     ///
     /// # Errors
     /// Where the engine does not tell.
-    pub async fn fails_its_check(&self, id: &str) -> Result<bool, EngineError> {
+    pub async fn is_unhealthy(&self, id: &str) -> Result<bool, EngineError> {
         let health = self.inspect_raw(id).await?.state.and_then(|state| state.health).unwrap_or_default();
         let stopping = pause::health::Health::Stopping.word();
         let meant = |check: &&HealthcheckResult| {
@@ -304,10 +304,10 @@ impl DockerEngine {
 
     /// The same, as it was told with [`Engine::info`] a moment ago, once. A pod's components may look back so far: what is
     /// older than their present life counts for nothing, and of that life the last news stands.
-    async fn lately(&self) -> Result<String, EngineError> {
+    async fn recent_engine_time(&self) -> Result<String, EngineError> {
         let told = self.clock.lock().unwrap_or_else(PoisonError::into_inner).take();
         match told {
-            Some((time, at)) if at.elapsed() < JUST_NOW => Ok(time_for_events(&time)),
+            Some((time, at)) if at.elapsed() < EVENT_LOOKBACK => Ok(time_for_events(&time)),
             _ => self.now().await,
         }
     }
@@ -327,9 +327,9 @@ impl DockerEngine {
         pod: &str,
     ) -> Result<BoxStream<'static, Result<EventMessage, EngineError>>, EngineError> {
         if let Some(relay) = &self.relay {
-            return relay.listen(Whose::Pod(pod.to_owned())).await;
+            return relay.subscribe(EventFilter::Pod(pod.to_owned())).await;
         }
-        let since = self.lately().await?;
+        let since = self.recent_engine_time().await?;
         let filters = serde_json::json!({
             "type": ["container"],
             "label": [format!("{LABEL_POD}={pod}")],
@@ -345,7 +345,7 @@ impl DockerEngine {
         filters: &serde_json::Value,
     ) -> Result<BoxStream<'static, Result<T, EngineError>>, EngineError> {
         let path = format!("/events?since={since}&filters={}", encoded(&filters.to_string()));
-        Ok(json_lines(self.open(SHORT, empty_request(Method::GET, &path)?).await?).boxed())
+        Ok(json_lines(self.open(QUERY_TIMEOUT, empty_request(Method::GET, &path)?).await?).boxed())
     }
 
     async fn inspect_image(&self, image: &str) -> Result<convert::Image, EngineError> {
@@ -355,8 +355,8 @@ impl DockerEngine {
 
     async fn inspect_volume(&self, name: &str) -> Result<convert::Volume, EngineError> {
         let request = empty_request(Method::GET, &format!("/volumes/{}", encoded(name)))?;
-        let secs = DRIVER.as_secs();
-        let told = timeout(DRIVER, self.ask(request)).await.unwrap_or_else(|_| {
+        let secs = VOLUME_DRIVER_TIMEOUT.as_secs();
+        let told = timeout(VOLUME_DRIVER_TIMEOUT, self.ask(request)).await.unwrap_or_else(|_| {
             Err(EngineError::Refused(format!("its driver does not answer within {secs} s")))
         });
         told.map_err(|error| match error {
@@ -429,7 +429,8 @@ impl Engine for DockerEngine {
             .build();
         let listed = || async {
             let options = options.clone();
-            let all = self.call(SHORT, |docker| async move { docker.list_containers(Some(options)).await });
+            let all =
+                self.call(QUERY_TIMEOUT, |docker| async move { docker.list_containers(Some(options)).await });
             Ok::<Vec<String>, EngineError>(all.await?.into_iter().filter_map(|one| one.id).collect())
         };
         // The summaries lack what counts: health, the status of the end, whether a start failed.
@@ -565,7 +566,7 @@ impl Engine for DockerEngine {
         }
         .build();
         let created = self
-            .call(LONG, |docker| async move { docker.create_container(Some(options), body).await })
+            .call(CREATE_TIMEOUT, |docker| async move { docker.create_container(Some(options), body).await })
             .await
             .map_err(|error| match error {
                 // A holder of namespaces that is gone (400 from 20.10, 404 elsewhere) is no fault of the
@@ -590,7 +591,7 @@ impl Engine for DockerEngine {
             "/containers/{}/logs?follow=true&stdout=true&stderr=true&tail={MISSED_LINES}&since={secs}.{nanos:09}",
             encoded(id)
         );
-        Ok(chunks(self.open(SHORT, empty_request(Method::GET, &path)?).await?).boxed())
+        Ok(chunks(self.open(QUERY_TIMEOUT, empty_request(Method::GET, &path)?).await?).boxed())
     }
 
     async fn last_output(
@@ -598,7 +599,7 @@ impl Engine for DockerEngine {
         id: &str,
     ) -> Result<BoxStream<'static, Result<Bytes, EngineError>>, EngineError> {
         let path = format!("/containers/{}/logs?stdout=true&stderr=true&tail={LAST_LINES}", encoded(id));
-        Ok(chunks(self.open(SHORT, empty_request(Method::GET, &path)?).await?).boxed())
+        Ok(chunks(self.open(QUERY_TIMEOUT, empty_request(Method::GET, &path)?).await?).boxed())
     }
 
     async fn copy_in(
@@ -646,7 +647,7 @@ impl Engine for DockerEngine {
         // once, also for a container that is not started yet, and then the body is the raw stream until
         // the container ends.
         let path = format!("/containers/{}/attach?stream=1&stdout=1&stderr=1", encoded(id));
-        let body = self.open(SHORT, empty_request(Method::POST, &path)?).await?;
+        let body = self.open(QUERY_TIMEOUT, empty_request(Method::POST, &path)?).await?;
         Ok(chunks(body).boxed())
     }
 
@@ -654,7 +655,7 @@ impl Engine for DockerEngine {
         let id = self.create_exec(id, &convert::exec_body(hook)).await?;
         // As with `attach`, the answer's body is the raw stream.
         let path = format!("/exec/{}/start", encoded(&id));
-        let body = self.open(SHORT, json_request(&path, &serde_json::json!({}))?).await?;
+        let body = self.open(QUERY_TIMEOUT, json_request(&path, &serde_json::json!({}))?).await?;
         Ok(Exec { id, output: chunks(body).boxed() })
     }
 
@@ -674,12 +675,12 @@ impl Engine for DockerEngine {
             let stderr = converse(line, input).await?;
             Ok(Some(Finished { status: ended(self, &exec).await?, stderr }))
         };
-        self.within(LONG, work).await
+        self.within(CREATE_TIMEOUT, work).await
     }
 
     async fn stat(&self, id: &str, path: &str) -> Result<Option<FileStat>, EngineError> {
         let path = format!("/containers/{}/archive?path={}", encoded(id), encoded(path));
-        let answer = match self.send(SHORT, empty_request(Method::HEAD, &path)?).await {
+        let answer = match self.send(QUERY_TIMEOUT, empty_request(Method::HEAD, &path)?).await {
             Ok(answer) => answer,
             Err(EngineError::NotFound(_)) => return Ok(None),
             Err(error) => return Err(error),
@@ -701,7 +702,7 @@ impl Engine for DockerEngine {
     }
 
     async fn start(&self, id: &str) -> Result<(), EngineError> {
-        self.call(LONG, |docker| async move { docker.start_container(id, None).await }).await
+        self.call(CREATE_TIMEOUT, |docker| async move { docker.start_container(id, None).await }).await
     }
 
     async fn stop(&self, id: &str, grace: Duration) -> Result<(), EngineError> {
@@ -714,7 +715,7 @@ impl Engine for DockerEngine {
     async fn remove(&self, id: &str) -> Result<(), EngineError> {
         let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
         match self
-            .call(REMOVAL, |docker| async move { docker.remove_container(id, Some(options)).await })
+            .call(REMOVE_TIMEOUT, |docker| async move { docker.remove_container(id, Some(options)).await })
             .await
         {
             // Nothing is to be left: what seems gone is looked for.
@@ -735,7 +736,7 @@ impl Engine for DockerEngine {
 fn addressed(method: Method, path: &str, mut request: BollardRequest) -> Result<BollardRequest, EngineError> {
     *request.method_mut() = method;
     *request.uri_mut() = path.parse().map_err(|_| {
-        let beginning: String = path.chars().take(TOLD_OF_A_PATH).collect();
+        let beginning: String = path.chars().take(MAX_PATH_IN_ERROR).collect();
         let bytes = path.len();
         EngineError::Refused(format!("the path of a call would have {bytes} bytes, too many: `{beginning}…`"))
     })?;
@@ -1227,8 +1228,11 @@ mod tests {
         ]);
         let engine = engine.with_one_stream();
         let relay = engine.relay.clone().expect("invariant: made one line above");
-        let (a, own, b) =
-            tokio::join!(engine.events("a"), relay.listen(Whose::Container("a".into())), engine.events("b"));
+        let (a, own, b) = tokio::join!(
+            engine.events("a"),
+            relay.subscribe(EventFilter::Container("a".into())),
+            engine.events("b")
+        );
         let ids = async |stream: BoxStream<'static, Result<Event, EngineError>>| {
             stream.map(|event| event.expect("an event").id).collect::<Vec<_>>().await
         };

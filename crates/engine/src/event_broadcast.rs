@@ -15,7 +15,7 @@ type Told = Result<EventMessage, EngineError>;
 
 /// Whose events.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Whose {
+pub(super) enum EventFilter {
     /// Those of the containers that belong to this pod.
     Pod(String),
     /// Those of this container itself.
@@ -30,7 +30,7 @@ pub(super) struct Relay {
 
 /// One who listens.
 struct Listener {
-    whose: Whose,
+    whose: EventFilter,
     to: UnboundedSender<Told>,
     ready: oneshot::Sender<Result<(), EngineError>>,
 }
@@ -44,7 +44,10 @@ impl Relay {
     }
 
     /// What happens from now on; resolves when the engine has begun to tell. Ends when its stream does.
-    pub(super) async fn listen(&self, whose: Whose) -> Result<BoxStream<'static, Told>, EngineError> {
+    pub(super) async fn subscribe(
+        &self,
+        whose: EventFilter,
+    ) -> Result<BoxStream<'static, Told>, EngineError> {
         let (to, mut told) = unbounded_channel();
         let (ready, begun) = oneshot::channel();
         let gone = || EngineError::Unreachable("nobody listens to the engine's events".into());
@@ -76,7 +79,7 @@ async fn pass_on(
     first: Listener,
     asked: &mut UnboundedReceiver<Listener>,
 ) {
-    let mut all: BTreeMap<Whose, Vec<UnboundedSender<Told>>> = BTreeMap::new();
+    let mut all: BTreeMap<EventFilter, Vec<UnboundedSender<Told>>> = BTreeMap::new();
     let mut next = Some(first);
     loop {
         if let Some(Listener { whose, to, ready }) = next.take() {
@@ -96,8 +99,8 @@ async fn pass_on(
             },
             event = events.next() => match event {
                 Some(Ok(event)) => {
-                    let pod = event.pod().map(|pod| Whose::Pod(pod.to_owned()));
-                    for whose in pod.into_iter().chain([Whose::Container(event.container().to_owned())]) {
+                    let pod = event.pod().map(|pod| EventFilter::Pod(pod.to_owned()));
+                    for whose in pod.into_iter().chain([EventFilter::Container(event.container().to_owned())]) {
                         for one in all.get(&whose).into_iter().flatten() {
                             let _ = one.send(Ok(event.clone()));
                         }

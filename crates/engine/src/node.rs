@@ -15,9 +15,9 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split};
 
 use super::convert;
 use super::docker::{
-    DockerEngine, LISTING_LIMIT, OWN_EVENTS, SHORT, chunks, empty_request, encoded, unreachable,
+    DockerEngine, LISTING_LIMIT, OWN_EVENTS, QUERY_TIMEOUT, chunks, empty_request, encoded, unreachable,
 };
-use super::event_broadcast::Whose;
+use super::event_broadcast::EventFilter;
 use super::{Engine, EngineError, ended};
 use crate::demux::Frames;
 use crate::demux::Stream;
@@ -37,7 +37,7 @@ pub struct Summary {
     /// Full id.
     pub id: String,
     /// Those of its labels that mean something here: others may be of any size.
-    #[serde(default, deserialize_with = "of_meaning")]
+    #[serde(default, deserialize_with = "keep_known_labels")]
     pub labels: BTreeMap<String, String>,
     /// Its names, each behind a slash; more than one where others link to it.
     #[serde(default)]
@@ -92,12 +92,14 @@ impl Summary {
 }
 
 /// How labels begin that are asked for in a listing.
-const MEANING: [&str; 4] = ["pod.", "io.tandem.", "com.docker.compose.", "com.docker.swarm."];
+const KEPT_LABEL_PREFIXES: [&str; 4] = ["pod.", "io.tandem.", "com.docker.compose.", "com.docker.swarm."];
 
-pub(super) fn of_meaning<'de, D: Deserializer<'de>>(labels: D) -> Result<BTreeMap<String, String>, D::Error> {
+pub(super) fn keep_known_labels<'de, D: Deserializer<'de>>(
+    labels: D,
+) -> Result<BTreeMap<String, String>, D::Error> {
     // `null` for a container that a client created without labels: it must not spoil the listing of the others.
     let mut labels = Option::<BTreeMap<String, String>>::deserialize(labels)?.unwrap_or_default();
-    labels.retain(|key, _| MEANING.iter().any(|beginning| key.starts_with(beginning)));
+    labels.retain(|key, _| KEPT_LABEL_PREFIXES.iter().any(|beginning| key.starts_with(beginning)));
     Ok(labels)
 }
 
@@ -132,7 +134,7 @@ impl Standing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
     /// It was sent this signal.
-    Signalled(u8),
+    Killed(u8),
     /// It ended, or is gone.
     Ended {
         /// Its exit status.
@@ -231,7 +233,7 @@ impl DockerEngine {
         let messages = match &self.relay {
             Some(relay) => {
                 // First what is to come, then what was: what happens in between is told twice rather than never.
-                let live = relay.listen(Whose::Container(id.to_owned())).await?;
+                let live = relay.subscribe(EventFilter::Container(id.to_owned())).await?;
                 let past = format!("{since}&until={}", self.now().await?);
                 self.messages(&past, &filters).await?.chain(live).boxed()
             }
@@ -287,7 +289,7 @@ impl DockerEngine {
         path: &str,
     ) -> Result<BoxStream<'static, Result<Bytes, EngineError>>, EngineError> {
         let path = format!("/containers/{}/archive?path={}", encoded(id), encoded(path));
-        let body = self.open(SHORT, empty_request(Method::GET, &path)?).await?;
+        let body = self.open(QUERY_TIMEOUT, empty_request(Method::GET, &path)?).await?;
         Ok(chunks(body).boxed())
     }
 
@@ -295,7 +297,7 @@ impl DockerEngine {
     ///
     /// # Errors
     /// Where there is no such container, or none that takes input.
-    pub async fn feed(&self, id: &str) -> Result<Box<dyn Line>, EngineError> {
+    pub async fn attach_stdin(&self, id: &str) -> Result<Box<dyn Line>, EngineError> {
         self.line(id, "stream=1&stdin=1").await
     }
 
@@ -319,7 +321,7 @@ impl DockerEngine {
         // Without these two the engine takes the connection over all the same, but HTTP would not let us write.
         request.headers_mut().insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         request.headers_mut().insert(UPGRADE, HeaderValue::from_static("tcp"));
-        let answer = self.send(SHORT, request).await?;
+        let answer = self.send(QUERY_TIMEOUT, request).await?;
         if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Ok(None);
         }

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use super::observed::{Exit, ExitRecord, Member, ObservedState, Status};
+use super::observed::{ContainerState, Exit, ExitRecord, ObservedState, Status};
 use super::plan::{again_after, restarts};
 use super::spec::{ComponentSpec, Condition, PodSpec};
 
@@ -13,7 +13,7 @@ use super::spec::{ComponentSpec, Condition, PodSpec};
 pub struct Ends<'a> {
     observed: &'a ObservedState,
     now: Duration,
-    members: HashMap<&'a str, (&'a ComponentSpec, Option<&'a Member>)>,
+    members: HashMap<&'a str, (&'a ComponentSpec, Option<&'a ContainerState>)>,
     /// Those for whose end somebody waits, and whether it has to be a success.
     awaited: HashMap<&'a str, bool>,
     /// Those for whose end somebody waited who has been started since: what `docker container prune` removes must not
@@ -60,7 +60,7 @@ impl<'a> Ends<'a> {
     }
 
     /// The container of the member of this name, where it is there.
-    pub fn seen(&self, name: &str) -> Option<&'a Member> {
+    pub fn seen(&self, name: &str) -> Option<&'a ContainerState> {
         self.members.get(name).and_then(|(_, member)| *member)
     }
 

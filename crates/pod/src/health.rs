@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::completion::Ends;
-use super::observed::{Health, Member, ObservedState, Status};
+use super::observed::{ContainerState, Health, ObservedState, Status};
 use super::plan::{next_init, restart_pause, restarts};
 use super::spec::PodSpec;
 
@@ -31,7 +31,7 @@ const UNHEALTHY_BACKOFF_THRESHOLD: Duration = Duration::from_secs(4);
 pub fn is_failing(spec: &PodSpec, observed: &ObservedState, ends: &Ends<'_>) -> bool {
     pod_health(spec, observed, ends) == PodHealth::Unhealthy
         || spec.components.iter().filter(|one| one.essential).any(|one| {
-            let fails = |member: &Member| match member.status {
+            let fails = |member: &ContainerState| match member.status {
                 Status::Exited(_) => {
                     restarts(one, observed) && restart_pause(member) >= UNHEALTHY_BACKOFF_THRESHOLD
                 }

@@ -22,11 +22,11 @@ pub struct ObservedState {
     /// A full listing has been seen; before that nothing is known to be absent.
     pub listed: bool,
     /// The sandbox, `None` where there is none.
-    pub sandbox: Option<Member>,
+    pub sandbox: Option<ContainerState>,
     /// The store, `None` where there is none.
-    pub store: Option<Member>,
+    pub store: Option<ContainerState>,
     /// Containers of components and init components that are there, by component name.
-    pub members: BTreeMap<String, Member>,
+    pub members: BTreeMap<String, ContainerState>,
     /// Containers of this pod that belong to an earlier run or to no component: id to name.
     pub orphans: BTreeMap<String, String>,
     /// Ids of [`Role::Debug`] containers of this run: left alone until the pod's end is decided, and then remains.
@@ -45,7 +45,7 @@ pub struct ObservedState {
     pub removed_externally: BTreeSet<Target>,
     /// Components that had ended before they were removed, by us or `docker container prune` perhaps.
     pub exit_records: BTreeMap<String, ExitRecord>,
-    /// [`Member::life`] of containers whose `post_start` hooks have run, also for a manager before this one.
+    /// [`ContainerState::life`] of containers whose `post_start` hooks have run, also for a manager before this one.
     pub post_start_done: BTreeSet<String>,
     /// Ids of the containers that existed when this manager last compared mounts with those of other pods;
     /// `None` if it has not compared them yet.
@@ -62,7 +62,7 @@ pub struct ObservedState {
     pub silent_since: Option<Duration>,
     /// When the last listing that came to its end had begun.
     pub looked_at: Duration,
-    /// Components that are to be started again since somebody asked this manager for it, by name: [`Member::life`] that is
+    /// Components that are to be started again since somebody asked this manager for it, by name: [`ContainerState::life`] that is
     /// to end.
     pub to_restart: BTreeMap<String, String>,
     /// Ids of containers that somebody else has started again since the mounts were last compared.
@@ -85,7 +85,7 @@ pub struct ObservedState {
 
 /// One container of the pod.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Member {
+pub struct ContainerState {
     /// Full id.
     pub id: String,
     /// What it does.
@@ -228,7 +228,7 @@ pub struct Exit {
 pub struct ExitRecord {
     /// Its last end.
     pub exit: Exit,
-    /// See [`Member::restarts`].
+    /// See [`ContainerState::restarts`].
     pub restarts: u32,
     /// Its end was asked for.
     pub asked: bool,
@@ -363,9 +363,9 @@ pub enum StateUpdate {
     /// An event.
     Event(Event),
     /// An action was begun.
-    Begun(Key),
+    ActionStarted(Key),
     /// An action came to an end.
-    Ended(Key, Result<ActionResult, Failure>),
+    ActionFinished(Key, Result<ActionResult, Failure>),
     /// A stop was asked for.
     Stop {
         /// The status that the pod is to end with.
@@ -379,7 +379,7 @@ pub enum StateUpdate {
     EngineUnreachable(String),
     /// What a manager before this one knew, and the engine does not.
     Restored {
-        /// The `post_start` hooks of these have run, by [`Member::life`].
+        /// The `post_start` hooks of these have run, by [`ContainerState::life`].
         post_start_done: Vec<String>,
         /// How components ended whose containers are gone.
         exit_records: BTreeMap<String, ExitRecord>,
@@ -434,7 +434,7 @@ impl ObservedState {
             StateUpdate::RestartAsked(name) => self.restart_asked(spec, &name),
             StateUpdate::Listed(containers) => self.listed(spec, containers, now),
             StateUpdate::Event(event) => self.event(spec, &event, now),
-            StateUpdate::Begun(key) => {
+            StateUpdate::ActionStarted(key) => {
                 if key.verb == Verb::PreStop
                     && let Some(member) = self.target_mut(&key)
                 {
@@ -446,7 +446,7 @@ impl ObservedState {
                 }
                 self.in_flight.insert(key);
             }
-            StateUpdate::Ended(key, result) => {
+            StateUpdate::ActionFinished(key, result) => {
                 self.in_flight.remove(&key);
                 if key.verb == Verb::CheckMounts && result.is_err() {
                     self.unjudged.append(&mut self.judging);
@@ -487,7 +487,7 @@ impl ObservedState {
     }
 
     /// The container of a target, where it is there.
-    pub fn member(&self, target: &Target) -> Option<&Member> {
+    pub fn member(&self, target: &Target) -> Option<&ContainerState> {
         match target {
             Target::Sandbox => self.sandbox.as_ref(),
             Target::Store => self.store.as_ref(),
@@ -512,7 +512,7 @@ impl ObservedState {
         members.chain(self.orphans.keys().chain(&self.debug_containers).map(String::as_str))
     }
 
-    fn slot(&mut self, id: &str) -> Option<&mut Member> {
+    fn slot(&mut self, id: &str) -> Option<&mut ContainerState> {
         let holders = self.sandbox.iter_mut().chain(&mut self.store);
         holders.chain(self.members.values_mut()).find(|member| member.id == id)
     }
@@ -607,7 +607,7 @@ impl ObservedState {
     /// The end of this member does not count yet: somebody restarts it, or may be about to. The end of the pod, and a
     /// request for it, cut that short.
     pub fn is_undecided(&self, name: &str, now: Duration) -> bool {
-        let open = |member: &Member| member.exit().is_some() && member.in_place.is_open(now);
+        let open = |member: &ContainerState| member.exit().is_some() && member.in_place.is_open(now);
         self.stop.is_none()
             && self.concluded.is_none()
             && (self.members.get(name).is_some_and(open) || self.is_to_restart(name))
@@ -615,7 +615,7 @@ impl ObservedState {
 
     /// The present life of this component is to end, and it is to be started again.
     pub fn is_to_restart(&self, name: &str) -> bool {
-        let life = self.members.get(name).map(Member::life);
+        let life = self.members.get(name).map(ContainerState::life);
         life.is_some() && self.to_restart.get(name) == life.as_ref()
     }
 
@@ -642,13 +642,18 @@ impl ObservedState {
 
     /// A new container for this place. Where there was one that has ended and is gone, the new one is a restart too: its
     /// budget must not begin anew with every `docker container prune`.
-    fn successor(&self, place: Option<&Target>, id: &str) -> Member {
+    fn successor(&self, place: Option<&Target>, id: &str) -> ContainerState {
         let before = match place {
             Some(Target::Member(name)) => self.exit_records.get(name),
             _ => None,
         };
         let restarts = before.map_or(0, |before| before.restarts.saturating_add(1));
-        Member { id: id.to_owned(), restarts, consecutive_restarts: restarts, ..Member::default() }
+        ContainerState {
+            id: id.to_owned(),
+            restarts,
+            consecutive_restarts: restarts,
+            ..ContainerState::default()
+        }
     }
 
     /// Somebody looks around in the pod, for as long as there is one.
@@ -842,7 +847,7 @@ impl ObservedState {
         starts(Verb::Start) || starts(Verb::Restart)
     }
 
-    fn target_mut(&mut self, key: &Key) -> Option<&mut Member> {
+    fn target_mut(&mut self, key: &Key) -> Option<&mut ContainerState> {
         match key.target.as_ref()? {
             Target::Sandbox => self.sandbox.as_mut(),
             Target::Store => self.store.as_mut(),
@@ -861,7 +866,8 @@ impl ObservedState {
         self.gone.insert(id.to_owned());
         self.orphans.remove(id);
         self.debug_containers.remove(id);
-        let ran = |member: &Member| member.id == id && matches!(member.status, Status::Running { .. });
+        let ran =
+            |member: &ContainerState| member.id == id && matches!(member.status, Status::Running { .. });
         if self.sandbox.as_ref().is_some_and(ran) {
             self.removed_externally.insert(Target::Sandbox);
         }
@@ -887,7 +893,7 @@ impl ObservedState {
     }
 }
 
-impl Member {
+impl ContainerState {
     /// It was seen to do this, in the life that began at `started_at` (0: whichever it is in). News may come out
     /// of order (an event overtakes the answer of a call), so a life that has ended stays so, and a verdict on its
     /// health is not taken back by an older look.

@@ -15,7 +15,8 @@ use super::container_options::PullPolicy;
 use super::dependency_graph::dependents;
 use super::health::{PodHealth, is_failing, pod_health};
 use super::observed::{
-    Exit, ExitRecord, Failure, FailureRecord, Health, HookFailure, ImageState, Member, ObservedState, Status,
+    ContainerState, Exit, ExitRecord, Failure, FailureRecord, Health, HookFailure, ImageState, ObservedState,
+    Status,
 };
 use super::spec::{ComponentSpec, Condition, DEFAULT_STOP_GRACE, Dependency, Image, PodSpec, Restart};
 
@@ -184,7 +185,7 @@ impl<'a> Planner<'a> {
             return conclude(status, format!("{chain}cannot {key}: {words}"), Reason::Impossible);
         }
         // Its end ends all the others, so it is the cause even where their ends were told first.
-        if let Some(exit) = self.observed.sandbox.as_ref().and_then(Member::exit) {
+        if let Some(exit) = self.observed.sandbox.as_ref().and_then(ContainerState::exit) {
             let status = passed_on(exit.status).max(1);
             return conclude(
                 status,
@@ -281,7 +282,7 @@ impl<'a> Planner<'a> {
     /// What runs keeps the files that it has, but what starts later would miss them: a pod is not to run on
     /// by halves.
     fn store_ended(&self) -> Option<(Termination, Reason)> {
-        let (status, because) = match self.observed.store.as_ref().and_then(Member::exit) {
+        let (status, because) = match self.observed.store.as_ref().and_then(ContainerState::exit) {
             Some(exit) => {
                 (passed_on(exit.status).max(1), format!("the store ended with status {}", exit.status))
             }
@@ -332,7 +333,7 @@ impl<'a> Planner<'a> {
     /// what a shell would say (126, 127), as `docker run` passes it on.
     fn refusal(&self, key: &Key) -> u8 {
         let target = key.target.as_ref().filter(|_| key.verb.starts());
-        let exit = target.and_then(|target| self.observed.member(target)).and_then(Member::exit);
+        let exit = target.and_then(|target| self.observed.member(target)).and_then(ContainerState::exit);
         exit.map_or(STATUS_REFUSED, |exit| passed_on(exit.status).max(1))
     }
 
@@ -341,7 +342,7 @@ impl<'a> Planner<'a> {
         // What is to be restarted was stopped by this manager: also where the pod ends before its start, that is nobody's
         // failure.
         let open = |name: &str| self.ends.is_undecided(name) || self.observed.is_to_restart(name);
-        let ended = |name: &str| self.ends.seen(name).and_then(Member::exit).filter(|_| !open(name));
+        let ended = |name: &str| self.ends.seen(name).and_then(ContainerState::exit).filter(|_| !open(name));
         let inits = self.spec.init.iter().filter_map(|init| {
             let exit = ended(&init.name).filter(|exit| exit.status != 0 && !self.restarts(init))?;
             Some((init.name.as_str(), exit, true))
@@ -608,7 +609,7 @@ impl<'a> Planner<'a> {
 
     /// Something is still to be copied into this created container. A manager before this one has copied where a step of
     /// its `pre_start` was started since: another copy would undo what the step wrote.
-    fn is_to_be_filled(&self, component: &ComponentSpec, member: &Member) -> bool {
+    fn is_to_be_filled(&self, component: &ComponentSpec, member: &ContainerState) -> bool {
         let mut steps =
             self.spec.components.iter().filter(|one| one.pre_start_of.as_ref() == Some(&component.name));
         let step_began = |step: &ComponentSpec| {
@@ -620,7 +621,7 @@ impl<'a> Planner<'a> {
 
     /// The next step of a restart that was asked for: those that are restarted along with it end before it, and start
     /// after it.
-    fn restart_on_request(&mut self, component: &ComponentSpec, member: &Member, target: Target) {
+    fn restart_on_request(&mut self, component: &ComponentSpec, member: &ContainerState, target: Target) {
         let along = |name: &str| self.observed.is_to_restart(name);
         if member.runs() {
             let mut dependents = dependents(&self.spec.components, &component.name);
@@ -664,13 +665,13 @@ impl<'a> Planner<'a> {
 
     /// Its memory is there only while it runs.
     fn fill_store(&mut self) {
-        if self.observed.store.as_ref().is_some_and(Member::runs) {
+        if self.observed.store.as_ref().is_some_and(ContainerState::runs) {
             self.add(Action::Copy(Target::Store), Reason::HoldsSecrets);
         }
     }
 
     fn sandbox_ready(&self) -> bool {
-        !self.spec.namespaces.sandbox() || self.observed.sandbox.as_ref().is_some_and(Member::runs)
+        !self.spec.namespaces.sandbox() || self.observed.sandbox.as_ref().is_some_and(ContainerState::runs)
     }
 
     fn restarts(&self, component: &ComponentSpec) -> bool {
@@ -737,7 +738,7 @@ impl<'a> Planner<'a> {
             self.next_stop_step(name, member, needed.contains(name.as_str()), deadline);
         }
         // Its end is the end of every process in the pod: not before these had their chance.
-        let any_runs = self.observed.members.values().any(Member::runs);
+        let any_runs = self.observed.members.values().any(ContainerState::runs);
         let starting = self.observed.members.keys().any(|name| self.starting(name));
         if self.observed.sandbox.is_some() && (self.now >= deadline || !any_runs && !starting) {
             self.remove(Target::Sandbox, if any_runs { Reason::OutOfTime } else { Reason::Ending });
@@ -756,7 +757,7 @@ impl<'a> Planner<'a> {
     /// What others still rely on that run, or are as good as running: they were just told to start.
     fn needed(&self) -> HashSet<&'a str> {
         let runs = |one: &ComponentSpec| {
-            self.ends.seen(&one.name).is_some_and(Member::runs) || self.starting(&one.name)
+            self.ends.seen(&one.name).is_some_and(ContainerState::runs) || self.starting(&one.name)
         };
         let spec = self.spec;
         let users = spec.components.iter().filter(|one| runs(one)).flat_map(|one| &one.depends_on);
@@ -770,7 +771,7 @@ impl<'a> Planner<'a> {
     }
 
     /// The next step of one component towards nothing.
-    fn next_stop_step(&mut self, name: &str, member: &Member, needed: bool, deadline: Duration) {
+    fn next_stop_step(&mut self, name: &str, member: &ContainerState, needed: bool, deadline: Duration) {
         let target = Target::Member(name.to_owned());
         let unsettled = self.busy.contains(&target) || self.starting(name);
         if self.now >= deadline && (member.runs() || unsettled) {
@@ -934,7 +935,7 @@ pub fn again_after(component: &ComponentSpec, end: &ExitRecord) -> bool {
 }
 
 /// How long to wait after its end until it is started again.
-pub(super) fn restart_pause(member: &Member) -> Duration {
+pub(super) fn restart_pause(member: &ContainerState) -> Duration {
     let doublings = if member.ran_long() { 0 } else { member.consecutive_restarts.min(10) };
     (RESTART_PAUSE.0 * (1 << doublings)).min(RESTART_PAUSE.1)
 }

@@ -13,7 +13,7 @@ use tracing::{debug, info, warn};
 
 use crate::pause_channel::Pause;
 use crate::reconcile::BACKOFF;
-use crate::startup::context::{Refusal, Site};
+use crate::startup::context::{ManagerContext, Refusal};
 use engine::docker::DockerEngine;
 use engine::{CreateRequest, Created, Engine, EngineError};
 use pod::health::PodHealth;
@@ -66,7 +66,7 @@ impl fmt::Display for Owner {
 
 impl Lock {
     /// The lock of the agent with this name.
-    pub fn new(site: &Site, agent: &str) -> Self {
+    pub fn new(site: &ManagerContext, agent: &str) -> Self {
         let own = Identity {
             pod: site.own.id.clone(),
             name: site.own.name.clone(),

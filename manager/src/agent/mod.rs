@@ -23,21 +23,21 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::{Instrument, error, info, info_span, warn};
 
 use crate::agent::lock::Lock;
-use crate::checkpoint::{AGENT, Marks};
+use crate::checkpoint::{AGENT, Checkpoint};
 use crate::cli::{AgentArgs, LogFormat, Placement, RunArgs, Which};
-use crate::commands::run::{Stops, serve};
+use crate::commands::run::{ShutdownSignals, serve};
 use crate::garbage_collector::{sweep, sweep_forsaken, sweep_soon};
 use crate::logs::output::{Form, Output};
 use crate::pause_channel::Pause;
-use crate::pod_run::{Begun, Logs, Means};
+use crate::pod_run::{Logs, Means, PodRun};
 use crate::reconcile::BACKOFF;
 use crate::remote_pod;
 use crate::request_pipe;
 use crate::request_pipe::RequestLine;
 use crate::startup::context;
-use crate::startup::context::{Prepared, Refusal, Site};
+use crate::startup::context::{ManagerContext, PreparedPod, Refusal};
 use crate::startup::own_container;
-use crate::startup::retry::{Expected, patiently};
+use crate::startup::retry::{Expected, retry_until_timeout};
 use definition::labels::MANAGER;
 use engine::node::Standing;
 use engine::{Engine, EngineError};
@@ -65,11 +65,11 @@ const NAME: &str = "agent";
 
 /// What all pods share.
 struct Agent {
-    site: Site,
+    site: ManagerContext,
     args: RunArgs,
     name: String,
     policy: Policy,
-    marks: Marks,
+    checkpoint: Checkpoint,
     pods: request_pipe::Pods,
     lock: Lock,
     /// Something of a pod that has ended is left.
@@ -78,7 +78,7 @@ struct Agent {
 
 /// Run pods until asked to stop. Returns the exit status.
 pub async fn run(args: AgentArgs, output: Output) -> u8 {
-    let result = match Stops::listen() {
+    let result = match ShutdownSignals::listen() {
         Ok(stops) => work(args, &output, stops).await,
         Err(error) => {
             Err(Refusal { status: STATUS_REFUSED, words: format!("cannot listen to signals: {error}") })
@@ -98,7 +98,7 @@ pub async fn run(args: AgentArgs, output: Output) -> u8 {
     status
 }
 
-async fn work(args: AgentArgs, output: &Output, mut stops: Stops) -> Result<(), Refusal> {
+async fn work(args: AgentArgs, output: &Output, mut stops: ShutdownSignals) -> Result<(), Refusal> {
     own_container::own_container().map_err(Refusal::usage)?;
     let handed = context::handed()?;
     let expected = handed.expected();
@@ -158,16 +158,16 @@ async fn begin(args: AgentArgs, output: &Output, expected: Expected) -> Result<A
             "`--pause` says where one pod is, and an agent runs all of its node: leave it out, or use `manager run`",
         ));
     }
-    let mut site = Site::arrive(&args, expected).await?;
+    let mut site = ManagerContext::arrive(&args, expected).await?;
     let (policy, credentials) = (context::policy(&args)?, context::credentials()?);
-    let marks = Marks::kept(AGENT);
+    let checkpoint = Checkpoint::kept(AGENT);
     let requests = RequestLine::open(Path::new(request_pipe::FOLDER));
     site.confine(output)?;
     let pods = request_pipe::Pods::default();
     serve(Some(requests), &pods);
     site.engine = site.engine.with_credentials(credentials).with_one_stream();
     let lock = Lock::new(&site, &name);
-    Ok(Agent { site, args, name, policy, marks, pods, lock, sweep: Notify::new() })
+    Ok(Agent { site, args, name, policy, checkpoint, pods, lock, sweep: Notify::new() })
 }
 
 /// Pods that are run now.
@@ -194,7 +194,7 @@ impl Pods {
     }
 
     /// Nothing new is taken; those that are ending, or are asked to meanwhile, get to their end.
-    async fn linger(mut self) {
+    async fn wait_for_stopping_pods(mut self) {
         let began = Instant::now();
         if !self.known.is_empty() {
             info!("asked to stop: waiting {} s for pods that are to stop as well", LINGER.as_secs());
@@ -213,7 +213,7 @@ impl Agent {
     async fn watch(
         self: Rc<Self>,
         mut pause: Pause,
-        stops: &mut Stops,
+        stops: &mut ShutdownSignals,
         mut asked: bool,
     ) -> Result<(), Refusal> {
         let held = {
@@ -232,7 +232,7 @@ impl Agent {
             }
         };
         if asked {
-            self.see_off(Pods::default()).await;
+            self.drain_pods(Pods::default()).await;
             return Ok(());
         }
         info!("agent `{}`: running the pods of this node", self.name);
@@ -240,7 +240,7 @@ impl Agent {
         tokio::select! {
             () = sweep_forsaken(engine, &self.site.own.id, None) => {}
             () = stops.next() => {
-                self.see_off(Pods::default()).await;
+                self.drain_pods(Pods::default()).await;
                 return Ok(());
             }
         }
@@ -263,12 +263,12 @@ impl Agent {
     }
 
     /// Take every pod that is there, and that comes, until asked to stop.
-    async fn serve(self: &Rc<Self>, mut pause: Pause, stops: &mut Stops) {
+    async fn serve(self: &Rc<Self>, mut pause: Pause, stops: &mut ShutdownSignals) {
         let (mut pods, mut backoff) = (Pods::default(), BACKOFF.0);
         loop {
             let broke = tokio::select! {
                 biased;
-                () = stops.next() => return self.see_off(pods).await,
+                () = stops.next() => return self.drain_pods(pods).await,
                 broke = self.follow(&mut pods, &mut pause, &mut backoff) => broke,
             };
             let Err(error) = broke;
@@ -277,7 +277,7 @@ impl Agent {
             let mut wait = std::pin::pin!(sleep(backoff));
             loop {
                 tokio::select! {
-                    () = stops.next() => return self.see_off(pods).await,
+                    () = stops.next() => return self.drain_pods(pods).await,
                     () = &mut wait => break,
                     // It will be looked for again.
                     Some(Ok((id, _))) = pods.running.join_next() => {
@@ -290,11 +290,11 @@ impl Agent {
     }
 
     /// Asked to stop: pods that are asked to as well get to their end, also those that were not taken up yet.
-    async fn see_off(self: &Rc<Self>, mut pods: Pods) {
+    async fn drain_pods(self: &Rc<Self>, mut pods: Pods) {
         if !matches!(timeout(LAST_LOOK, self.take_all(&mut pods)).await, Ok(Ok(()))) {
             warn!("asked to stop, and the engine does not say which pods there are");
         }
-        pods.linger().await;
+        pods.wait_for_stopping_pods().await;
     }
 
     /// One life of the event stream.
@@ -347,14 +347,19 @@ impl Agent {
         let agent = Rc::clone(self);
         // Here, on the one thread that there is: what a definition is read from knows no other.
         pods.running.spawn_local(async move {
-            let run = agent.look_after(&id, before, ending).await;
+            let run = agent.run_when_ready(&id, before, ending).await;
             (id, run)
         });
     }
 
     /// Run this container's pod, as [`Self::take`] says, to its end: when the run began that is over. Whatever the engine
     /// does not tell of it is waited for here, where no other pod is held up.
-    async fn look_after(&self, id: &str, before: Option<String>, ending: Arc<AtomicBool>) -> Option<String> {
+    async fn run_when_ready(
+        &self,
+        id: &str,
+        before: Option<String>,
+        ending: Arc<AtomicBool>,
+    ) -> Option<String> {
         let (name, started_at) = loop {
             match self.site.engine.standing(id).await {
                 // Others have such labels too: task containers with a manager of their own.
@@ -407,11 +412,11 @@ impl Agent {
         };
         let form = if args.log_format == LogFormat::Json { Form::Json } else { Form::Text };
         let logs = if args.logs { Logs::There(form) } else { Logs::Off };
-        let (marks, pods) = (self.marks.clone(), self.pods.clone());
-        let means = Means { policy: &self.policy, logs, marks, ending, pods };
+        let (checkpoint, pods) = (self.checkpoint.clone(), self.pods.clone());
+        let means = Means { policy: &self.policy, logs, checkpoint, ending, pods };
         // Its health is not the agent's.
         let pause = Pause::new(std::io::sink());
-        if Begun::outside(&self.site, task, prepared, pause, means).run().await.left {
+        if PodRun::outside(&self.site, task, prepared, pause, means).run().await.left {
             self.sweep.notify_one();
         }
     }
@@ -427,9 +432,9 @@ impl Agent {
         args: &RunArgs,
         id: &str,
         started_at: &str,
-    ) -> Result<Option<(TaskContainer, Prepared)>, Refusal> {
-        let Site { engine, address, .. } = &self.site;
-        let task = patiently(address, || engine.inspect_task(id)).await?;
+    ) -> Result<Option<(TaskContainer, PreparedPod)>, Refusal> {
+        let ManagerContext { engine, address, .. } = &self.site;
+        let task = retry_until_timeout(address, || engine.inspect_task(id)).await?;
         if !task.running || task.started_at != started_at {
             return Ok(None);
         }
@@ -543,13 +548,13 @@ mod tests {
             }
         });
         let address = EngineAddress::Unix(path);
-        let site = Site::at(DockerEngine::new(&address).expect("no TLS"), address).await;
+        let site = ManagerContext::at(DockerEngine::new(&address).expect("no TLS"), address).await;
         let command = parse(["manager", "agent"].map(OsString::from)).expect("a command").command;
         let Command::Agent(AgentArgs { name, run: args }) = command else { panic!("{command:?}") };
         let lock = Lock::new(&site, &name);
-        let (policy, marks) = (Policy::default(), Marks::default());
+        let (policy, checkpoint) = (Policy::default(), Checkpoint::default());
         let pods = request_pipe::Pods::default();
-        (Rc::new(Agent { site, args, name, policy, marks, pods, lock, sweep: Notify::new() }), script)
+        (Rc::new(Agent { site, args, name, policy, checkpoint, pods, lock, sweep: Notify::new() }), script)
     }
 
     /// What an agent does with such an engine, within a time.
@@ -583,7 +588,7 @@ mod tests {
     #[tokio::test]
     async fn a_run_that_is_over_is_not_begun_again() {
         story(async |agent, script| {
-            let run = agent.look_after("well", Some("1".into()), Arc::default()).await;
+            let run = agent.run_when_ready("well", Some("1".into()), Arc::default()).await;
             assert_eq!(run.as_deref(), Some("1"));
             assert_eq!(*script.asked.borrow(), ["/_ping", "/containers/well/json"]);
         })

@@ -12,7 +12,7 @@ use caps::Capability;
 
 use crate::cgroups;
 use crate::cli::RunArgs;
-use crate::security::confine::{Landlock, Way, confine};
+use crate::security::confine::{EngineTransport, Landlock, confine};
 use crate::security::privileges;
 use crate::startup::context::{Refusal, engine_of};
 use pod::plan::STATUS_REFUSED;
@@ -41,7 +41,8 @@ pub fn explain(args: &RunArgs) -> Result<String, Refusal> {
     let groups = cgroups::mounted().map(|tree| cgroups::groups_in(&tree));
     let bus = cgroups::bus_socket(&TaskContainer::default());
 
-    let standing = privileges::give_up(socket.as_deref()).map_err(|error| failed(error.to_string()))?;
+    let standing =
+        privileges::drop_privileges(socket.as_deref()).map_err(|error| failed(error.to_string()))?;
     let confinement = confine((&address).into(), groups.as_deref());
     let now = Status::read(&mut own).map_err(unreadable)?;
     let dumpable = nix::sys::prctl::get_dumpable().map_err(|error| failed(error.to_string()))?;
@@ -87,10 +88,12 @@ pub fn explain(args: &RunArgs) -> Result<String, Refusal> {
         ),
         line(
             "files",
-            match (&confinement.landlock, Way::from(&address), &groups) {
+            match (&confinement.landlock, EngineTransport::from(&address), &groups) {
                 (Landlock::None(why), ..) => format!("as its user may: {why}"),
-                (_, Way::Tcp { named: true, .. }, None) => "/etc".to_owned(),
-                (_, Way::Tcp { named: true, .. }, Some(groups)) => format!("/etc, {}", groups.display()),
+                (_, EngineTransport::Tcp { named: true, .. }, None) => "/etc".to_owned(),
+                (_, EngineTransport::Tcp { named: true, .. }, Some(groups)) => {
+                    format!("/etc, {}", groups.display())
+                }
                 (_, _, Some(groups)) => groups.display().to_string(),
                 _ => "none".to_owned(),
             },
@@ -148,11 +151,11 @@ pub fn explain(args: &RunArgs) -> Result<String, Refusal> {
     Ok(text)
 }
 
-fn ways(way: Way) -> &'static str {
+fn ways(way: EngineTransport) -> &'static str {
     match way {
-        Way::Unix => "sockets are unix sockets",
-        Way::Tcp { named: false, .. } => "sockets are IP sockets",
-        Way::Tcp { named: true, .. } => "sockets are IP sockets and those of the resolver",
+        EngineTransport::Unix => "sockets are unix sockets",
+        EngineTransport::Tcp { named: false, .. } => "sockets are IP sockets",
+        EngineTransport::Tcp { named: true, .. } => "sockets are IP sockets and those of the resolver",
     }
 }
 

@@ -12,18 +12,18 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, timeout};
 use tracing::{debug, error, info, warn};
 
-use crate::checkpoint::{AGENT, Marks};
+use crate::checkpoint::{AGENT, Checkpoint};
 use crate::cli::{Placement, RunArgs, Which};
 use crate::garbage_collector::sweep;
 use crate::logs::output::Output;
 use crate::pause_channel::Pause;
-use crate::pod_run::{Begun, Ended, Logs, Means};
+use crate::pod_run::{Ended, Logs, Means, PodRun};
 use crate::reconcile::LEAST_OUTPUT;
 use crate::remote_pod;
 use crate::request_pipe;
 use crate::request_pipe::{Pods, RequestLine};
 use crate::startup::context;
-use crate::startup::context::{LAST_WORD, Refusal, Site};
+use crate::startup::context::{LAST_WORD, ManagerContext, Refusal};
 use crate::startup::own_container;
 use engine::docker::DockerEngine;
 use pod::health::PodHealth;
@@ -44,7 +44,7 @@ const ASKED: Duration = Duration::from_millis(400);
 /// Run the pod of this container. Returns its exit status.
 pub async fn run(args: RunArgs, output: Output) -> u8 {
     // Before anything else: a stop is answered at once in every state.
-    let mut stops = match Stops::listen() {
+    let mut stops = match ShutdownSignals::listen() {
         Ok(stops) => stops,
         Err(error) => {
             error!("cannot listen to signals: {error}");
@@ -91,9 +91,9 @@ fn refuse(refusal: &Refusal) -> (u8, Instant) {
 struct Base<'a> {
     args: &'a RunArgs,
     output: &'a Output,
-    site: Site,
+    site: ManagerContext,
     policy: Policy,
-    marks: Marks,
+    checkpoint: Checkpoint,
     pods: Pods,
     /// The pipe to the manager's own `pause`.
     control: Arc<File>,
@@ -104,9 +104,9 @@ impl Base<'_> {
     /// manager's. Returns the exit status, and until when the last output may take.
     async fn run(
         &self,
-        mut begun: Begun,
+        mut begun: PodRun,
         mut is_first: bool,
-        stops: &mut Stops,
+        stops: &mut ShutdownSignals,
         mut asked: Option<Instant>,
     ) -> (u8, Instant) {
         loop {
@@ -145,8 +145,8 @@ impl Base<'_> {
     }
 
     /// The next run of the pod, where its pause container is restarted.
-    async fn next(&self, which: &Which, before: &TaskContainer) -> Option<Result<Begun, Refusal>> {
-        let Site { engine, address, own, .. } = &self.site;
+    async fn next(&self, which: &Which, before: &TaskContainer) -> Option<Result<PodRun, Refusal>> {
+        let ManagerContext { engine, address, own, .. } = &self.site;
         if !remote_pod::restarted(engine, address, which, own, before, remote_pod::RESTART).await {
             return None;
         }
@@ -154,7 +154,7 @@ impl Base<'_> {
         Some(self.begin_next(which).await)
     }
 
-    async fn begin_next(&self, which: &Which) -> Result<Begun, Refusal> {
+    async fn begin_next(&self, which: &Which) -> Result<PodRun, Refusal> {
         let site = &self.site;
         let mut pause = Pause::new(Arc::clone(&self.control));
         pause.publish(PodHealth::Starting);
@@ -162,18 +162,18 @@ impl Base<'_> {
         self.output.name_pod(&task.name);
         let prepared = site.prepare(self.args, &task, Ok(&self.policy), None, None).await?;
         pause.hold(prepared.spec.stop_timeout + AFTER_STOP + LAST_WORD);
-        Ok(Begun::outside(site, task, prepared, pause, self.means()))
+        Ok(PodRun::outside(site, task, prepared, pause, self.means()))
     }
 
     fn means(&self) -> Means<'_> {
         let logs = if self.args.logs { Logs::Here(self.output.clone()) } else { Logs::Off };
-        let (marks, pods) = (self.marks.clone(), self.pods.clone());
-        Means { policy: &self.policy, logs, marks, ending: Arc::default(), pods }
+        let (checkpoint, pods) = (self.checkpoint.clone(), self.pods.clone());
+        Means { policy: &self.policy, logs, checkpoint, ending: Arc::default(), pods }
     }
 }
 
 /// Run a pod to its end. `asked` is when this manager was asked to stop.
-async fn to_its_end(begun: Begun, stops: &mut Stops, asked: &mut Option<Instant>) -> Ended {
+async fn to_its_end(begun: PodRun, stops: &mut ShutdownSignals, asked: &mut Option<Instant>) -> Ended {
     let (news, engine, pod) = (begun.news(), begun.engine(), begun.pod().to_owned());
     let mut run = std::pin::pin!(begun.run());
     loop {
@@ -192,7 +192,7 @@ async fn to_its_end(begun: Begun, stops: &mut Stops, asked: &mut Option<Instant>
 /// The status of a pod that is asked to stop. Swarm stops what its health check calls unhealthy, also where it never came
 /// up, and takes a task that ends with 0 then for complete: nothing would come in its place.
 async fn status_of_stop(engine: &DockerEngine, pod: &str) -> u8 {
-    match timeout(ASKED, engine.fails_its_check(pod)).await {
+    match timeout(ASKED, engine.is_unhealthy(pod)).await {
         Ok(Ok(ill)) => u8::from(ill),
         Ok(Err(_)) | Err(_) => 0,
     }
@@ -216,15 +216,15 @@ pub(crate) async fn stop_requested(engine: &DockerEngine, pod: &str) -> StateUpd
 
 /// SIGTERM and SIGINT; and the signals that would end us but mean nothing here, so that none of them is
 /// taken for a crash.
-pub(crate) struct Stops {
+pub(crate) struct ShutdownSignals {
     term: Signal,
     int: Signal,
     others: [(&'static str, Signal); 4],
 }
 
-impl Stops {
+impl ShutdownSignals {
     pub(crate) fn listen() -> std::io::Result<Self> {
-        Ok(Stops {
+        Ok(ShutdownSignals {
             term: signal(SignalKind::terminate())?,
             int: signal(SignalKind::interrupt())?,
             others: [
@@ -237,7 +237,7 @@ impl Stops {
     }
 
     pub(crate) async fn next(&mut self) {
-        let Stops { term, int, others: [hup, quit, usr1, usr2] } = self;
+        let ShutdownSignals { term, int, others: [hup, quit, usr1, usr2] } = self;
         loop {
             let name = tokio::select! {
                 _ = term.recv() => return,
@@ -253,7 +253,7 @@ impl Stops {
 }
 
 /// Everything up to the first change. Also reports whether no manager has been in this run of the container before.
-async fn begin<'a>(args: &'a RunArgs, output: &'a Output) -> Result<(Begun, Base<'a>, bool), Refusal> {
+async fn begin<'a>(args: &'a RunArgs, output: &'a Output) -> Result<(PodRun, Base<'a>, bool), Refusal> {
     // First of all: only then does pause know that a stop can be handled here.
     own_container::own_container().map_err(Refusal::usage)?;
     let handed = context::handed()?;
@@ -262,7 +262,7 @@ async fn begin<'a>(args: &'a RunArgs, output: &'a Output) -> Result<(Begun, Base
     let mut pause = Pause::new(Arc::clone(&control));
     pause.publish(PodHealth::Starting);
 
-    let mut site = Site::arrive(args, expected).await?;
+    let mut site = ManagerContext::arrive(args, expected).await?;
     let outside = match &args.pod.placement {
         Placement::Outside(which) => {
             Some(remote_pod::find(&site.engine, &site.address, which, &site.own).await?)
@@ -285,7 +285,7 @@ async fn begin<'a>(args: &'a RunArgs, output: &'a Output) -> Result<(Begun, Base
     let private = is_private(&prepared.spec, outside.is_some());
     // A container that is made anew in place of the pod's has another id.
     let name = if outside.is_some() { AGENT } else { &prepared.spec.identity.pod };
-    let marks = if private { Marks::kept(name) } else { Marks::default() };
+    let checkpoint = if private { Checkpoint::kept(name) } else { Checkpoint::default() };
     let requests = private.then(|| RequestLine::open(Path::new(request_pipe::FOLDER)));
     site.confine(output)?;
     site.engine = site.engine.with_credentials(credentials.unwrap_or_default());
@@ -293,15 +293,15 @@ async fn begin<'a>(args: &'a RunArgs, output: &'a Output) -> Result<(Begun, Base
     tokio::spawn(sweep(site.engine.clone(), Arc::clone(&site.limiter)));
     let pods = Pods::default();
     serve(requests, &pods);
-    let base = Base { args, output, site, policy, marks, pods, control };
+    let base = Base { args, output, site, policy, checkpoint, pods, control };
     let is_first = !handed.again && !handed.ending;
     let begun = match outside {
         // A sandbox elsewhere is tied to nothing here.
         Some(task) => {
             pause.close_listener();
-            Begun::outside(&base.site, task, prepared, pause, base.means())
+            PodRun::outside(&base.site, task, prepared, pause, base.means())
         }
-        None => Begun::here(&base.site, prepared, pause, base.means(), handed.lifeline),
+        None => PodRun::here(&base.site, prepared, pause, base.means(), handed.lifeline),
     };
     Ok((begun, base, is_first))
 }

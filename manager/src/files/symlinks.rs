@@ -12,7 +12,7 @@ use std::path::{Component, Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
-use definition::files::{Disk, FileFault, FileKind, Files, fault};
+use definition::files::{FileFault, FileKind, Files, LocalFiles, fault};
 use engine::docker::DockerEngine;
 use engine::{Engine, EngineError};
 use pod::path::within;
@@ -284,15 +284,15 @@ fn points(mountinfo: &str) -> impl Iterator<Item = (PathBuf, bool)> {
 /// The files of this container, which a definition names.
 impl Files for Shared {
     fn kind(&self, path: &str) -> Result<FileKind, FileFault> {
-        Disk.kind(&by_descriptor(&self.look(path).map_err(fault)?))
+        LocalFiles.kind(&by_descriptor(&self.look(path).map_err(fault)?))
     }
 
     fn read(&self, path: &str) -> Result<Vec<u8>, FileFault> {
-        Disk.read(&by_descriptor(&self.look(path).map_err(fault)?))
+        LocalFiles.read(&by_descriptor(&self.look(path).map_err(fault)?))
     }
 
     fn names(&self, folder: &str) -> Vec<String> {
-        Disk.names(folder)
+        LocalFiles.names(folder)
     }
 }
 

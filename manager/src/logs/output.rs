@@ -20,7 +20,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::log_format::json_line;
 use crate::logs::lines::MAX_LINE;
-use crate::pause_channel::remote::Line;
+use crate::pause_channel::remote::RemotePause;
 use engine::demux::Stream;
 
 /// Blocks of output that may wait for a stream's reader. A block is what one read of the engine brought,
@@ -30,10 +30,10 @@ const WAITING: usize = 8;
 /// six bytes of one.
 const WAITING_BYTES: usize = WAITING * MAX_LINE;
 /// The manager's own lines that may wait, bytes: what an agent says while it takes up a few hundred pods.
-const OWN: usize = 1024 * 1024;
+const OWN_LOG_BUFFER: usize = 1024 * 1024;
 /// How long a block waits for room once the pod ends. A reader that reads steadily may be behind for a second:
 /// what lies between, the engine and `docker run`, passes output on in bursts.
-const ROOM: Duration = Duration::from_secs(2);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Both streams. Clones write to the same ones.
 #[derive(Clone, Default)]
@@ -149,7 +149,7 @@ impl Output {
     }
 
     /// The streams of the `pause` at the other end of this line.
-    pub fn through(line: &Line) -> Output {
+    pub fn through(line: &RemotePause) -> Output {
         let relay = |stream| {
             let (queue, mut messages) = mpsc::channel(WAITING);
             let line = line.clone();
@@ -198,7 +198,7 @@ impl Output {
             // The sender lives as long as we do.
             let _ = ending.wait_for(|ending| *ending).await;
             if !stuck.load(Ordering::Relaxed) {
-                sleep(ROOM).await;
+                sleep(WRITE_TIMEOUT).await;
             }
         };
         let sent = async {
@@ -251,7 +251,7 @@ impl Output {
             return;
         };
         let mut own = waiting(&self.shared.own);
-        if own.len() + line.len() > OWN {
+        if own.len() + line.len() > OWN_LOG_BUFFER {
             self.shared.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
@@ -364,7 +364,7 @@ mod tests {
         };
         timeout(Duration::from_secs(10), taken).await.expect("the writer takes a line");
         let line = [b'x'; 1024];
-        let room = OWN / line.len();
+        let room = OWN_LOG_BUFFER / line.len();
         for _ in 0..room {
             output.say(line.to_vec());
         }
@@ -375,7 +375,7 @@ mod tests {
         assert_eq!(output.shared.dropped.load(Ordering::Relaxed), 100);
         drop(release);
         output.finish(Duration::from_secs(10)).await;
-        let before = 5 + OWN as u64;
+        let before = 5 + OWN_LOG_BUFFER as u64;
         assert_eq!(written.load(Ordering::SeqCst), before);
         output.say(b"line\n".to_vec());
         output.finish(Duration::from_secs(10)).await;
@@ -398,17 +398,17 @@ mod tests {
             output.ending();
         });
         ended.expect("dropped");
-        assert_eq!(began.elapsed(), ROOM, "a block that waits already is let go too");
+        assert_eq!(began.elapsed(), WRITE_TIMEOUT, "a block that waits already is let go too");
         for _ in 0..1000 {
             output.write(Stream::Out, b"more".to_vec()).await.expect("dropped");
         }
-        assert_eq!(began.elapsed(), ROOM, "a stream that stands still is not waited for again");
+        assert_eq!(began.elapsed(), WRITE_TIMEOUT, "a stream that stands still is not waited for again");
 
         // The other stream is read, slowly: it loses nothing.
         let reader = async {
             let mut blocks = 0;
             while let Some(Message::Block(..)) = read.recv().await {
-                sleep(ROOM / 2).await;
+                sleep(WRITE_TIMEOUT / 2).await;
                 blocks += 1;
                 if blocks == 20 {
                     break;

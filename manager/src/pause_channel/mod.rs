@@ -10,7 +10,7 @@ use std::time::Duration;
 use pause::control::{self, Frame};
 use tracing::warn;
 
-use crate::pause_channel::remote::Line;
+use crate::pause_channel::remote::RemotePause;
 use pod::health::PodHealth;
 
 /// The seconds of a [`Frame::Hold`]: not less than this time.
@@ -22,7 +22,7 @@ pub fn whole_secs(limit: Duration) -> u32 {
 pub struct Pause {
     to: Box<dyn Write + Send>,
     /// The `pause` of the pod, where that is another one.
-    beside: Option<Line>,
+    beside: Option<RemotePause>,
     /// That one was asked to stop, or was ended, by somebody else.
     asked_there: Arc<AtomicBool>,
     health: Option<PodHealth>,
@@ -37,7 +37,7 @@ impl Pause {
 
     /// The `pause` of the pod is another one: it is told of the pod's health too. `asked_there` says whether it was asked
     /// to stop, or was ended, by somebody else.
-    pub fn tell_also(&mut self, line: Line, asked_there: Arc<AtomicBool>) {
+    pub fn attach_remote(&mut self, line: RemotePause, asked_there: Arc<AtomicBool>) {
         self.beside = Some(line);
         self.asked_there = asked_there;
     }

@@ -23,15 +23,15 @@ const TEXTS: usize = 2;
 
 /// The line. Clones are the same one.
 #[derive(Clone)]
-pub struct Line {
-    to: UnboundedSender<Told>,
+pub struct RemotePause {
+    to: UnboundedSender<Command>,
     text: Sender<(Stream, Vec<u8>)>,
     /// What the pod's owner should know is written as a JSON object.
     json: bool,
 }
 
 /// What `pause` is told.
-enum Told {
+enum Command {
     Health(Health),
     /// A line for people.
     Words(String),
@@ -39,17 +39,25 @@ enum Told {
     Exit(u8, tokio::sync::oneshot::Sender<()>),
 }
 
-impl Line {
+impl RemotePause {
     /// Open a line to the `pause` in this run of the container, which then waits so long on TERM for its exit status.
-    pub fn open(engine: DockerEngine, task: &TaskContainer, hold: Duration, json: bool) -> Line {
+    pub fn open(engine: DockerEngine, task: &TaskContainer, hold: Duration, json: bool) -> RemotePause {
         let (to, told) = unbounded_channel();
         let (text, texts) = channel(TEXTS);
         let hold = whole_secs(hold);
         let (container, started_at) = (task.id.clone(), task.started_at.clone());
-        let talk =
-            Talk { engine, container, started_at, hold, health: Health::Starting, exit: None, told, texts };
+        let talk = Connection {
+            engine,
+            container,
+            started_at,
+            hold,
+            health: Health::Starting,
+            exit: None,
+            told,
+            texts,
+        };
         tokio::spawn(talk.run().in_current_span());
-        Line { to, text, json }
+        RemotePause { to, text, json }
     }
 
     /// Text for its standard output or error; waits for room.
@@ -66,26 +74,27 @@ impl Line {
             true => json_line(Level::ERROR, words),
             false => format!("tandem: {words}\n"),
         };
-        let _ = self.to.send(Told::Words(line));
+        let _ = self.to.send(Command::Words(line));
     }
 
     /// The pod's health.
     pub fn health(&self, health: Health) {
-        let _ = self.to.send(Told::Health(health));
+        let _ = self.to.send(Command::Health(health));
     }
 
     /// The pod has ended, everything of it is gone: `pause` ends with this status. Returns when it was told, or cannot be
     /// within this time.
     pub async fn exit(&self, status: u8, limit: Duration) {
         let (sent, done) = tokio::sync::oneshot::channel();
-        if self.to.send(Told::Exit(status, sent)).is_ok() && !matches!(timeout(limit, done).await, Ok(Ok(())))
+        if self.to.send(Command::Exit(status, sent)).is_ok()
+            && !matches!(timeout(limit, done).await, Ok(Ok(())))
         {
             warn!("pause could not be told that the pod has ended");
         }
     }
 }
 
-struct Talk {
+struct Connection {
     engine: DockerEngine,
     container: String,
     started_at: String,
@@ -93,11 +102,11 @@ struct Talk {
     health: Health,
     /// The last word, until it is said: a connection may break off meanwhile.
     exit: Option<(u8, tokio::sync::oneshot::Sender<()>)>,
-    told: UnboundedReceiver<Told>,
+    told: UnboundedReceiver<Command>,
     texts: Receiver<(Stream, Vec<u8>)>,
 }
 
-impl Talk {
+impl Connection {
     /// Until the last word is said, or nobody is there to hear it.
     async fn run(mut self) {
         let mut backoff = BACKOFF.0;
@@ -131,7 +140,7 @@ impl Talk {
 
     /// To this run of the container, where it goes on. The line first, then a look: who has it was there before the look.
     async fn connect(&self) -> Result<Option<Box<dyn node::Line>>, EngineError> {
-        let stream = self.engine.feed(&self.container).await?;
+        let stream = self.engine.attach_stdin(&self.container).await?;
         let now = self.engine.standing(&self.container).await?;
         Ok(now.goes_on(&self.started_at).then_some(stream))
     }
@@ -154,14 +163,14 @@ impl Talk {
             tokio::select! {
                 told = self.told.recv() => match told {
                     None => return Ok(()),
-                    Some(Told::Health(health)) => {
+                    Some(Command::Health(health)) => {
                         self.health = health;
                         say(&mut stream, &[Frame::Health(health)]).await?;
                     }
-                    Some(Told::Words(words)) => {
+                    Some(Command::Words(words)) => {
                         say(&mut stream, &[Frame::Err(words.as_bytes())]).await?;
                     }
-                    Some(Told::Exit(status, sent)) => self.exit = Some((status, sent)),
+                    Some(Command::Exit(status, sent)) => self.exit = Some((status, sent)),
                 },
                 Some((to, text)) = self.texts.recv() => say(&mut stream, &[frame(to, &text)]).await?,
                 // Nothing is ever said here but that the connection is over.

@@ -11,14 +11,14 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, error, info, warn};
 
-use crate::checkpoint::Marks;
+use crate::checkpoint::Checkpoint;
 use crate::files;
 use crate::files::{CopyError, CopySources, OwnedFiles};
 use crate::logs::forward::Followers;
 use crate::logs::tail::Tail;
 use crate::reconcile::hooks;
 use crate::reconcile::hooks::Hooks;
-use crate::reconcile::{BROKEN_OFF, LAST_OUTPUT};
+use crate::reconcile::{CANCELLED, LAST_OUTPUT};
 use crate::security::mount_guard;
 use crate::security::mount_guard::MountGuard;
 use engine::{CreateRequest, Created, Engine, EngineError, STORE_FOLDER, convert};
@@ -33,17 +33,17 @@ use pod::spec::{ComponentSpec, Hook, Image, Mount, MountSource, PodSpec};
 use pod::store::StoreLayout;
 
 /// How long the last lines of a component that failed are waited for.
-const LAST_LOOK: Duration = Duration::from_secs(1);
+const LAST_LOGS_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Creations of one pod that the engine is asked for at a time. More make it no faster (`cargo xtask bench start`), and
 /// each takes memory here.
-pub(crate) const AT_ONCE: usize = 8;
+pub(crate) const MAX_PARALLEL_CREATES: usize = 8;
 /// Exit status of a `pause` that does not know its first argument.
 const STATUS_UNKNOWN_COMMAND: i64 = pause::status::USAGE as i64;
 /// Exit status of a process that was killed, for instance at a limit of memory.
 const STATUS_KILLED: i64 = 137;
 /// What takes longer to create keeps nobody waiting: it may be stuck in a volume's plug-in.
-const TURN: Duration = Duration::from_secs(5);
+const SLOT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What actions need to be carried out. Each is carried out in a task of its own.
 pub struct Executor<E> {
@@ -58,7 +58,7 @@ pub struct Executor<E> {
     /// Who prints the components' output, where it is asked for.
     pub followers: Option<Followers>,
     /// Whose `post_start` hooks have run.
-    pub marks: Marks,
+    pub checkpoint: Checkpoint,
     /// Checks mounts and images against the policy.
     pub guard: MountGuard,
     /// Labels of the task container that components may repeat; empty if the policy does not compare them.
@@ -71,7 +71,7 @@ pub struct Executor<E> {
     /// the rate of the health check.
     pub verified: Mutex<BTreeMap<String, (String, i64)>>,
     /// Whose turn it is; closed once the pod's end is decided: what has not reached the engine yet must not.
-    pub turns: Semaphore,
+    pub create_slots: Semaphore,
 }
 
 /// What a sandbox is made of.
@@ -85,7 +85,7 @@ pub struct SandboxOrder {
 
 impl<E: Engine> Executor<E> {
     /// Carry out an action. `id` is the container's, where there is one, and `life` tells which run of it
-    /// ([`pod::observed::Member::life`]).
+    /// ([`pod::observed::ContainerState::life`]).
     pub async fn execute(
         &self,
         action: &Action,
@@ -118,7 +118,7 @@ impl<E: Engine> Executor<E> {
                 if let Some(followers) = &self.followers {
                     followers.settle(&id, LAST_OUTPUT).await;
                 }
-                self.start(target, &id).await.inspect(|_| self.marks.again(&id))
+                self.start(target, &id).await.inspect(|_| self.checkpoint.again(&id))
             }
             (Action::PostStart(target), Some(id)) => {
                 self.post_start(target, &id, &life.unwrap_or_default()).await
@@ -148,7 +148,7 @@ impl<E: Engine> Executor<E> {
                 .engine
                 .remove(&id)
                 .await
-                .inspect(|()| self.marks.forget(&id))
+                .inspect(|()| self.checkpoint.forget(&id))
                 .map(|()| ActionResult::Removed),
             // Gone between the plan and now: the next plan knows.
             _ => return Err(Failure::Transient("the container is gone".into())),
@@ -234,7 +234,7 @@ impl<E: Engine> Executor<E> {
     async fn lender_is_gone(&self, request: &CreateRequest) -> bool {
         match &request.volumes_from {
             // What is broken off has not asked the engine.
-            Some(lender) if !self.turns.is_closed() => {
+            Some(lender) if !self.create_slots.is_closed() => {
                 matches!(self.engine.inspect(lender).await, Err(EngineError::NotFound(_)))
             }
             _ => false,
@@ -505,9 +505,9 @@ impl<E: Engine> Executor<E> {
     }
 
     async fn create_in_turn(&self, request: &CreateRequest) -> Result<Created, EngineError> {
-        let turn = self.turns.acquire().await.map_err(|_| EngineError::Refused(BROKEN_OFF.into()))?;
+        let turn = self.create_slots.acquire().await.map_err(|_| EngineError::Refused(CANCELLED.into()))?;
         let mut created = pin!(self.engine.create(request));
-        match timeout(TURN, &mut created).await {
+        match timeout(SLOT_TIMEOUT, &mut created).await {
             Ok(created) => created,
             Err(_) => {
                 drop(turn);
@@ -521,11 +521,11 @@ impl<E: Engine> Executor<E> {
         if let (Some(followers), Some(member)) = (&self.followers, self.member(target)) {
             followers.follow(&*self.engine, id, &member.name, member.container.tty, None).await?;
         }
-        if self.turns.is_closed() {
+        if self.create_slots.is_closed() {
             if let Some(followers) = &self.followers {
                 followers.abandon(id);
             }
-            return Err(EngineError::Refused(BROKEN_OFF.into()));
+            return Err(EngineError::Refused(CANCELLED.into()));
         }
         if let Err(error) = self.engine.start(id).await {
             // The engine writes down with which status the start failed.
@@ -555,7 +555,7 @@ impl<E: Engine> Executor<E> {
         Ok(match hooks.run(&*self.engine, id).await? {
             Some(failure) => ActionResult::HookFailed(failure),
             None => {
-                self.marks.add(life);
+                self.checkpoint.add(life);
                 ActionResult::PostStarted
             }
         })
@@ -569,7 +569,7 @@ impl<E: Engine> Executor<E> {
             let output = self.engine.last_output(id).await?;
             last.read(output, member.container.tty).await
         };
-        match timeout(LAST_LOOK, read).await {
+        match timeout(LAST_LOGS_TIMEOUT, read).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => warn!("what {target} wrote last is not known: {error}"),
             Err(_) => warn!("the engine does not tell in time what {target} wrote last"),
@@ -583,7 +583,7 @@ impl<E: Engine> Executor<E> {
 
     /// Why the health check of a component fails, as far as the engine tells in time.
     async fn read_check(&self, id: &str) -> Option<FailedCheck> {
-        match timeout(LAST_LOOK, self.engine.inspect(id)).await {
+        match timeout(LAST_LOGS_TIMEOUT, self.engine.inspect(id)).await {
             Ok(Ok(container)) => container.failed_check,
             Ok(Err(_)) | Err(_) => None,
         }

@@ -6,11 +6,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
-use crate::reconcile::BROKEN_OFF;
+use crate::reconcile::CANCELLED;
 use pod::action::{Key, Reason, Step, Target, Verb};
 use pod::observed::{
-    ActionResult, Event, EventKind, Exit, ExitRecord, Failure, Health, Member, ObservedState, StateUpdate,
-    Status,
+    ActionResult, ContainerState, Event, EventKind, Exit, ExitRecord, Failure, Health, ObservedState,
+    StateUpdate, Status,
 };
 use pod::plan::Termination;
 
@@ -42,7 +42,7 @@ impl Journal {
     pub(crate) fn tell(&mut self, observed: &ObservedState, news: &StateUpdate) {
         match news {
             StateUpdate::Event(event) => tell_event(observed, event),
-            StateUpdate::Ended(key, result) => {
+            StateUpdate::ActionFinished(key, result) => {
                 let begun = self.begun.remove(key);
                 let (took, reason) = match begun {
                     Some((at, reason)) => (Some(millis(at.elapsed())), Some(reason)),
@@ -65,8 +65,8 @@ impl Journal {
                         | Failure::Transient(words)
                         | Failure::Unreachable(words),
                     ) => match words.as_str() {
-                        BROKEN_OFF => {
-                            info!(component = component(key), action = verb(key), "{BROKEN_OFF}: {key}")
+                        CANCELLED => {
+                            info!(component = component(key), action = verb(key), "{CANCELLED}: {key}")
                         }
                         words => self.failed.push((key.clone(), reason, words.to_owned())),
                     },
@@ -159,7 +159,7 @@ fn tell_event(observed: &ObservedState, event: &Event) {
 
 /// The end is that of a life whose start is still under way: a process that ends at once is heard of before the engine
 /// has answered.
-fn overtakes(observed: &ObservedState, name: &str, member: &Member, exit: Exit) -> bool {
+fn overtakes(observed: &ObservedState, name: &str, member: &ContainerState, exit: Exit) -> bool {
     let same = i64::try_from(SAME_END.as_nanos()).unwrap_or(i64::MAX);
     member.exit().is_some_and(|before| exit.at_nanos.saturating_sub(before.at_nanos) > same)
         && observed.starting(&Target::Member(name.to_owned()))
@@ -249,7 +249,7 @@ mod tests {
     }
 
     fn failed(words: &str) -> StateUpdate {
-        StateUpdate::Ended(start().action.key(), Err(Failure::Unreachable(words.into())))
+        StateUpdate::ActionFinished(start().action.key(), Err(Failure::Unreachable(words.into())))
     }
 
     #[tokio::test]
@@ -295,7 +295,10 @@ mod tests {
                 at: Duration::ZERO,
             });
             said(|| {
-                journal.tell(&observed, &StateUpdate::Ended(key.clone(), Ok(ActionResult::CheckRead(check))));
+                journal.tell(
+                    &observed,
+                    &StateUpdate::ActionFinished(key.clone(), Ok(ActionResult::CheckRead(check))),
+                );
                 journal.settle(conclusion.as_ref());
                 if let Some(conclusion) = &conclusion {
                     tell_end(conclusion, &Reason::Impossible);
@@ -342,7 +345,8 @@ mod tests {
             StateUpdate::Event(Event { id: "one".into(), kind: EventKind::Died(exit), at_nanos })
         };
         let restart = Key { verb: Verb::Restart, target: Some(target) };
-        let started = |at| StateUpdate::Ended(restart.clone(), Ok(ActionResult::Started(Box::new(info(at)))));
+        let started =
+            |at| StateUpdate::ActionFinished(restart.clone(), Ok(ActionResult::Started(Box::new(info(at)))));
         let mut hear = |news: StateUpdate| {
             let lines = said(|| journal.tell(&observed, &news));
             observed.apply(&spec, news, Duration::ZERO);
@@ -350,11 +354,11 @@ mod tests {
         };
         hear(StateUpdate::Listed(vec![info(SECOND)]));
         assert_eq!(hear(died(2 * SECOND)), ["INFO component `app` ended with status 3"]);
-        hear(StateUpdate::Begun(restart.clone()));
+        hear(StateUpdate::ActionStarted(restart.clone()));
         // The end of the second life is heard of before the answer of its start.
         assert_eq!(hear(died(4 * SECOND)), ["INFO component `app` ended with status 3 (started again: 1)"]);
         hear(started(3 * SECOND));
-        hear(StateUpdate::Begun(restart.clone()));
+        hear(StateUpdate::ActionStarted(restart.clone()));
         hear(started(6 * SECOND));
         assert_eq!(hear(died(7 * SECOND)), ["INFO component `app` ended with status 3 (started again: 2)"]);
     }

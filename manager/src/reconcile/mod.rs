@@ -21,7 +21,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until};
 use tracing::{Instrument, debug, error, info, warn};
 
-use crate::checkpoint::Marks;
+use crate::checkpoint::Checkpoint;
 use crate::files;
 use crate::logs::forward::Followers;
 use crate::pause_channel::Pause;
@@ -31,7 +31,7 @@ use crate::security::mount_guard::MountGuard;
 use engine::Engine;
 use pod::action::{Action, Key, Target, Verb};
 use pod::health::PodHealth;
-use pod::observed::{ActionResult, Event, EventKind, Failure, Member, ObservedState, StateUpdate};
+use pod::observed::{ActionResult, ContainerState, Event, EventKind, Failure, ObservedState, StateUpdate};
 use pod::plan::{AFTER_STOP, Outcome, Plan, STALE_STATE_TIMEOUT, is_state_stale, line, plan};
 use pod::spec::PodSpec;
 
@@ -45,7 +45,7 @@ pub(crate) const LEAST_OUTPUT: Duration = Duration::from_millis(100);
 const EXIT: Duration = Duration::from_millis(250);
 
 /// Why a pull, a copy or a hook failed that the pod's end made needless.
-pub(crate) const BROKEN_OFF: &str = "broken off";
+pub(crate) const CANCELLED: &str = "broken off";
 
 /// What the loop needs beside the engine.
 pub struct Surroundings {
@@ -58,7 +58,7 @@ pub struct Surroundings {
     /// Who prints the components' output, where it is asked for.
     pub followers: Option<Followers>,
     /// Whose hooks have run.
-    pub marks: Marks,
+    pub checkpoint: Checkpoint,
     /// Checks mounts and images against the policy.
     pub guard: MountGuard,
     /// Labels of the task container that components may repeat; empty if the policy does not compare them.
@@ -98,14 +98,16 @@ impl<E: Engine> Runner<E> {
             task_labels: around.task_labels,
             copies: around.copies,
             followers: around.followers,
-            marks: around.marks,
+            checkpoint: around.checkpoint,
             doubt: Arc::new(Notify::new()),
             verified: std::sync::Mutex::default(),
             news: news.clone(),
-            turns: Semaphore::new(executor::AT_ONCE),
+            create_slots: Semaphore::new(executor::MAX_PARALLEL_CREATES),
         };
-        let (post_start_done, exit_records) =
-            (executor.marks.post_start_done(), executor.marks.exit_records(&executor.spec.identity));
+        let (post_start_done, exit_records) = (
+            executor.checkpoint.post_start_done(),
+            executor.checkpoint.exit_records(&executor.spec.identity),
+        );
         let mut runner = Runner {
             executor: Arc::new(executor),
             pause: around.pause,
@@ -182,7 +184,7 @@ impl<E: Engine> Runner<E> {
             self.wait(wake_at).await;
         };
         watch.abort();
-        executor.marks.end(&executor.spec.identity.pod);
+        executor.checkpoint.end(&executor.spec.identity.pod);
         let ends: Vec<String> =
             self.observed.exit_records.iter().map(|(name, one)| format!("`{name}` {one}")).collect();
         // Of one component its end is in the log already.
@@ -217,31 +219,31 @@ impl<E: Engine> Runner<E> {
                 }
                 self.pause.conclude(conclusion.status);
                 self.ending.store(true, Ordering::Relaxed);
-                self.executor.turns.close();
+                self.executor.create_slots.close();
                 if let Some(followers) = &self.executor.followers {
                     followers.ending();
                 }
-                self.apply(StateUpdate::Ended(key, Ok(ActionResult::Concluded(conclusion))));
+                self.apply(StateUpdate::ActionFinished(key, Ok(ActionResult::Concluded(conclusion))));
                 // A stop does not wait for a registry, nor for a large copy or a hook.
                 for (key, handle) in std::mem::take(&mut self.breakable) {
                     handle.abort();
-                    self.apply(StateUpdate::Ended(key, Err(Failure::Transient(BROKEN_OFF.into()))));
+                    self.apply(StateUpdate::ActionFinished(key, Err(Failure::Transient(CANCELLED.into()))));
                 }
                 concluded = true;
                 continue;
             }
             let member = key.target.as_ref().and_then(|target| self.observed.member(target));
-            let life = member.map(Member::life);
+            let life = member.map(ContainerState::life);
             let id = match &key.target {
                 Some(Target::Orphan(id)) => Some(id.clone()),
                 _ => member.map(|member| member.id.clone()),
             };
             self.journal.begin(&step);
-            self.apply(StateUpdate::Begun(key.clone()));
+            self.apply(StateUpdate::ActionStarted(key.clone()));
             let (executor, news, done) = (Arc::clone(&self.executor), self.news.clone(), key.clone());
             let work = async move {
                 let result = executor.execute(&step.action, id, life).await;
-                let _ = news.send(StateUpdate::Ended(done, result));
+                let _ = news.send(StateUpdate::ActionFinished(done, result));
             };
             let task = tokio::spawn(work.in_current_span());
             if matches!(
@@ -282,14 +284,14 @@ impl<E: Engine> Runner<E> {
 
     fn apply(&mut self, news: StateUpdate) {
         self.journal.tell(&self.observed, &news);
-        if let StateUpdate::Ended(key, _) = &news {
+        if let StateUpdate::ActionFinished(key, _) = &news {
             self.breakable.remove(key);
         }
         let listed = matches!(news, StateUpdate::Listed(_));
         let first = listed && !self.observed.listed;
         match &news {
             StateUpdate::Event(Event { id, kind: EventKind::Destroyed, .. }) => {
-                self.executor.marks.forget(id)
+                self.executor.checkpoint.forget(id)
             }
             StateUpdate::Event(event) if self.observed.is_news(event) => self.executor.doubt.notify_one(),
             _ => {}
@@ -297,7 +299,7 @@ impl<E: Engine> Runner<E> {
         let lives = if listed { self.lives() } else { BTreeMap::new() };
         self.observed.apply(&self.executor.spec, news, self.began.elapsed());
         if self.observed.concluded.is_none() {
-            self.executor.marks.depart(&self.executor.spec.identity, &self.observed.exit_records);
+            self.executor.checkpoint.depart(&self.executor.spec.identity, &self.observed.exit_records);
         }
         self.break_off_needless();
         if first {
@@ -313,13 +315,13 @@ impl<E: Engine> Runner<E> {
     fn break_off_needless(&mut self) {
         let ended = |key: &Key| {
             let member = key.target.as_ref().and_then(|target| self.observed.member(target));
-            key.verb == Verb::PreStop && !member.is_some_and(Member::runs)
+            key.verb == Verb::PreStop && !member.is_some_and(ContainerState::runs)
         };
         let needless: Vec<Key> = self.breakable.keys().filter(|key| ended(key)).cloned().collect();
         for key in needless {
             if let Some(handle) = self.breakable.remove(&key) {
                 handle.abort();
-                self.apply(StateUpdate::Ended(key, Ok(ActionResult::PreStopped)));
+                self.apply(StateUpdate::ActionFinished(key, Ok(ActionResult::PreStopped)));
             }
         }
     }

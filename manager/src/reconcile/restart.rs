@@ -188,7 +188,7 @@ impl<E: Engine> Runner<E> {
         });
         let again = again.map(|(name, member)| {
             info!("component `{name}` was started again from outside");
-            self.executor.marks.again(&member.id);
+            self.executor.checkpoint.again(&member.id);
             name.clone()
         });
         again.collect()

@@ -40,7 +40,7 @@ impl Known {
     ) -> Result<T, FileFault> {
         known.get(path).cloned().unwrap_or_else(|| {
             self.wanted.borrow_mut().insert((path.to_owned(), content));
-            Err(FileFault::Elsewhere)
+            Err(FileFault::NotAvailable)
         })
     }
 }
@@ -144,7 +144,7 @@ async fn content_of(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use definition::diagnostic::Report;
+    use definition::diagnostic::DiagnosticReport;
     use definition::files::MOST_FILES;
     use definition::labels::{COMPOSE_FILE, Surroundings, read};
     use pod::policy::{Host, Policy};
@@ -195,7 +195,7 @@ mod tests {
     /// How many paths were asked for, and the definition in the end.
     fn read_in_rounds(
         content: impl Fn(&str) -> Result<Vec<u8>, FileFault>,
-    ) -> (usize, Result<Definition, Report>) {
+    ) -> (usize, Result<Definition, DiagnosticReport>) {
         let labels = [(COMPOSE_FILE.to_owned(), "/f1/compose.yml".to_owned())].into();
         let task = TaskContainer { name: "task".into(), labels, ..TaskContainer::default() };
         let (mut known, mut asked) = (Known::default(), 0);

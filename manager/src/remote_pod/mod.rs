@@ -11,7 +11,7 @@ use tracing::info;
 
 use crate::cli::Which;
 use crate::startup::context::Refusal;
-use crate::startup::retry::patiently;
+use crate::startup::retry::retry_until_timeout;
 use engine::docker::DockerEngine;
 use engine::{Engine, EngineAddress, EngineError};
 use pod::path::tidy_path;
@@ -51,7 +51,7 @@ pub async fn find(
             Which::Service(service) => of_service(engine, address, service, own).await?,
         };
         if let Some(name) = name {
-            match patiently(address, || found(engine, &name)).await? {
+            match retry_until_timeout(address, || found(engine, &name)).await? {
                 Some(task) if task.running => return Ok(task),
                 _ => {}
             }
@@ -123,7 +123,7 @@ async fn of_service(
     service: &str,
     own: &TaskContainer,
 ) -> Result<Option<String>, Refusal> {
-    let running = patiently(address, || engine.running()).await?;
+    let running = retry_until_timeout(address, || engine.running()).await?;
     let belongs = |labels: &std::collections::BTreeMap<String, String>| {
         SERVICE_LABELS.iter().any(|(name, project)| {
             let same = |project: &str| labels.get(project) == own.labels.get(project);

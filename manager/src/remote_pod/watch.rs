@@ -75,12 +75,12 @@ async fn follow(
     while let Some(change) = changes.next().await {
         match change? {
             Change::Ended { status } => return Ok(Some(status)),
-            Change::Signalled(signal) if [SIGTERM, SIGINT].contains(&i32::from(signal)) => {
+            Change::Killed(signal) if [SIGTERM, SIGINT].contains(&i32::from(signal)) => {
                 info!("the pod's pause container `{}` is asked to stop", task.name);
                 end.ask();
                 let _ = news.send(stop_requested(engine, &task.id).await);
             }
-            Change::Signalled(_) => {}
+            Change::Killed(_) => {}
         }
     }
     Ok(None)

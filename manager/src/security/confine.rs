@@ -24,7 +24,7 @@ const LANDLOCK: ABI = ABI::V6;
 
 /// The way to the engine, as far as the kernel can tell one from another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
+pub enum EngineTransport {
     /// A unix socket.
     Unix,
     /// TCP to this port.
@@ -56,7 +56,7 @@ pub enum Landlock {
     None(String),
 }
 
-impl From<&EngineAddress> for Way {
+impl From<&EngineAddress> for EngineTransport {
     fn from(address: &EngineAddress) -> Self {
         match address {
             EngineAddress::Unix(_) => Self::Unix,
@@ -69,7 +69,7 @@ impl From<&EngineAddress> for Way {
 
 /// Confine this process for good. It must have one thread (threads that it starts inherit it) and `no_new_privs`.
 /// `groups` is the folder of the host's cgroup tree in which it makes and removes cgroups, where it has one.
-pub fn confine(way: Way, groups: Option<&Path>) -> Confinement {
+pub fn confine(way: EngineTransport, groups: Option<&Path>) -> Confinement {
     // First Landlock: its system calls are not among those that are left.
     let landlock = restrict_files(way, groups).unwrap_or_else(|error| Landlock::None(error.to_string()));
     Confinement {
@@ -78,14 +78,14 @@ pub fn confine(way: Way, groups: Option<&Path>) -> Confinement {
     }
 }
 
-fn restrict_files(way: Way, groups: Option<&Path>) -> Result<Landlock, RulesetError> {
+fn restrict_files(way: EngineTransport, groups: Option<&Path>) -> Result<Landlock, RulesetError> {
     let ruleset = landlock::Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(LANDLOCK))?
         .handle_access(AccessNet::from_all(LANDLOCK))?
         .scope(Scope::from_all(LANDLOCK))?;
     let mut ruleset = ruleset.create()?;
-    if let Way::Tcp { port, named } = way {
+    if let EngineTransport::Tcp { port, named } = way {
         ruleset = ruleset.add_rule(NetPort::new(port, AccessNet::ConnectTcp))?;
         if named {
             let read = AccessFs::ReadFile | AccessFs::ReadDir;
@@ -106,7 +106,7 @@ fn restrict_files(way: Way, groups: Option<&Path>) -> Result<Landlock, RulesetEr
     })
 }
 
-fn restrict_calls(way: Way, groups: bool) -> Result<usize, seccompiler::Error> {
+fn restrict_calls(way: EngineTransport, groups: bool) -> Result<usize, seccompiler::Error> {
     let rules = calls(way, groups)?;
     let count = rules.len();
     // As a kernel answers that is older than the call: libraries take an older one that they know, or report.
@@ -121,7 +121,7 @@ fn restrict_calls(way: Way, groups: bool) -> Result<usize, seccompiler::Error> {
 /// The system calls that the manager makes once it is set up, each with its conditions, one of which must hold; none
 /// is no condition. Not among them: to start a program or a process, to open a file (but the resolver's, and those of cgroups), to
 /// listen, to trace, to mount, to change user, to map memory that can be executed.
-fn calls(way: Way, groups: bool) -> Result<BTreeMap<i64, Vec<SeccompRule>>, seccompiler::Error> {
+fn calls(way: EngineTransport, groups: bool) -> Result<BTreeMap<i64, Vec<SeccompRule>>, seccompiler::Error> {
     let mut calls: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
     let mut allow = |some: &[i64]| calls.extend(some.iter().map(|call| (*call, Vec::new())));
     // Memory, threads, time.
@@ -179,7 +179,7 @@ fn calls(way: Way, groups: bool) -> Result<BTreeMap<i64, Vec<SeccompRule>>, secc
     ]);
     #[cfg(target_arch = "x86_64")]
     allow(&[libc::SYS_epoll_wait, libc::SYS_poll]);
-    if matches!(way, Way::Tcp { named: true, .. }) {
+    if matches!(way, EngineTransport::Tcp { named: true, .. }) {
         // The resolver asks the kernel for its addresses (netlink), and name servers over UDP.
         allow(&[libc::SYS_bind, libc::SYS_openat, libc::SYS_sendmmsg, libc::SYS_uname]);
     }
@@ -189,9 +189,11 @@ fn calls(way: Way, groups: bool) -> Result<BTreeMap<i64, Vec<SeccompRule>>, secc
         allow(&[libc::SYS_mkdir, libc::SYS_rmdir]);
     }
     let families: &[i32] = match way {
-        Way::Unix => &[libc::AF_UNIX],
-        Way::Tcp { named: false, .. } => &[libc::AF_INET, libc::AF_INET6],
-        Way::Tcp { named: true, .. } => &[libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK, libc::AF_UNIX],
+        EngineTransport::Unix => &[libc::AF_UNIX],
+        EngineTransport::Tcp { named: false, .. } => &[libc::AF_INET, libc::AF_INET6],
+        EngineTransport::Tcp { named: true, .. } => {
+            &[libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK, libc::AF_UNIX]
+        }
     };
     let threads = libc::CLONE_VM | libc::CLONE_THREAD | libc::CLONE_SIGHAND;
     let ioctls = [libc::FIOCLEX, libc::FIONBIO, libc::FIONREAD];

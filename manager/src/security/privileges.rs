@@ -43,7 +43,7 @@ pub struct Standing {
 ///
 /// # Errors
 /// Never on Linux 2.4 and newer.
-pub fn unobserved() -> Result<(), HardenError> {
+pub fn set_not_dumpable() -> Result<(), HardenError> {
     prctl::set_dumpable(false).map_err(|error| refused("set PR_SET_DUMPABLE 0", error))
 }
 
@@ -53,7 +53,7 @@ pub fn unobserved() -> Result<(), HardenError> {
 ///
 /// # Errors
 /// When there is another thread, or the kernel does not let go of something. The caller must end then.
-pub fn give_up(socket: Option<&Path>) -> Result<Standing, HardenError> {
+pub fn drop_privileges(socket: Option<&Path>) -> Result<Standing, HardenError> {
     let threads = fs::read_dir("/proc/self/task").map_or(0, Iterator::count);
     if threads != 1 {
         return Err(HardenError::Threads(threads));
@@ -66,7 +66,7 @@ pub fn give_up(socket: Option<&Path>) -> Result<Standing, HardenError> {
     let still_root = if geteuid().is_root() { become_user(socket)? } else { None };
     drop_capabilities()?;
     // A change of user sets it to what /proc/sys/fs/suid_dumpable says.
-    unobserved()?;
+    set_not_dumpable()?;
     Ok(Standing { user: geteuid().as_raw(), still_root })
 }
 

@@ -15,17 +15,17 @@ use crate::cli::{EngineArgs, LogFormat, Placement, RunArgs};
 use crate::files::CopySources;
 use crate::files::symlinks::Shared;
 use crate::logs::output::Output;
-use crate::pause_channel::remote::Line;
+use crate::pause_channel::remote::RemotePause;
 use crate::remote_pod;
 use crate::remote_pod::files;
 use crate::security::confine::confine;
 use crate::security::mount_guard::MountGuard;
 use crate::security::{manager_files, privileges};
 use crate::startup::own_container;
-use crate::startup::retry::{Expected, patiently, patiently_for};
+use crate::startup::retry::{Expected, patiently_for, retry_until_timeout};
 use crate::startup::spec;
 use crate::startup::spec::{Reading, host_path, pod_of};
-use definition::{self, files::Disk, files::Files};
+use definition::{self, files::Files, files::LocalFiles};
 use engine::docker::DockerEngine;
 use engine::{Engine, EngineAddress, EngineInfo};
 use pod::limits::{Arrangement, Missing};
@@ -60,7 +60,7 @@ impl Refusal {
 }
 
 /// What `pause` handed to its child.
-pub struct Handed {
+pub struct PauseHandover {
     /// The pipe to `pause`.
     pub control: File,
     /// Name of the abstract socket for a sandbox.
@@ -71,7 +71,7 @@ pub struct Handed {
     pub again: bool,
 }
 
-impl Handed {
+impl PauseHandover {
     /// What is known of the engine.
     pub fn expected(&self) -> Expected {
         if self.again || self.ending { Expected::Surely } else { Expected::Perhaps }
@@ -79,7 +79,7 @@ impl Handed {
 }
 
 /// Where a manager is.
-pub struct Site {
+pub struct ManagerContext {
     /// The engine.
     pub engine: DockerEngine,
     /// Where it is.
@@ -98,7 +98,7 @@ pub struct Site {
 }
 
 /// A pod that can be begun.
-pub struct Prepared {
+pub struct PreparedPod {
     /// What is wanted.
     pub spec: PodSpec,
     /// Everything that it copies, open.
@@ -110,7 +110,7 @@ pub struct Prepared {
     pub refusal: Option<String>,
 }
 
-impl Site {
+impl ManagerContext {
     /// Look around; `expected` is what is known of the engine.
     ///
     /// # Errors
@@ -120,14 +120,14 @@ impl Site {
         let (address, socket) = engine_of(args)?;
         let engine = DockerEngine::new(&address).map_err(Refusal::usage)?;
         let info = patiently_for(&address, expected, || engine.info()).await?;
-        let own = patiently(&address, || engine.inspect_task(&id)).await?;
+        let own = retry_until_timeout(&address, || engine.inspect_task(&id)).await?;
         debug!("engine {} at {address}, own container `{}`", info.version, own.name);
         privileges::raise_descriptor_limit()
             .map_err(|error| Refusal::usage(format!("cannot raise RLIMIT_NOFILE: {error}")))?;
         let limiter = Arc::new(Limiter::open(&info, &own).await);
         let files = manager_files::here(&own, args);
         let json = args.log_format == LogFormat::Json;
-        Ok(Site { engine, address, socket, own, limiter, json, info, files })
+        Ok(ManagerContext { engine, address, socket, own, limiter, json, info, files })
     }
 
     /// One with this engine, for tests.
@@ -136,7 +136,7 @@ impl Site {
         let info = EngineInfo { cgroup_version: 1, ..EngineInfo::default() };
         let own = TaskContainer { id: "own".into(), ..TaskContainer::default() };
         let limiter = Arc::new(Limiter::open(&info, &own).await);
-        Site {
+        ManagerContext {
             engine,
             address,
             socket: None,
@@ -160,7 +160,7 @@ impl Site {
         policy: Result<&Policy, &Refusal>,
         besides: Option<&Refusal>,
         ending: Option<u8>,
-    ) -> Result<Prepared, Refusal> {
+    ) -> Result<PreparedPod, Refusal> {
         let wanted = match policy {
             Ok(policy) => self.wanted(args, task, policy).await,
             Err(refusal) => Err(refusal.clone()),
@@ -173,7 +173,7 @@ impl Site {
         };
         let refusal = match (wanted, besides) {
             (Ok((spec, copies)), None) => {
-                return Ok(Prepared { spec, copies, ending, refusal: None });
+                return Ok(PreparedPod { spec, copies, ending, refusal: None });
             }
             (Ok(_), Some(refusal)) => refusal.clone(),
             (Err(refusal), None) => refusal,
@@ -181,17 +181,17 @@ impl Site {
                 Refusal { words: format!("{}\n{}", refusal.words, other.words), ..refusal }
             }
         };
-        let left = patiently(&self.address, || self.engine.list(&task.id)).await?;
+        let left = retry_until_timeout(&self.address, || self.engine.list(&task.id)).await?;
         if ending.is_none() && left.is_empty() {
             if task.id != self.own.id && remote_pod::listens(task) {
-                let line = Line::open(self.engine.clone(), task, AFTER_STOP, self.json);
+                let line = RemotePause::open(self.engine.clone(), task, AFTER_STOP, self.json);
                 line.explain(&refusal.words);
                 line.exit(refusal.status, LAST_WORD).await;
             }
             return Err(refusal);
         }
         error!("{}", refusal.words);
-        Ok(Prepared {
+        Ok(PreparedPod {
             spec: pod_of(&args.pod, task, Definition::default(), Namespaces::default()),
             copies: CopySources::default(),
             ending: ending.or(Some(refusal.status)),
@@ -250,7 +250,7 @@ impl Site {
         }
         let faults = arrangement.sum_faults(spec, &task.limits);
         let may_pass = matches!(arrangement.missing, Some(Missing::Failed(_))) && !faults.is_empty();
-        if may_pass && !patiently(&self.address, || self.engine.list(&task.id)).await?.is_empty() {
+        if may_pass && !retry_until_timeout(&self.address, || self.engine.list(&task.id)).await?.is_empty() {
             return Ok(Vec::new());
         }
         let whose = |fault: &String| format!("{fault} (`--policy {}`)", level.as_str());
@@ -291,7 +291,7 @@ impl Site {
             };
             let shared = Shared::before(&task.mounts).guarding(guarded, task);
             let ask = || files::reading(&self.engine, &task.id, &shared, read);
-            let mut reading = patiently(&self.address, ask).await?;
+            let mut reading = retry_until_timeout(&self.address, ask).await?;
             reading.faults.extend(remote_pod::against(task, &self.own, &host));
             reading
         } else {
@@ -310,8 +310,10 @@ impl Site {
             return Err(Refusal::usage(faults.join("\n")));
         }
         let copies = if elsewhere {
-            patiently(&self.address, || CopySources::open_elsewhere(&spec, &self.engine, task, guarded))
-                .await?
+            retry_until_timeout(&self.address, || {
+                CopySources::open_elsewhere(&spec, &self.engine, task, guarded)
+            })
+            .await?
         } else {
             CopySources::open(&spec, task, guarded)
         };
@@ -328,8 +330,8 @@ impl Site {
     /// When the kernel does not let go of something.
     pub fn confine(&self, output: &Output) -> Result<(), Refusal> {
         let refused = |words: String| Refusal { status: STATUS_REFUSED, words };
-        let standing =
-            privileges::give_up(self.socket.as_deref()).map_err(|error| refused(error.to_string()))?;
+        let standing = privileges::drop_privileges(self.socket.as_deref())
+            .map_err(|error| refused(error.to_string()))?;
         match standing.still_root {
             Some(why) => warn!("the manager stays root, without capabilities: {why}"),
             None => debug!("the manager is user {} without capabilities", standing.user),
@@ -414,7 +416,7 @@ fn of_task(all: impl Iterator<Item = (OsString, OsString)>) -> BTreeMap<String, 
 /// Where the file cannot be read.
 pub fn policy(args: &RunArgs) -> Result<Policy, Refusal> {
     // Every file of this container can be seen: there is nothing to warn of.
-    let policy = spec::policy(&args.pod, &Disk, &mut Vec::new()).map_err(Refusal::usage)?;
+    let policy = spec::policy(&args.pod, &LocalFiles, &mut Vec::new()).map_err(Refusal::usage)?;
     let every_path =
         |allowed: &Allowances| Policy { allowed: allowed.clone(), ..policy.clone() }.allows_every_path();
     if every_path(&policy.allowed) || policy.services.values().any(every_path) {
@@ -428,7 +430,7 @@ pub fn policy(args: &RunArgs) -> Result<Policy, Refusal> {
 /// # Errors
 /// Where their file is broken.
 pub fn credentials() -> Result<Credentials, Refusal> {
-    let (credentials, warnings) = definition::registry_config::read(&Disk).map_err(Refusal::usage)?;
+    let (credentials, warnings) = definition::registry_config::read(&LocalFiles).map_err(Refusal::usage)?;
     for warning in warnings {
         warn!("{warning}");
     }
@@ -439,7 +441,7 @@ pub fn credentials() -> Result<Credentials, Refusal> {
 ///
 /// # Errors
 /// Where there is no `pause`.
-pub fn handed() -> Result<Handed, Refusal> {
+pub fn handed() -> Result<PauseHandover, Refusal> {
     let number = std::env::var(pause::env::CONTROL).map_err(|_| {
         Refusal::usage(
             "the manager is not looked after by pause: start it as `/pause -- /manager`, which is the entrypoint of \
@@ -454,7 +456,7 @@ pub fn handed() -> Result<Handed, Refusal> {
     if let Ok(number) = number.parse::<i32>() {
         let _ = nix::unistd::close(number);
     }
-    Ok(Handed {
+    Ok(PauseHandover {
         control,
         lifeline: std::env::var(pause::env::LIFELINE).unwrap_or_default(),
         ending: std::env::var_os(pause::env::STOP).is_some(),
@@ -502,7 +504,7 @@ mod tests {
     #[tokio::test]
     async fn only_default_lets_components_have_more_together_than_the_task() {
         let address = EngineAddress::Unix("/nowhere.sock".into());
-        let site = Site::at(DockerEngine::new(&address).expect("an address"), address).await;
+        let site = ManagerContext::at(DockerEngine::new(&address).expect("an address"), address).await;
         let limits = Limits { memory_bytes: Some(64 << 20), ..Limits::default() };
         let task = TaskContainer { limits, ..TaskContainer::default() };
         let arrangement = arrange(Cgroups::Slices, String::new, Held::NoMeans, &limits);

@@ -42,7 +42,7 @@ pub enum NoSocket {
 ///
 /// # Errors
 /// Where it does not within [`ENGINE_TIMEOUT`], or does not serve.
-pub async fn patiently<T, F>(address: &EngineAddress, ask: impl FnMut() -> F) -> Result<T, Refusal>
+pub async fn retry_until_timeout<T, F>(address: &EngineAddress, ask: impl FnMut() -> F) -> Result<T, Refusal>
 where
     F: Future<Output = Result<T, EngineError>>,
 {
@@ -202,7 +202,7 @@ mod tests {
         let quiet = format!("WARN {}\n", waiting(&address, "no answer for 3s", None, ENGINE_TIMEOUT));
         let began = Instant::now();
         let silent = || std::future::pending::<Result<(), EngineError>>();
-        let mut asked = std::pin::pin!(patiently(&address, silent));
+        let mut asked = std::pin::pin!(retry_until_timeout(&address, silent));
         for (at, warnings) in [(QUIET - BACKOFF.0, 0), (QUIET + BACKOFF.0, 1), (ENGINE_TIMEOUT / 2, 1)] {
             assert!(timeout_at(began + at, &mut asked).await.is_err(), "{at:?}");
             assert_eq!(written.text().matches(&quiet).count(), warnings, "{at:?}: {}", written.text());

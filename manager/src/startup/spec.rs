@@ -8,8 +8,10 @@ use crate::cli::{Placement, PodArgs};
 use crate::security::mount_guard;
 use crate::security::mount_guard::MountGuard;
 use crate::startup::context::Refusal;
-use crate::startup::retry::patiently;
-use definition::{self, diagnostic::MOST_FAULTS, diagnostic::Report, files::Files, labels::Surroundings};
+use crate::startup::retry::retry_until_timeout;
+use definition::{
+    self, diagnostic::DiagnosticReport, diagnostic::MOST_FAULTS, files::Files, labels::Surroundings,
+};
 use engine::docker::DockerEngine;
 use engine::{Engine, EngineAddress, EngineInfo};
 use pod::api_compat::{TooOld, too_old};
@@ -54,7 +56,7 @@ pub struct Reading {
     /// Volumes that the pod makes unless the engine has them, each with what to say then.
     pub new_volumes: Vec<(String, String)>,
     /// What is wrong with the definition itself, each with its place; [`Reading::faults`] begins with its text.
-    pub report: Option<Report>,
+    pub report: Option<DiagnosticReport>,
     /// Every reason against it, each for people.
     pub faults: Vec<String>,
     /// Permissions that the pod needs to pass the policy.
@@ -221,12 +223,12 @@ pub async fn ask_engine(
 ) -> Result<(), Refusal> {
     let Reading { spec, warnings, new_volumes, report: _, faults, allowances } = reading;
     for (volume, words) in std::mem::take(new_volumes) {
-        if patiently(address, || engine.volume(&volume)).await?.is_none() {
+        if retry_until_timeout(address, || engine.volume(&volume)).await?.is_none() {
             warnings.push(words);
         }
     }
     let TooOld { faults: unknown, warnings: ignored } =
-        too_old(spec.mounting(), patiently(address, || engine.api_version()).await?);
+        too_old(spec.mounting(), retry_until_timeout(address, || engine.api_version()).await?);
     faults.extend(unknown);
     warnings.extend(ignored);
     if info.remaps_users && around.task.userns_mode == "host" {
@@ -236,7 +238,7 @@ pub async fn ask_engine(
         faults.push(NO_SECCOMP.to_owned());
     }
     if spec.checks_mounts {
-        for found in patiently(address, || guard.check(engine, spec, false)).await? {
+        for found in retry_until_timeout(address, || guard.check(engine, spec, false)).await? {
             faults.push(mount_guard::sentence(&found));
             allowances.extend(found.1.allow);
         }

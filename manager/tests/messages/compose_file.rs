@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use definition::diagnostic::Report;
+use definition::diagnostic::DiagnosticReport;
 use definition::files::{FileFault, FileKind, Files};
 use definition::labels::{Surroundings, read};
 use pod::policy::Policy;
@@ -46,7 +46,11 @@ fn run(text: &str) -> Result<(Vec<ComponentSpec>, Vec<String>), Vec<String>> {
 const ENV: &[u8] = b"TAG=from-file\nBOTH=file\n";
 
 /// The components and the warnings of a file at this path, with this `.env` beside it.
-fn read_file(path: &str, file: &[u8], env: &[u8]) -> Result<(Vec<ComponentSpec>, Vec<String>), Report> {
+fn read_file(
+    path: &str,
+    file: &[u8],
+    env: &[u8],
+) -> Result<(Vec<ComponentSpec>, Vec<String>), DiagnosticReport> {
     read_under(&Policy::default(), path, file, env)
 }
 
@@ -55,7 +59,7 @@ fn read_under(
     path: &str,
     file: &[u8],
     env: &[u8],
-) -> Result<(Vec<ComponentSpec>, Vec<String>), Report> {
+) -> Result<(Vec<ComponentSpec>, Vec<String>), DiagnosticReport> {
     let labels = BTreeMap::from([("pod.compose.file".to_owned(), path.to_owned())]);
     let theirs = TaskMount {
         kind: "volume".into(),

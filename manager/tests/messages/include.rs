@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use definition::diagnostic::Report;
+use definition::diagnostic::DiagnosticReport;
 use definition::files::{FileFault, FileKind, Files};
 use definition::labels::{Surroundings, read};
 use pod::policy::manager_files::ManagerFiles;
@@ -28,18 +28,21 @@ impl Files for World<'_> {
             "/app/folder" => Err(FileFault::NotAFile),
             "/app/bytes.yml" => Ok(vec![0xff]),
             "/app/large.yml" => Err(FileFault::TooLarge),
-            "/app/away.yml" => Err(FileFault::Elsewhere),
+            "/app/away.yml" => Err(FileFault::NotAvailable),
             _ => self.0.get(path).map(|text| text.as_bytes().to_vec()).ok_or(FileFault::Missing),
         }
     }
 }
 
 /// The definition of `/app/compose.yml` among these files, with its warnings.
-fn defined(files: &[(&str, &str)]) -> Result<(Definition, Vec<String>), Report> {
+fn defined(files: &[(&str, &str)]) -> Result<(Definition, Vec<String>), DiagnosticReport> {
     with_labels(files, &[])
 }
 
-fn with_labels(files: &[(&str, &str)], labels: &[(&str, &str)]) -> Result<(Definition, Vec<String>), Report> {
+fn with_labels(
+    files: &[(&str, &str)],
+    labels: &[(&str, &str)],
+) -> Result<(Definition, Vec<String>), DiagnosticReport> {
     let labels = labels.iter().chain(&[("pod.compose.file", "/app/compose.yml")]);
     let socket = TaskMount {
         kind: "bind".into(),
@@ -389,7 +392,7 @@ fn paths_that_are_looked_at_are_counted_as_those_that_are_read() {
         report
     };
     // `.env` beside the file is one of them.
-    let count = |report: &Report| report.faults.len() + report.omitted;
+    let count = |report: &DiagnosticReport| report.faults.len() + report.omitted;
     let fits = report(999);
     assert_eq!(count(&fits), 999);
     assert!(!format!("{fits:?}").contains("one file more"));

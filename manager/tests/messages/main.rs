@@ -11,11 +11,11 @@ mod labels;
 mod policy;
 mod variables;
 
-use definition::diagnostic::Report;
+use definition::diagnostic::DiagnosticReport;
 
 /// Each report is in these words, without its first line.
 #[track_caller]
-fn told<'a>(cases: impl Iterator<Item = (&'a str, Option<Report>, &'a [&'a str])>) {
+fn told<'a>(cases: impl Iterator<Item = (&'a str, Option<DiagnosticReport>, &'a [&'a str])>) {
     let mut wrong = Vec::new();
     for (sentence, report, expected) in cases {
         let Some(report) = report else {

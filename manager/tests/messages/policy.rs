@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use definition::diagnostic::Report;
+use definition::diagnostic::DiagnosticReport;
 use definition::files::{FileFault, FileKind, Files};
 use definition::labels::{Surroundings, read};
 use pod::identity::Identity;
@@ -439,7 +439,11 @@ fn policy(level: Level, allowed: &str) -> Policy {
     Policy { level, allowed, ..Policy::default() }
 }
 
-fn report(policy: &Policy, labels: &[(&str, String)], change: impl Fn(&mut TaskContainer)) -> Option<Report> {
+fn report(
+    policy: &Policy,
+    labels: &[(&str, String)],
+    change: impl Fn(&mut TaskContainer),
+) -> Option<DiagnosticReport> {
     let mut task = task();
     task.labels.extend(labels.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
     change(&mut task);

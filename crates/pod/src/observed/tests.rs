@@ -16,11 +16,11 @@ fn key(verb: Verb, name: &str) -> Key {
 }
 
 fn created(name: &str, id: &str) -> StateUpdate {
-    StateUpdate::Ended(key(Verb::Create, name), Ok(ActionResult::Created(id.into())))
+    StateUpdate::ActionFinished(key(Verb::Create, name), Ok(ActionResult::Created(id.into())))
 }
 
 fn failed(verb: Verb, name: &str, failure: Failure) -> StateUpdate {
-    StateUpdate::Ended(key(verb, name), Err(failure))
+    StateUpdate::ActionFinished(key(verb, name), Err(failure))
 }
 
 fn event(id: &str, kind: EventKind) -> StateUpdate {
@@ -53,7 +53,7 @@ fn container(name: &str, id: &str, status: Status) -> ContainerInfo {
 }
 
 fn started(name: &str, id: &str, status: Status) -> StateUpdate {
-    StateUpdate::Ended(
+    StateUpdate::ActionFinished(
         key(Verb::Start, name),
         Ok(ActionResult::Started(Box::new(container(name, id, status)))),
     )
@@ -176,8 +176,10 @@ fn who_looks_around_is_left_alone_until_the_pod_ends() {
     let before = [listed, event("3", EventKind::DebugCreated), event("4", EventKind::DebugCreated)];
     let gone = event("4", EventKind::Destroyed);
     let end = Termination { status: 0, because: String::new(), at: Duration::ZERO, failed_component: None };
-    let concluded =
-        StateUpdate::Ended(Key { verb: Verb::Terminate, target: None }, Ok(ActionResult::Concluded(end)));
+    let concluded = StateUpdate::ActionFinished(
+        Key { verb: Verb::Terminate, target: None },
+        Ok(ActionResult::Concluded(end)),
+    );
     let ids = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<BTreeSet<String>>();
     let orphans = |observed: &ObservedState| observed.orphans.keys().cloned().collect::<BTreeSet<String>>();
 
@@ -293,7 +295,7 @@ fn what_is_destroyed_does_not_come_back() {
         let news = [listed(), event("1", EventKind::Destroyed), late.clone()];
         let observed = after(&spec, news);
         assert!(observed.is_empty(), "{late:?}");
-        let removed = StateUpdate::Ended(key(Verb::Remove, "app"), Ok(ActionResult::Removed));
+        let removed = StateUpdate::ActionFinished(key(Verb::Remove, "app"), Ok(ActionResult::Removed));
         let observed = after(&spec, [listed(), removed, late.clone()]);
         assert!(observed.is_empty(), "{late:?}");
     }
@@ -430,10 +432,11 @@ fn how_long_an_engine_is_silent_counts_from_the_first_time_until_it_is_listed_ag
 #[test]
 fn a_missing_image_is_pulled_once_and_then_it_is_a_refusal() {
     let spec = sandboxed("app");
-    let missing =
-        || StateUpdate::Ended(key(Verb::Create, "app"), Ok(ActionResult::ImageMissing("app".into())));
+    let missing = || {
+        StateUpdate::ActionFinished(key(Verb::Create, "app"), Ok(ActionResult::ImageMissing("app".into())))
+    };
     let pull = Key { verb: Verb::Pull("app".into()), target: None };
-    let pulled = StateUpdate::Ended(pull, Ok(ActionResult::Pulled));
+    let pulled = StateUpdate::ActionFinished(pull, Ok(ActionResult::Pulled));
     assert_eq!(after(&spec, [missing()]).images.get(&"app".into()), Some(&ImageState::Missing));
     assert_eq!(
         after(&spec, [missing(), pulled.clone()]).images.get(&"app".into()),
@@ -443,7 +446,7 @@ fn a_missing_image_is_pulled_once_and_then_it_is_a_refusal() {
     let words = Failure::Refused("image `app` was pulled, but the engine does not find it".into());
     assert_eq!(again.failures[&key(Verb::Create, "app")].failure, words);
     let sandbox =
-        StateUpdate::Ended(key(Verb::Create, "sandbox"), Ok(ActionResult::ImageMissing("x".into())));
+        StateUpdate::ActionFinished(key(Verb::Create, "sandbox"), Ok(ActionResult::ImageMissing("x".into())));
     let words = Failure::Refused("image `x` is not there".into());
     assert_eq!(after(&spec, [sandbox]).failures[&key(Verb::Create, "sandbox")].failure, words);
 }
@@ -457,7 +460,7 @@ fn the_first_word_on_the_end_stands() {
         let conclusion =
             Termination { status, because: String::new(), failed_component: None, at: Duration::ZERO };
         let key = Key { verb: Verb::Terminate, target: None };
-        StateUpdate::Ended(key, Ok(ActionResult::Concluded(conclusion)))
+        StateUpdate::ActionFinished(key, Ok(ActionResult::Concluded(conclusion)))
     };
     let observed = after(&spec, [conclude(3), conclude(0)]);
     assert_eq!(observed.concluded.map(|conclusion| conclusion.status), Some(3));
@@ -466,7 +469,7 @@ fn the_first_word_on_the_end_stands() {
 #[test]
 fn an_action_is_under_way_from_its_beginning_to_its_end() {
     let spec = pod("app");
-    let begun = || StateUpdate::Begun(key(Verb::Create, "app"));
+    let begun = || StateUpdate::ActionStarted(key(Verb::Create, "app"));
     let target = Target::Member("app".into());
     assert!(after(&spec, [begun()]).busy().contains(&target));
     assert!(!after(&spec, [begun(), created("app", "1")]).busy().contains(&target));
@@ -486,7 +489,7 @@ fn a_store_is_found_again_unfilled_and_its_end_and_its_removal_are_seen() {
     assert_eq!(observed.orphans.keys().collect::<Vec<_>>(), ["8"], "there is one store");
     observed.apply(
         &spec,
-        StateUpdate::Ended(key(Verb::Copy, "store"), Ok(ActionResult::Copied)),
+        StateUpdate::ActionFinished(key(Verb::Copy, "store"), Ok(ActionResult::Copied)),
         Duration::ZERO,
     );
     assert!(observed.store.as_ref().is_some_and(|store| store.copied));
@@ -494,7 +497,8 @@ fn a_store_is_found_again_unfilled_and_its_end_and_its_removal_are_seen() {
     observed.apply(&spec, StateUpdate::Event(destroyed), Duration::ZERO);
     assert!(observed.store.is_none() && observed.removed_externally.contains(&Target::Store));
 
-    let missing = StateUpdate::Ended(key(Verb::Create, "store"), Ok(ActionResult::ImageMissing("x".into())));
+    let missing =
+        StateUpdate::ActionFinished(key(Verb::Create, "store"), Ok(ActionResult::ImageMissing("x".into())));
     let words = Failure::Refused("image `x` is not there".into());
     assert_eq!(after(&spec, [missing]).failures[&key(Verb::Create, "store")].failure, words);
 }
@@ -505,7 +509,7 @@ fn living(status: Status, started_at: i64) -> ContainerInfo {
 }
 
 fn restarted(info: ContainerInfo) -> StateUpdate {
-    StateUpdate::Ended(key(Verb::Restart, "app"), Ok(ActionResult::Started(Box::new(info))))
+    StateUpdate::ActionFinished(key(Verb::Restart, "app"), Ok(ActionResult::Started(Box::new(info))))
 }
 
 fn died(at_nanos: i64) -> StateUpdate {
@@ -602,7 +606,8 @@ fn a_container_that_is_started_again_is_told_from_what_it_was_before_in_every_or
 #[test]
 fn a_long_life_begins_the_count_anew_and_hooks_belong_to_one_life() {
     let quiet = i64::try_from(BACKOFF_RESET_AFTER.as_nanos()).expect("short");
-    let post_start_done = StateUpdate::Ended(key(Verb::PostStart, "app"), Ok(ActionResult::PostStarted));
+    let post_start_done =
+        StateUpdate::ActionFinished(key(Verb::PostStart, "app"), Ok(ActionResult::PostStarted));
     let spec = pod("app+post");
     let observed = after(
         &spec,
@@ -714,7 +719,7 @@ fn only_an_end_that_somebody_asked_for_is_open() {
 fn what_this_manager_sends_is_no_request_of_others() {
     let (spec, mut observed) = since_its_start([]);
     let now = Duration::from_secs(5);
-    observed.apply(&spec, StateUpdate::Begun(key(Verb::Stop, "app")), now);
+    observed.apply(&spec, StateUpdate::ActionStarted(key(Verb::Stop, "app")), now);
     for (at, kind) in [(200, EventKind::Killed(15)), (201, DIED)] {
         observed.apply(&spec, StateUpdate::Event(Event { id: "1".into(), kind, at_nanos: at * SECOND }), now);
     }
@@ -725,7 +730,7 @@ fn what_this_manager_sends_is_no_request_of_others() {
 fn a_start_of_our_own_is_no_news_and_its_mounts_are_judged_already() {
     let (spec, mut observed) = since_its_start([(201, DIED)]);
     let now = Duration::from_secs(5);
-    observed.apply(&spec, StateUpdate::Begun(key(Verb::Restart, "app")), now);
+    observed.apply(&spec, StateUpdate::ActionStarted(key(Verb::Restart, "app")), now);
     let event = Event { id: "1".into(), kind: EventKind::Started, at_nanos: 202 * SECOND };
     assert!(!observed.is_news(&event));
     let observed = relisted(&spec, observed, RUNNING, 202, 6);
@@ -741,9 +746,9 @@ fn a_comparison_of_mounts_that_fails_leaves_them_to_be_judged() {
     for (result, left) in [(Ok(ActionResult::MountsChecked), 0), (Err(Failure::Unreachable("no".into())), 1)]
     {
         let mut observed = observed.clone();
-        observed.apply(&spec, StateUpdate::Begun(mounts()), Duration::from_secs(10));
+        observed.apply(&spec, StateUpdate::ActionStarted(mounts()), Duration::from_secs(10));
         assert_eq!(observed.unjudged.len(), 0);
-        observed.apply(&spec, StateUpdate::Ended(mounts(), result), Duration::from_secs(11));
+        observed.apply(&spec, StateUpdate::ActionFinished(mounts(), result), Duration::from_secs(11));
         assert_eq!(observed.unjudged.len(), left);
     }
 }

@@ -329,7 +329,7 @@ fn what_a_manager_before_this_one_may_have_started_again_is_not_killed_before_th
 #[test]
 fn a_component_serves_on_for_its_shutdown_delay() {
     let spec = || pod_with("app", "app", |app| app.shutdown_delay = secs(3));
-    let ending = |change: fn(&mut Member)| {
+    let ending = |change: fn(&mut ContainerState)| {
         seen("app=running").with(|this| {
             let because = "it is so".into();
             this.concluded = Some(Termination { status: 0, because, failed_component: None, at: secs(100) });

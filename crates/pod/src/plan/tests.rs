@@ -15,7 +15,7 @@ pub(super) fn seen(text: &str) -> ObservedState {
     observed.listed = true;
     for word in text.split_whitespace() {
         let (name, state) = word.split_once('=').expect("name=state");
-        let mut member = Member { id: format!("id-{name}"), ..Member::default() };
+        let mut member = ContainerState { id: format!("id-{name}"), ..ContainerState::default() };
         let running = |health| Status::Running { health };
         member.status = match state {
             "created" | "copied" => Status::Created,
@@ -80,7 +80,7 @@ impl ObservedState {
         self.with(|this| _ = this.post_start_done.insert(format!("id-{name} 0")))
     }
 
-    fn known(self, name: &str, change: impl FnOnce(&mut Member)) -> Self {
+    fn known(self, name: &str, change: impl FnOnce(&mut ContainerState)) -> Self {
         self.with(|this| change(this.members.get_mut(name).expect("it is there")))
     }
 
@@ -593,7 +593,7 @@ fn copies_are_made_before_the_start() {
 
 #[test]
 fn post_start_hooks_run_before_a_component_counts_as_started() {
-    let failed = |member: &mut Member| {
+    let failed = |member: &mut ContainerState| {
         let words = "`post_start[0]` of `db` ended with status 3: no".to_owned();
         member.hook_failure = Some(HookFailure { status: 3, words });
     };
@@ -687,7 +687,7 @@ fn pre_stop_hooks_run_before_the_stop_signal_within_the_components_time() {
         spec
     };
     let over = |since: u64| {
-        move |member: &mut Member| {
+        move |member: &mut ContainerState| {
             member.stopping_since = Some(secs(since));
             member.pre_stopped = true;
         }
@@ -2092,13 +2092,13 @@ fn a_container_that_is_made_anew_after_the_check_is_checked_before_its_start() {
     let mut observed = seen("app=created");
     let compare = Key { verb: Verb::CheckMounts, target: None };
     let spec = mounting(pod("app db"));
-    observed.apply(&spec, StateUpdate::Begun(compare.clone()), secs(0));
+    observed.apply(&spec, StateUpdate::ActionStarted(compare.clone()), secs(0));
     observed.apply(
         &spec,
-        StateUpdate::Ended(key(Verb::Create, "db"), Ok(ActionResult::Created("late".into()))),
+        StateUpdate::ActionFinished(key(Verb::Create, "db"), Ok(ActionResult::Created("late".into()))),
         secs(0),
     );
-    observed.apply(&spec, StateUpdate::Ended(compare, Ok(ActionResult::MountsChecked)), secs(0));
+    observed.apply(&spec, StateUpdate::ActionFinished(compare, Ok(ActionResult::MountsChecked)), secs(0));
     assert_eq!(told(&plan(&spec, &observed, secs(0))), format!("starting; {CHECK}"));
 }
 

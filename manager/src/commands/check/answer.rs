@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::commands::check::{Verdict, text};
 use crate::startup::context::Refusal;
-use definition::diagnostic::Report;
+use definition::diagnostic::DiagnosticReport;
 use pod::limits::Limits;
 use pod::plan::STATUS_USAGE;
 use pod::spec::{Condition, PodSpec};
@@ -13,7 +13,7 @@ use pod::spec::{Condition, PodSpec};
 /// Why there is nothing to check.
 pub(crate) struct Trouble {
     status: u8,
-    report: Option<Report>,
+    report: Option<DiagnosticReport>,
     words: String,
 }
 
@@ -23,8 +23,8 @@ impl From<Refusal> for Trouble {
     }
 }
 
-impl From<Report> for Trouble {
-    fn from(report: Report) -> Self {
+impl From<DiagnosticReport> for Trouble {
+    fn from(report: DiagnosticReport) -> Self {
         Trouble { status: STATUS_USAGE, words: report.to_string(), report: Some(report) }
     }
 }
@@ -52,7 +52,7 @@ pub(crate) struct Checked {
     /// What works, but perhaps not as the user expects.
     pub(crate) warnings: Vec<String>,
     /// What is wrong with the definition itself, each with its place; `faults` begins with its text.
-    pub(crate) report: Option<Report>,
+    pub(crate) report: Option<DiagnosticReport>,
     /// Everything that is wrong, for people.
     pub(crate) faults: Vec<String>,
     /// The flag that allows all that can be allowed.
@@ -140,7 +140,7 @@ impl Answer {
     }
 
     /// What concerns no pod in particular: its report, and its text.
-    pub(crate) fn refusal(&self) -> Option<(Option<&Report>, &str)> {
+    pub(crate) fn refusal(&self) -> Option<(Option<&DiagnosticReport>, &str)> {
         self.refusal.as_ref().map(|trouble| (trouble.report.as_ref(), trouble.words.as_str()))
     }
 

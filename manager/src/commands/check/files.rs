@@ -4,11 +4,11 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use definition::files::{Disk, FileFault, FileKind, Files};
+use definition::files::{FileFault, FileKind, Files, LocalFiles};
 
 /// The files of a task container that is not at hand.
 #[derive(Default)]
-pub(crate) struct Absent {
+pub(crate) struct OfflineFiles {
     /// Secrets and configs that it will have, where that is known, and what they are made of.
     pub(crate) given: Option<BTreeMap<String, Option<PathBuf>>>,
     /// The folder of a Compose file: what is in it is taken for what the task container will have.
@@ -17,7 +17,7 @@ pub(crate) struct Absent {
     pub(crate) asked: RefCell<BTreeSet<String>>,
 }
 
-impl Absent {
+impl OfflineFiles {
     /// Where a file of the task container is here.
     fn here(&self, path: &str) -> Option<String> {
         let given = self.given.as_ref().and_then(|given| given.get(path)?.clone());
@@ -27,11 +27,11 @@ impl Absent {
 
     fn unknown<T>(&self, path: &str) -> Result<T, FileFault> {
         self.asked.borrow_mut().insert(path.to_owned());
-        Err(FileFault::Elsewhere)
+        Err(FileFault::NotAvailable)
     }
 }
 
-impl Files for Absent {
+impl Files for OfflineFiles {
     fn kind(&self, path: &str) -> Result<FileKind, FileFault> {
         if let Some(given) = &self.given {
             if given.contains_key(path) {
@@ -42,7 +42,7 @@ impl Files for Absent {
                 return Err(FileFault::Missing);
             }
         }
-        match self.here(path).map(|here| Disk.kind(&here)) {
+        match self.here(path).map(|here| LocalFiles.kind(&here)) {
             Some(Ok(kind)) => Ok(kind),
             // It may be there in the end; `.env` beside a Compose file only may be.
             _ if path.ends_with("/.env") => Err(FileFault::Missing),
@@ -51,7 +51,7 @@ impl Files for Absent {
     }
 
     fn read(&self, path: &str) -> Result<Vec<u8>, FileFault> {
-        match self.here(path).map(|here| Disk.read(&here)) {
+        match self.here(path).map(|here| LocalFiles.read(&here)) {
             Some(Err(FileFault::Missing)) | None => self.unknown(path),
             Some(read) => read,
         }

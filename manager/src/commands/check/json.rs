@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::commands::check::answer::{Answer, Checked, Plan};
-use definition::diagnostic::{Fault, Report};
+use definition::diagnostic::{Diagnostic, DiagnosticReport};
 use pod::namespace_placement::Holder;
 use pod::spec::{ComponentSpec, Condition, Restart};
 
@@ -33,14 +33,14 @@ fn pod(pod: &Checked) -> Value {
 }
 
 /// The faults of a report with their places, then the others as they are.
-fn faults(report: Option<&Report>, texts: &[String]) -> Vec<Value> {
+fn faults(report: Option<&DiagnosticReport>, texts: &[String]) -> Vec<Value> {
     let placed = report.iter().flat_map(|report| &report.faults).map(placed);
     // The report's own text stands first.
     let others = texts.iter().skip(usize::from(report.is_some())).flat_map(|text| text.lines());
     placed.chain(others.map(unplaced)).collect()
 }
 
-fn placed(fault: &Fault) -> Value {
+fn placed(fault: &Diagnostic) -> Value {
     json!({
         "place": fault.origin.to_string(),
         "line": fault.at.map(|at| at.line),

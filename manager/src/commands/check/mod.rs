@@ -17,16 +17,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::commands::check::answer::{Answer, Checked, Plan, Trouble};
-use crate::commands::check::files::Absent;
+use crate::commands::check::files::OfflineFiles;
 
 use crate::cli::{CheckArgs, EngineArgs, LogFormat, Placement, Which, run_args};
 use crate::security::manager_files;
 use crate::security::mount_guard::MountGuard;
 use crate::startup::context::{Refusal, address, host_of};
-use crate::startup::retry::patiently;
+use crate::startup::retry::retry_until_timeout;
 use crate::startup::spec;
 use crate::startup::spec::{Reading, ask_engine, host_path, read};
-use definition::files::{Disk, FileFault, Files, MOST_FILE_BYTES};
+use definition::files::{FileFault, Files, LocalFiles, MOST_FILE_BYTES};
 use definition::labels::{COMPOSE_FILE, MANAGER, Surroundings};
 use definition::stack::{self, Planned, Program, SOCKET};
 use engine::docker::DockerEngine;
@@ -71,7 +71,7 @@ struct Subject {
     title: String,
     task: TaskContainer,
     warnings: Vec<String>,
-    files: Absent,
+    files: OfflineFiles,
     /// The environment of this process stands for the manager's.
     here: bool,
     /// Time after which Docker kills the task container, where that is known.
@@ -102,7 +102,8 @@ async fn looked_up(args: CheckArgs) -> Result<Answer, Trouble> {
     flags.extend(registries.iter().map(|entry| format!("--registries={entry}")));
     flags.extend(max_components.map(|count| format!("--max-components={count}")));
     let policy_file = policy_file.map(|path| path.display().to_string());
-    if let Some(path) = policy_file.as_deref().filter(|path| Disk.kind(path) == Err(FileFault::Missing)) {
+    if let Some(path) = policy_file.as_deref().filter(|path| LocalFiles.kind(path) == Err(FileFault::Missing))
+    {
         let words = format!("cannot read the policy file `{path}`: there is no such file");
         return Err(Refusal::usage(words).into());
     }
@@ -133,7 +134,7 @@ fn of_compose_file(path: &Path) -> Result<Subject, Refusal> {
         labels: [(COMPOSE_FILE.to_owned(), name.clone())].into(),
         ..TaskContainer::default()
     };
-    let files = Absent { beside: path.parent().map(Path::to_owned), ..Absent::default() };
+    let files = OfflineFiles { beside: path.parent().map(Path::to_owned), ..OfflineFiles::default() };
     Ok(Subject { title: format!("the Compose file {name}"), task, files, here: true, ..Subject::default() })
 }
 
@@ -156,13 +157,16 @@ impl StackText {
 fn of_service(file: &StackText, service: &str) -> Result<Subject, Trouble> {
     let lookup = |name: &str| std::env::var(name).ok();
     let (Planned { task, files, stop_grace }, warnings) =
-        stack::service(&file.name, &file.text, service, &lookup, &Disk)?;
+        stack::service(&file.name, &file.text, service, &lookup, &LocalFiles)?;
     let local = |(path, made): (String, Option<String>)| (path, made.map(|made| file.folder.join(made)));
     Ok(Subject {
         title: format!("the service `{service}` in {}", file.name),
         task,
         warnings: warnings.iter().map(ToString::to_string).collect(),
-        files: Absent { given: Some(files.into_iter().map(local).collect()), ..Absent::default() },
+        files: OfflineFiles {
+            given: Some(files.into_iter().map(local).collect()),
+            ..OfflineFiles::default()
+        },
         service_grace: Some(stop_grace.unwrap_or(DEFAULT_SERVICE_GRACE)),
         ..Subject::default()
     })
@@ -224,14 +228,14 @@ async fn judged(subject: Subject, operator: &Operator) -> Result<Checked, Refusa
     };
     let manager = if local { manager_files::of(&task, &args, there) } else { ManagerFiles::default() };
     let info = match &engine {
-        Some((engine, address)) => Some(patiently(address, || engine.info()).await?),
+        Some((engine, address)) => Some(retry_until_timeout(address, || engine.info()).await?),
         None => None,
     };
     let host = match &info {
         Some(info) => host_of(info, Some(&host_socket), &task, &task, manager),
         None => Host { manager, ..Host::with_socket(&task, Some(&host_socket)) },
     };
-    let policy_files: &dyn Files = if operator.policy_file.is_some() { &Disk } else { &files };
+    let policy_files: &dyn Files = if operator.policy_file.is_some() { &LocalFiles } else { &files };
     args.pod.policy_file = operator.policy_file.clone().or(args.pod.policy_file);
     let policy = spec::policy(&args.pod, policy_files, &mut warnings).map_err(Refusal::usage)?;
     let around = Surroundings {
@@ -300,7 +304,7 @@ fn read_file(path: &Path) -> Result<(String, String), Refusal> {
             text.map_err(|error| unreadable("standard input", &error))?,
         ));
     }
-    let bytes = Disk.read(&name).map_err(|fault| match fault {
+    let bytes = LocalFiles.read(&name).map_err(|fault| match fault {
         FileFault::Missing => unreadable(&name, &"there is no such file"),
         fault => unreadable(&name, &format!("it {fault}")),
     })?;

@@ -6,7 +6,7 @@ use crate::commands::check::answer::{Answer, Checked, Trouble};
 use crate::commands::check::{Operator, StackText, judge, of_service};
 use crate::startup::context::Refusal;
 use definition::diagnostic::one_line;
-use definition::files::Disk;
+use definition::files::LocalFiles;
 use definition::stack::{self, Entry, Program};
 use pod::task_container::TaskContainer;
 
@@ -44,7 +44,7 @@ fn no_pod(file: &StackText, entry: &Entry) -> Option<String> {
         );
     }
     let lookup = |name: &str| std::env::var(name).ok();
-    let planned = stack::service(&file.name, &file.text, &entry.name, &lookup, &Disk);
+    let planned = stack::service(&file.name, &file.text, &entry.name, &lookup, &LocalFiles);
     // What is wrong with a service that is no pod is the stack's own.
     let task = planned.map(|(planned, _)| planned.task).unwrap_or_default();
     match Program::of(&task.image) {

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::checkpoint::Marks;
+use crate::checkpoint::Checkpoint;
 use crate::files;
 use crate::pause_channel::Pause;
 use crate::reconcile::executor::SandboxOrder;
@@ -65,7 +65,7 @@ impl Manager {
             copies: files::CopySources::open(spec, &TaskContainer::default(), None)
                 .expect("the sources are there"),
             followers: None,
-            marks: Marks::open(&engine.shm(), &spec.identity.pod).expect("the folder is there"),
+            checkpoint: Checkpoint::open(&engine.shm(), &spec.identity.pod).expect("the folder is there"),
             ending: Arc::default(),
         };
         let runner = Runner::new(Arc::new(engine.clone()), spec.clone(), around);
@@ -227,7 +227,7 @@ pub(crate) fn check_laws_among_kills(spec: &PodSpec, story: &[Moment], foreign: 
         let mut recent = past.iter().rev().take_while(|earlier| earlier.at + NEWS > moment.at);
         let begun_by_others = recent.any(|earlier| matches!(earlier.what, What::Outside(_)));
         // It was so when the manager could see it last: what has just ended is news on its way.
-        let lately = |name: &str, so: &dyn Fn(&Status) -> bool| {
+        let recent_engine_time = |name: &str, so: &dyn Fn(&Status) -> bool| {
             let member = spec.members().find(|one| container(&one.name) == name);
             let news = match member {
                 Some(member) if member.restart != Restart::Never => NEWS,
@@ -345,7 +345,7 @@ pub(crate) fn check_laws_among_kills(spec: &PodSpec, story: &[Moment], foreign: 
                 law(!spec.namespaces.sandbox() || runs(&sandbox), "the sandbox runs first");
                 let sidecar = spec.sidecars().any(|one| container(&one.name) == *name);
                 let ready = |one: &ComponentSpec| {
-                    lately(&container(&one.name), &|status| {
+                    recent_engine_time(&container(&one.name), &|status| {
                         matches!(status, Status::Running { health: Health::None | Health::Healthy })
                     }) || !one.essential && started(&one.name)
                         || done(&container(&one.name))
@@ -370,12 +370,12 @@ pub(crate) fn check_laws_among_kills(spec: &PodSpec, story: &[Moment], foreign: 
                     let expendable = spec.member(&dependency.on).is_some_and(|on| !on.essential);
                     let ready = match dependency.condition {
                         Condition::Started => {
-                            lately(&on, &|status| matches!(status, Status::Running { .. }))
+                            recent_engine_time(&on, &|status| matches!(status, Status::Running { .. }))
                                 || expendable && started(&dependency.on)
                         }
-                        Condition::Healthy => {
-                            lately(&on, &|status| *status == Status::Running { health: Health::Healthy })
-                        }
+                        Condition::Healthy => recent_engine_time(&on, &|status| {
+                            *status == Status::Running { health: Health::Healthy }
+                        }),
                         Condition::Completed => done(&on),
                     };
                     law(ready, "a component starts after what it depends on");
@@ -408,7 +408,7 @@ pub(crate) fn check_laws_among_kills(spec: &PodSpec, story: &[Moment], foreign: 
                     let finished = ends.may_end(&one.name, 0) && done(&container(&one.name));
                     finished
                         || !one.essential && started(&one.name)
-                        || lately(&container(&one.name), &|status| {
+                        || recent_engine_time(&container(&one.name), &|status| {
                             matches!(status, Status::Running { health: Health::None | Health::Healthy })
                         })
                 });

@@ -241,7 +241,7 @@ async fn a_stop_during_a_creation_that_hangs_is_answered_at_once_and_bounded() {
 #[tokio::test(start_paused = true)]
 async fn the_engine_is_asked_for_a_few_containers_at_a_time_and_one_that_hangs_keeps_nobody_waiting() {
     // Those that the engine was asked for may yet come to be.
-    for (stopped_after, asked) in [(3, crate::reconcile::executor::AT_ONCE), (8, 10)] {
+    for (stopped_after, asked) in [(3, crate::reconcile::executor::MAX_PARALLEL_CREATES), (8, 10)] {
         let names = "c0 c1 c2 c3 c4 c5 c6 c7 c8 c9";
         let spec = sandboxed(names);
         let engine = engine_for(&spec);
