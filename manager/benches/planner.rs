@@ -10,7 +10,7 @@ use definition::files::LocalFiles;
 use definition::labels::{Surroundings, read};
 use pod::action::Action;
 use pod::identity::{Identity, Role};
-use pod::namespace_placement::Namespaces;
+use pod::namespaces::Namespaces;
 use pod::observed::{ActionResult, ContainerInfo, Health, ObservedState, StateUpdate, Status};
 use pod::plan::plan;
 use pod::policy::{Host, Policy};

@@ -10,7 +10,7 @@ use manager::logs::output::{Form, Output};
 use manager::security::privileges;
 use manager::startup::context::Refusal;
 use manager::{agent, log_format};
-use pod::plan::STATUS_USAGE;
+use pod::exit_status::STATUS_USAGE;
 use tracing::Level;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;

@@ -23,8 +23,9 @@ use crate::remote_pod::watch::End;
 use crate::request_pipe::Pods;
 use crate::startup::context::{LAST_WORD, ManagerContext, PreparedPod};
 use engine::docker::DockerEngine;
+use pod::exit_status::STATUS_UNAVAILABLE;
 use pod::observed::StateUpdate;
-use pod::plan::{AFTER_STOP, STATUS_UNAVAILABLE};
+use pod::plan::AFTER_STOP;
 use pod::policy::{Level, Policy};
 use pod::task_container::TaskContainer;
 

@@ -19,7 +19,7 @@ use engine::docker::DockerEngine;
 use engine::{CreateRequest, Engine, EngineAddress, EngineError};
 use futures_util::stream::{BoxStream, StreamExt};
 use pod::identity::{Identity, LABEL_POD};
-use pod::namespace_placement::{Holder, Namespaces};
+use pod::namespaces::{Holder, Namespaces};
 use pod::observed::{EventKind, Health, Status};
 use pod::spec::{ComponentSpec, ContainerSpec, HealthCheck, Hook, Mount, MountSource, PodSpec};
 use tokio::time::timeout;

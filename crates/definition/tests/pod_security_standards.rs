@@ -9,9 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use definition::files::{FileFault, FileKind, Files};
 use definition::labels::{Surroundings, read};
 use pod::container_options::{Device, DeviceRequest};
-use pod::policy::{Bind, Host, Level, Policy, Refusal, VolumeInfo};
+use pod::policy::{Bind, Host, Level, Policy, Refusal};
 use pod::spec::{ComponentSpec, ContainerSpec, Hook, Recursion};
 use pod::task_container::{TaskContainer, TaskMount};
+use pod::volume::VolumeInfo;
 
 use Expected::{Fails, Passes};
 use Level::{Baseline, Restricted};

@@ -20,11 +20,10 @@ use pod::failed_check::FailedCheck;
 use pod::identity::{LABEL_ROLE, Labelled, Role};
 use pod::in_place::signal_number;
 use pod::limits::{self, Limits};
-use pod::namespace_placement::Holder;
+use pod::namespaces::Holder;
 use pod::observed::{ContainerInfo, Event, EventKind, Exit, Health, Status};
 use pod::owner::LABEL_OWNER;
 use pod::path::tidy_path;
-use pod::policy::VolumeInfo;
 use pod::policy::mount_conflicts::{NodeContainer, NodeMount, whose};
 use pod::registry_auth::Credential;
 use pod::spec::{
@@ -32,6 +31,7 @@ use pod::spec::{
 };
 use pod::store::{MAX_STORE_BYTES, StoreLayout};
 use pod::task_container::{TaskContainer, TaskMount};
+use pod::volume::VolumeInfo;
 use pod::words::foreign;
 
 /// User and group of the sandbox. Neither a user of the host nor a common image has this ID (65532 is
@@ -1257,7 +1257,7 @@ fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
 mod tests {
     use super::*;
     use pod::identity::Identity;
-    use pod::namespace_placement::Namespaces;
+    use pod::namespaces::Namespaces;
     use serde_json::{Value, from_value, json};
 
     fn pod(pid: Option<Holder>, ipc: Option<Holder>) -> PodSpec {

@@ -49,11 +49,11 @@ use super::{
 use pod::api_compat::ApiVersion;
 use pod::identity::{LABEL_POD, short};
 use pod::observed::{ContainerInfo, Event};
-use pod::policy::VolumeInfo;
 use pod::policy::mount_conflicts::{NodeContainer, Volumes};
 use pod::registry_auth::Credentials;
 use pod::spec::Hook;
 use pod::task_container::TaskContainer;
+use pod::volume::VolumeInfo;
 use pod::words::foreign;
 
 /// The newest API that Tandem was tried with: what bollard's types describe.

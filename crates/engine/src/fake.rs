@@ -21,10 +21,10 @@ use pod::failed_check::FailedCheck;
 use pod::identity::LABEL_POD;
 use pod::in_place::signal_number;
 use pod::observed::{ContainerInfo, Event, EventKind, Exit, Health, Status};
-use pod::policy::VolumeInfo;
 use pod::policy::mount_conflicts::{NodeContainer, NodeMount, Volumes, whose};
 use pod::spec::{Hook, MountSource};
 use pod::task_container::TaskContainer;
+use pod::volume::VolumeInfo;
 
 /// How containers of one image behave.
 #[derive(Debug, Clone, Default)]

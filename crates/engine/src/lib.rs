@@ -26,10 +26,10 @@ pub use address::{AddressError, DEFAULT_SOCKET, EngineAddress};
 pub use tls::TlsError;
 
 use pod::observed::{ContainerInfo, Event};
-use pod::policy::VolumeInfo;
 use pod::policy::mount_conflicts::{NodeContainer, Volumes};
 use pod::spec::{ContainerSpec, Hook, ScratchVolume};
 use pod::task_container::TaskContainer;
+use pod::volume::VolumeInfo;
 
 /// Where the memory of a store is mounted in it.
 pub const STORE_FOLDER: &str = "/store";

@@ -4,7 +4,6 @@ use std::fmt;
 use std::time::Duration;
 
 use super::identity::short;
-use super::plan::Termination;
 use super::spec::Image;
 
 /// One thing to do.
@@ -272,4 +271,17 @@ impl fmt::Display for Step {
         }
         write!(f, " ({})", self.reason)
     }
+}
+
+/// The decision that the pod ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Termination {
+    /// The pod's exit status.
+    pub status: u8,
+    /// Why, as a sentence for people.
+    pub because: String,
+    /// The component whose failure it is.
+    pub failed_component: Option<String>,
+    /// When, counted from the manager's start: the time for stopping runs from here.
+    pub at: Duration,
 }

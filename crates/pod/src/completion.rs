@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use super::observed::{ContainerState, Exit, ExitRecord, ObservedState, Status};
-use super::plan::{again_after, restarts};
+use super::restart::{again_after, restarts};
 use super::spec::{ComponentSpec, Condition, PodSpec};
 
 /// The members of a pod by name, and how they may end.
@@ -107,4 +107,30 @@ impl<'a> Ends<'a> {
         };
         self.observed.exit_records.get(name).is_some_and(for_good) || self.outlived.contains(name)
     }
+}
+
+/// The init component whose turn it is, `None` when all are done.
+///
+/// An init component without a container is done if a later member has a container. Each container is created
+/// only after the end of the previous init component. `docker container prune` removes exited init
+/// components, and the pod must not begin again.
+///
+/// If all containers are created first, the start of a later member or the success of the init component must
+/// have been seen.
+pub fn next_init<'a>(spec: &'a PodSpec, observed: &ObservedState) -> Option<&'a ComponentSpec> {
+    let members = &observed.members;
+    let seen = |one: &ComponentSpec| {
+        let member = members.get(&one.name);
+        member.is_some_and(|member| !spec.checks_mounts || member.status != Status::Created)
+    };
+    spec.init.iter().enumerate().find_map(|(place, init)| {
+        let done = match members.get(&init.name) {
+            Some(member) => member.exit().is_some_and(|exit| exit.status == 0),
+            None => {
+                observed.departed_well(&init.name)
+                    || spec.init[place + 1..].iter().chain(spec.regular_components()).any(seen)
+            }
+        };
+        (!done).then_some(init)
+    })
 }

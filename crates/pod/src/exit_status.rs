@@ -1,6 +1,54 @@
 //! The one table of exit statuses; that of `docs/reference/exit-codes.md` is tested against it.
 
-use crate::plan::{STATUS_REFUSED, STATUS_UNAVAILABLE, STATUS_USAGE};
+/// The status of a pod whose definition turns out to be wrong (`EX_USAGE` of sysexits.h).
+pub const STATUS_USAGE: u8 = 64;
+
+/// The status of a pod whose engine cannot be reached (`EX_UNAVAILABLE` of sysexits.h).
+pub const STATUS_UNAVAILABLE: u8 = 69;
+
+/// The status of a pod that the engine refuses to run; `docker run` uses the same.
+pub const STATUS_REFUSED: u8 = 125;
+
+/// The status of a pod of which a running container was removed: what a kill gives (128 + 9).
+pub const STATUS_KILLED: u8 = 137;
+
+/// How a container ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Exit {
+    /// Exit status, 128+n for a signal.
+    pub status: i64,
+    /// The kernel killed a process of it for memory.
+    pub oom: bool,
+    /// When, nanoseconds since 1970 by the engine's clock.
+    pub at_nanos: i64,
+}
+
+/// The signals that end a process as a rule, from 1 on.
+const SIGNALS: [&str; 15] = [
+    "SIGHUP", "SIGINT", "SIGQUIT", "SIGILL", "SIGTRAP", "SIGABRT", "SIGBUS", "SIGFPE", "SIGKILL", "SIGUSR1",
+    "SIGSEGV", "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM",
+];
+
+impl Exit {
+    /// The signal that ended it, as a shell would say: a program may end with such a status by itself.
+    pub fn signal(&self) -> Option<&'static str> {
+        let number = usize::try_from(self.status - 129).ok()?;
+        SIGNALS.get(number).copied()
+    }
+}
+
+/// In words: `status 137 (SIGKILL, out of memory)`.
+impl std::fmt::Display for Exit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "status {}", self.status)?;
+        match (self.signal(), self.oom) {
+            (Some(signal), true) => write!(f, " ({signal}, out of memory)"),
+            (Some(signal), false) => write!(f, " ({signal})"),
+            (None, true) => f.write_str(" (out of memory)"),
+            (None, false) => Ok(()),
+        }
+    }
+}
 
 /// Each status that the manager and `pause` give of their own, and what it means. Any other is a component's or a hook's.
 pub const TABLE: &[(u8, &str)] = &[

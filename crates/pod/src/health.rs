@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::completion::Ends;
+use super::completion::next_init;
 use super::observed::{ContainerState, Health, ObservedState, Status};
-use super::plan::{next_init, restart_pause, restarts};
+use super::restart::{restart_pause, restarts};
 use super::spec::PodSpec;
 
 /// The pod's health, as `pause health` tells it.

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::observed::Exit;
+use super::exit_status::Exit;
 
 /// A start so long after an end that was asked for is a restart in place, by the engine's clock. `docker restart` takes
 /// a few hundredths of a second from one to the other.

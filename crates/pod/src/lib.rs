@@ -3,6 +3,7 @@
 pub mod action;
 pub mod api_compat;
 pub mod bounds;
+pub mod cgroups;
 pub mod completion;
 pub mod container_options;
 pub mod dependency_graph;
@@ -13,6 +14,7 @@ pub mod identity;
 pub mod in_place;
 pub mod limits;
 pub mod namespace_placement;
+pub mod namespaces;
 pub mod observed;
 pub mod owner;
 pub mod path;
@@ -20,9 +22,11 @@ pub mod plan;
 pub mod policy;
 pub mod pre_start;
 pub mod registry_auth;
+pub mod restart;
 pub mod spec;
 pub mod store;
 pub mod task_container;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod volume;
 pub mod words;

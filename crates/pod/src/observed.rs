@@ -6,11 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::action::Termination;
 use super::action::{Key, Target, Verb};
+pub use super::exit_status::Exit;
+use super::exit_status::STATUS_KILLED;
 use super::failed_check::FailedCheck;
 use super::identity::{Identity, LABEL_COMPONENT, LABEL_ROLE, LABEL_RUN, Labelled, Role};
 use super::in_place::InPlace;
-use super::plan::{STATUS_KILLED, Termination};
 use super::spec::{ComponentSpec, DEFAULT_STOP_GRACE, HealthCheck, Image, PodSpec};
 
 /// A container that ran for so long is no longer one that was started in vain: Docker's own measure.
@@ -212,17 +214,6 @@ pub enum Health {
     Unhealthy,
 }
 
-/// How a container ended.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Exit {
-    /// Exit status, 128+n for a signal.
-    pub status: i64,
-    /// The kernel killed a process of it for memory.
-    pub oom: bool,
-    /// When, nanoseconds since 1970 by the engine's clock.
-    pub at_nanos: i64,
-}
-
 /// How a container ended that is gone.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ExitRecord {
@@ -241,33 +232,6 @@ impl std::fmt::Display for ExitRecord {
         match self.restarts {
             0 => Ok(()),
             times => write!(f, " (started again: {times})"),
-        }
-    }
-}
-
-/// The signals that end a process as a rule, from 1 on.
-const SIGNALS: [&str; 15] = [
-    "SIGHUP", "SIGINT", "SIGQUIT", "SIGILL", "SIGTRAP", "SIGABRT", "SIGBUS", "SIGFPE", "SIGKILL", "SIGUSR1",
-    "SIGSEGV", "SIGUSR2", "SIGPIPE", "SIGALRM", "SIGTERM",
-];
-
-impl Exit {
-    /// The signal that ended it, as a shell would say: a program may end with such a status by itself.
-    pub fn signal(&self) -> Option<&'static str> {
-        let number = usize::try_from(self.status - 129).ok()?;
-        SIGNALS.get(number).copied()
-    }
-}
-
-/// In words: `status 137 (SIGKILL, out of memory)`.
-impl std::fmt::Display for Exit {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "status {}", self.status)?;
-        match (self.signal(), self.oom) {
-            (Some(signal), true) => write!(f, " ({signal}, out of memory)"),
-            (Some(signal), false) => write!(f, " ({signal})"),
-            (None, true) => f.write_str(" (out of memory)"),
-            (None, false) => Ok(()),
         }
     }
 }

@@ -9,29 +9,23 @@
 use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
-use super::action::{Action, Key, Reason, Step, Target, Verb};
+use super::action::{Action, Key, Reason, Step, Target, Termination, Verb};
 use super::completion::Ends;
+use super::completion::next_init;
 use super::container_options::PullPolicy;
 use super::dependency_graph::dependents;
+use super::exit_status::{STATUS_KILLED, STATUS_REFUSED, STATUS_UNAVAILABLE, STATUS_USAGE};
 use super::health::{PodHealth, is_failing, pod_health};
 use super::observed::{
-    ContainerState, Exit, ExitRecord, Failure, FailureRecord, Health, HookFailure, ImageState, ObservedState,
-    Status,
+    ContainerState, Exit, Failure, FailureRecord, Health, HookFailure, ImageState, ObservedState, Status,
 };
-use super::spec::{ComponentSpec, Condition, DEFAULT_STOP_GRACE, Dependency, Image, PodSpec, Restart};
+use super::restart::{again_after, restart_pause, restarts};
+use super::spec::{ComponentSpec, Condition, DEFAULT_STOP_GRACE, Dependency, Image, PodSpec};
 
-/// The status of a pod whose definition turns out to be wrong (`EX_USAGE` of sysexits.h).
-pub const STATUS_USAGE: u8 = 64;
-/// The status of a pod whose engine cannot be reached (`EX_UNAVAILABLE` of sysexits.h).
-pub const STATUS_UNAVAILABLE: u8 = 69;
-/// The status of a pod that the engine refuses to run; `docker run` uses the same.
-pub const STATUS_REFUSED: u8 = 125;
 /// How long an engine that does not answer is waited for.
 pub const ENGINE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a pod is as healthy as it was when the engine was last heard: a restart of the engine is done by then.
 pub const STALE_STATE_TIMEOUT: Duration = Duration::from_secs(60);
-/// The status of a pod of which a running container was removed: what a kill gives (128 + 9).
-pub const STATUS_KILLED: u8 = 137;
 /// How often something unsettled (a name still in use, a container gone) is looked at again.
 const MAX_TRANSIENT_RETRIES: u32 = 10;
 /// How long after a manager's death what it asked the engine for may take to come about, as far as is waited for.
@@ -45,9 +39,6 @@ pub const CLEANUP_PATIENCE: Duration = Duration::from_millis(2700);
 /// What `pre_stop` hooks leave of a component's time for stopping, so that it hears its stop signal before it
 /// is killed; half, where the whole is less than twice this.
 const AFTER_HOOKS: Duration = Duration::from_secs(2);
-
-/// Bounds of the wait before a component is started again, which doubles each time: Docker's own.
-const RESTART_PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(60));
 
 /// What to do next.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -69,19 +60,6 @@ pub struct Outcome {
     pub status: u8,
     /// What could not be removed in time.
     pub left: Vec<String>,
-}
-
-/// The decision that the pod ends.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Termination {
-    /// The pod's exit status.
-    pub status: u8,
-    /// Why, as a sentence for people.
-    pub because: String,
-    /// The component whose failure it is.
-    pub failed_component: Option<String>,
-    /// When, counted from the manager's start: the time for stopping runs from here.
-    pub at: Duration,
 }
 
 /// What to do next for this pod.
@@ -889,55 +867,9 @@ impl<'a> Planner<'a> {
     }
 }
 
-/// The init component whose turn it is, `None` when all are done.
-///
-/// An init component without a container is done if a later member has a container. Each container is created
-/// only after the end of the previous init component. `docker container prune` removes exited init
-/// components, and the pod must not begin again.
-///
-/// If all containers are created first, the start of a later member or the success of the init component must
-/// have been seen.
-pub fn next_init<'a>(spec: &'a PodSpec, observed: &ObservedState) -> Option<&'a ComponentSpec> {
-    let members = &observed.members;
-    let seen = |one: &ComponentSpec| {
-        let member = members.get(&one.name);
-        member.is_some_and(|member| !spec.checks_mounts || member.status != Status::Created)
-    };
-    spec.init.iter().enumerate().find_map(|(place, init)| {
-        let done = match members.get(&init.name) {
-            Some(member) => member.exit().is_some_and(|exit| exit.status == 0),
-            None => {
-                observed.departed_well(&init.name)
-                    || spec.init[place + 1..].iter().chain(spec.regular_components()).any(seen)
-            }
-        };
-        (!done).then_some(init)
-    })
-}
-
 /// The engine has been silent for so long ([`STALE_STATE_TIMEOUT`]) that what it said last counts no more.
 pub fn is_state_stale(observed: &ObservedState, now: Duration) -> bool {
     observed.silent_since.is_some_and(|since| now >= since + STALE_STATE_TIMEOUT)
-}
-
-/// The component has ended and is to be started again.
-pub fn restarts(component: &ComponentSpec, observed: &ObservedState) -> bool {
-    observed.members.get(&component.name).is_some_and(|member| {
-        let (restarts, asked) = (member.restarts, member.in_place.asked);
-        member.exit().is_some_and(|exit| again_after(component, &ExitRecord { exit, restarts, asked }))
-    })
-}
-
-/// The component is started again after this end.
-pub fn again_after(component: &ComponentSpec, end: &ExitRecord) -> bool {
-    component.restarts_after(end.exit.status, end.restarts)
-        && !(end.asked && component.restart == Restart::UnlessStopped)
-}
-
-/// How long to wait after its end until it is started again.
-pub(super) fn restart_pause(member: &ContainerState) -> Duration {
-    let doublings = if member.ran_long() { 0 } else { member.consecutive_restarts.min(10) };
-    (RESTART_PAUSE.0 * (1 << doublings)).min(RESTART_PAUSE.1)
 }
 
 /// How long to wait after the n-th failure in a row: doubling from 100 ms to 2 s.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::container_options::Tuning;
 use super::identity::{Identity, Role};
-use super::namespace_placement::Namespaces;
+use super::namespaces::Namespaces;
 
 /// How long a component may take to stop when nothing says otherwise: Docker's own default.
 pub const DEFAULT_STOP_GRACE: Duration = Duration::from_secs(10);

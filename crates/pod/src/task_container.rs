@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::limits::Limits;
-use super::policy::VolumeInfo;
 use super::spec::Recursion;
+use super::volume::VolumeInfo;
 
 /// The container that Swarm, Compose or `docker run` started for the pod.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::identity::Identity;
-use super::namespace_placement::{Holder, Namespaces};
+use super::namespaces::{Holder, Namespaces};
 use super::pre_start::{self, CopyPlace, PreStart};
 use super::spec::{
     ComponentSpec, Condition, ContainerSpec, CopySpec, Dependency, FileSource, FileSpec, Hook, PodSpec,

@@ -16,10 +16,10 @@ use crate::reconcile::BACKOFF;
 use crate::startup::context::{ManagerContext, Refusal};
 use engine::docker::DockerEngine;
 use engine::{CreateRequest, Created, Engine, EngineError};
+use pod::exit_status::STATUS_REFUSED;
 use pod::health::PodHealth;
 use pod::identity::{Identity, LABEL_POD, LABEL_ROLE, LABEL_RUN, Labelled, Role, short};
 use pod::observed::ContainerInfo;
-use pod::plan::STATUS_REFUSED;
 use pod::spec::{ContainerSpec, HealthCheck};
 
 /// How long the removal of the own lock may take of the time that an agent has to end; what is left then is for the

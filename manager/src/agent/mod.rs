@@ -41,9 +41,9 @@ use crate::startup::retry::{Expected, retry_until_timeout};
 use definition::labels::MANAGER;
 use engine::node::Standing;
 use engine::{Engine, EngineError};
+use pod::exit_status::{STATUS_REFUSED, STATUS_UNAVAILABLE};
 use pod::health::PodHealth;
 use pod::identity::{LABEL_POD, LABEL_ROLE, short};
-use pod::plan::{STATUS_REFUSED, STATUS_UNAVAILABLE};
 use pod::policy::Policy;
 use pod::task_container::TaskContainer;
 

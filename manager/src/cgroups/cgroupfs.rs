@@ -13,7 +13,8 @@ use nix::unistd::{Gid, setfsgid};
 
 use crate::cgroups::PodCgroup;
 use crate::security::privileges::USER;
-use pod::limits::{GROUPS, Limits, cpu_quota, group, pod_of_group};
+use pod::cgroups::{GROUPS, group, pod_of_group};
+use pod::limits::{Limits, cpu_quota};
 use pod::task_container::TaskContainer;
 
 /// What limits take.

@@ -16,8 +16,8 @@ use crate::cgroups::systemd::{Bus, BusError};
 use crate::remote_pod;
 use crate::startup::own_container;
 use engine::EngineInfo;
+use pod::cgroups::{Arrangement, Cgroups, Held, Means, arrange, nested};
 use pod::identity::short;
-use pod::limits::{Arrangement, Cgroups, Held, Means, arrange, nested};
 use pod::task_container::TaskContainer;
 
 /// What the warning says of a rootless engine, where a manager is an ordinary user too.

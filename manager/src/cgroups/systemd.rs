@@ -13,7 +13,8 @@ use tracing::warn;
 
 use crate::cgroups::PodCgroup;
 use crate::cgroups::dbus::{Answer, Args, Call, FIXED, Value, Values, answer, rest};
-use pod::limits::{Limits, pod_of_slice, slice};
+use pod::cgroups::{pod_of_slice, slice};
+use pod::limits::Limits;
 use pod::task_container::TaskContainer;
 
 /// Where the socket is looked for, in the manager's container.

@@ -23,8 +23,8 @@ use engine::demux::Stream;
 use engine::docker::DockerEngine;
 use engine::node::Line;
 use engine::{Engine, EngineError};
+use pod::exit_status::{STATUS_KILLED, STATUS_REFUSED, STATUS_UNAVAILABLE};
 use pod::identity::{LABEL_POD, LABEL_ROLE, LABEL_RUN, Role};
-use pod::plan::{STATUS_KILLED, STATUS_REFUSED, STATUS_UNAVAILABLE};
 
 /// How long a pod may take to end once its namespaces have.
 const PODS_END: Duration = Duration::from_secs(2);

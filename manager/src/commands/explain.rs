@@ -15,7 +15,7 @@ use crate::cli::RunArgs;
 use crate::security::confine::{EngineTransport, Landlock, confine};
 use crate::security::privileges;
 use crate::startup::context::{Refusal, engine_of};
-use pod::plan::STATUS_REFUSED;
+use pod::exit_status::STATUS_REFUSED;
 use pod::task_container::TaskContainer;
 
 /// A value, and why it is what it is.

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use crate::cli::RestartArgs;
 use crate::request_pipe::{AskError, Asking, FOLDER};
 use crate::startup::context::Refusal;
-use pod::plan::STATUS_UNAVAILABLE;
+use pod::exit_status::STATUS_UNAVAILABLE;
 
 /// Longest name of a pod and a component together.
 const LONGEST_NAME: usize = 512;

@@ -23,10 +23,10 @@ use crate::startup::context::{Refusal, address};
 use engine::docker::DockerEngine;
 use engine::node::Summary;
 use engine::{Engine, EngineAddress, EngineError};
+use pod::exit_status::STATUS_UNAVAILABLE;
 use pod::failed_check::FailedCheck;
 use pod::identity::{LABEL_COMPONENT, LABEL_POD, LABEL_ROLE, Role, short};
 use pod::observed::{ContainerInfo, Health, Status};
-use pod::plan::STATUS_UNAVAILABLE;
 
 /// Maximum time for the engine's answers about one container of a pod. All containers are asked about at once, so this
 /// is also the time of a whole pod.

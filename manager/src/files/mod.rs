@@ -722,7 +722,7 @@ mod tests {
 
     use super::*;
     use pod::identity::Identity;
-    use pod::namespace_placement::Namespaces;
+    use pod::namespaces::Namespaces;
     use pod::spec::{ComponentSpec, MountSource};
     use pod::task_container::TaskMount;
     use std::os::unix::fs::{PermissionsExt, symlink};

@@ -7,12 +7,12 @@ use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use crate::reconcile::CANCELLED;
+use pod::action::Termination;
 use pod::action::{Key, Reason, Step, Target, Verb};
 use pod::observed::{
     ActionResult, ContainerState, Event, EventKind, Exit, ExitRecord, Failure, Health, ObservedState,
     StateUpdate, Status,
 };
-use pod::plan::Termination;
 
 /// The event of an end may come this much after a listing has told of the same end. The pause before a restart is longer.
 const SAME_END: Duration = Duration::from_millis(50);

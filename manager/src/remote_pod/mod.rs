@@ -14,8 +14,9 @@ use crate::startup::context::Refusal;
 use crate::startup::retry::retry_until_timeout;
 use engine::docker::DockerEngine;
 use engine::{Engine, EngineAddress, EngineError};
+use pod::exit_status::{STATUS_UNAVAILABLE, STATUS_USAGE};
 use pod::path::tidy_path;
-use pod::plan::{ENGINE_TIMEOUT, STATUS_UNAVAILABLE, STATUS_USAGE};
+use pod::plan::ENGINE_TIMEOUT;
 use pod::policy::Host;
 use pod::task_container::TaskContainer;
 

@@ -322,10 +322,10 @@ pub fn sentence((member, refusal): &(String, Refusal)) -> String {
 mod tests {
     use super::*;
     use engine::fake::Fake;
-    use pod::policy::VolumeInfo;
     use pod::policy::mount_conflicts::NodeMount;
     use pod::task_container::TaskMount;
     use pod::testing::pod;
+    use pod::volume::VolumeInfo;
 
     fn mounting(source: MountSource) -> PodSpec {
         let mut spec = pod("app");

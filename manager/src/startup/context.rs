@@ -28,11 +28,13 @@ use crate::startup::spec::{Reading, host_path, pod_of};
 use definition::{self, files::Files, files::LocalFiles};
 use engine::docker::DockerEngine;
 use engine::{Engine, EngineAddress, EngineInfo};
-use pod::limits::{Arrangement, Missing};
-use pod::namespace_placement::{Namespaces, Programs};
+use pod::cgroups::{Arrangement, Missing};
+use pod::exit_status::{STATUS_REFUSED, STATUS_USAGE};
+use pod::namespace_placement::Programs;
+use pod::namespaces::Namespaces;
 use pod::owner::Owner;
 use pod::path::tidy_path;
-use pod::plan::{AFTER_STOP, ENGINE_TIMEOUT, STATUS_REFUSED, STATUS_USAGE};
+use pod::plan::{AFTER_STOP, ENGINE_TIMEOUT};
 use pod::policy::engine_paths::EnginePaths;
 use pod::policy::manager_files::ManagerFiles;
 use pod::policy::{Allowance, Allowances, Host, Level, NodeNames, Policy};
@@ -499,7 +501,8 @@ fn socket_of(address: &EngineAddress) -> Result<Option<PathBuf>, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pod::limits::{Cgroups, Held, Limits, arrange};
+    use pod::cgroups::{Cgroups, Held, arrange};
+    use pod::limits::Limits;
 
     #[tokio::test]
     async fn only_default_lets_components_have_more_together_than_the_task() {

@@ -8,8 +8,9 @@ use tracing::warn;
 
 use crate::startup::context::Refusal;
 use engine::{EngineAddress, EngineError};
+use pod::exit_status::STATUS_UNAVAILABLE;
 use pod::limits::duration;
-use pod::plan::{ENGINE_TIMEOUT, STATUS_UNAVAILABLE};
+use pod::plan::ENGINE_TIMEOUT;
 
 /// Bounds of the wait between two attempts to reach the engine at the start.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));

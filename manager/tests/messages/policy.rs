@@ -8,13 +8,14 @@ use definition::diagnostic::DiagnosticReport;
 use definition::files::{FileFault, FileKind, Files};
 use definition::labels::{Surroundings, read};
 use pod::identity::Identity;
-use pod::namespace_placement::Namespaces;
+use pod::namespaces::Namespaces;
 use pod::policy::engine_paths::EnginePaths;
 use pod::policy::manager_files::{CERTIFICATE, CREDENTIALS, ManagerFiles, POLICY, SOCKET, services};
 use pod::policy::mount_conflicts::{Judged, Node, NodeContainer, NodeMount, conflicts};
-use pod::policy::{Allowances, Bind, Host, Level, NodeNames, Policy, VolumeInfo};
+use pod::policy::{Allowances, Bind, Host, Level, NodeNames, Policy};
 use pod::spec::{ComponentSpec, ContainerSpec, CopySpec, Mount, MountSource, PodSpec, Recursion};
 use pod::task_container::{TaskContainer, TaskMount};
+use pod::volume::VolumeInfo;
 
 use crate::told;
 use Level::{Baseline, Default as Plain, Restricted};

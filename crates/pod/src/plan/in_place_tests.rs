@@ -3,7 +3,9 @@
 use super::tests::{check, key, pod_with, secs, seen};
 use super::*;
 use crate::failed_check::FailedCheck;
+use crate::observed::ExitRecord;
 use crate::observed::{StopRequest, restarted_with};
+use crate::spec::Restart;
 use crate::testing::pod;
 
 fn restarting(restart: Restart) -> PodSpec {

@@ -16,13 +16,13 @@ mod volumes;
 
 use std::collections::BTreeMap;
 
+pub use super::volume::{Device, VolumeInfo};
 pub use allowance::{Allowance, Allowances, Allowed, AllowedError, HostPath, words};
 pub use host::Host;
 pub use host_paths::Bind;
 pub use local_hosts::NodeNames;
 pub use options::{LABEL_REMEDY, apply_floors, taken_label};
 pub use registries::{REGISTRY_FORM, registry_entry};
-pub use volumes::{Device, VolumeInfo};
 
 use super::owner::Owner;
 use super::spec::ComponentSpec;

@@ -10,11 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use super::super::identity::{LABEL_POD, LABEL_ROLE, Role, short};
-use super::super::namespace_placement::Holder;
+use super::super::namespaces::Holder;
 use super::super::path::{canonical, meet, tidy_path};
 use super::super::spec::{FileSource, MountSource, PodSpec, Recursion};
 use super::super::task_container::{TaskContainer, TaskMount};
-use super::volumes::{VolumeInfo, written_places};
+use super::super::volume::VolumeInfo;
+use super::volumes::written_places;
 
 /// A container of the node, with the facts that a listing contains.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -377,7 +378,7 @@ pub fn whose(labels: &BTreeMap<String, String>) -> (Option<String>, Option<Strin
 mod tests {
     use super::*;
     use crate::identity::Identity;
-    use crate::namespace_placement::Namespaces;
+    use crate::namespaces::Namespaces;
     use crate::pre_start::{self, CopyPlace, PreStart};
     use crate::spec::{ComponentSpec, ContainerSpec, Mount};
 

@@ -4,59 +4,13 @@
 //! of `o` every type is a bind of `device` (moby `volume/local/local_unix.go`, tried on 20.10). So every type has a list of
 //! the words that it may have.
 
-use std::collections::BTreeMap;
-
 use super::super::path::{canonical, tidy_path};
-use super::super::spec::Recursion;
+use super::super::volume::VolumeInfo;
 use super::host_paths::Bind;
 use super::local_hosts::is_local_host;
 use super::manager_files::SOCKET;
 use super::{Allowance, Allowed, Host, Level, NodeNames, Policy, Refusal};
 use crate::task_container::TaskContainer;
-
-/// A volume as the engine describes it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct VolumeInfo {
-    /// Its driver; empty where that is not known.
-    pub driver: String,
-    /// Options of the driver.
-    pub options: BTreeMap<String, String>,
-    /// Its labels.
-    pub labels: BTreeMap<String, String>,
-    /// Where the engine mounts it: a path of the host.
-    pub mountpoint: String,
-}
-
-/// A volume that stands for a path of the host.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Device {
-    /// The path, as it was typed but with a slash in front: the engine's working directory is `/`.
-    pub path: String,
-    /// Mounted read-only by its own options.
-    pub read_only: bool,
-    /// With the mounts below it.
-    pub recursive: Recursion,
-}
-
-impl VolumeInfo {
-    fn option(&self, name: &str) -> &str {
-        self.options.get(name).map(String::as_str).unwrap_or_default()
-    }
-
-    fn words(&self) -> impl Iterator<Item = &str> {
-        self.option("o").split(',').filter(|word| !word.is_empty())
-    }
-
-    /// The path of the host that the volume stands for, where its driver binds one.
-    pub fn device(&self) -> Option<Device> {
-        let bound = self.words().filter(|word| matches!(*word, "bind" | "rbind")).last()?;
-        Some(Device {
-            path: format!("/{}", self.option("device").trim_start_matches('/')),
-            read_only: self.words().filter(|word| matches!(*word, "ro" | "rw")).last() == Some("ro"),
-            recursive: if bound == "rbind" { Recursion::Enabled } else { Recursion::Disabled },
-        })
-    }
-}
 
 /// Words that change nothing but how files are read and written, of every file system.
 const COMMON: &[&str] = &[
@@ -363,6 +317,7 @@ pub(super) fn written_places(volume: &VolumeInfo) -> impl Iterator<Item = String
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::spec::Recursion;
     use crate::task_container::TaskMount;
 
     fn volume(options: &[(&str, &str)]) -> VolumeInfo {

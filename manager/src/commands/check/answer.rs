@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::commands::check::{Verdict, text};
 use crate::startup::context::Refusal;
 use definition::diagnostic::DiagnosticReport;
+use pod::exit_status::STATUS_USAGE;
 use pod::limits::Limits;
-use pod::plan::STATUS_USAGE;
 use pod::spec::{Condition, PodSpec};
 
 /// Why there is nothing to check.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::commands::check::answer::{Answer, Checked, Plan};
 use definition::diagnostic::{Diagnostic, DiagnosticReport};
-use pod::namespace_placement::Holder;
+use pod::namespaces::Holder;
 use pod::spec::{ComponentSpec, Condition, Restart};
 
 /// The object, on lines of its own.

@@ -8,7 +8,7 @@ use definition::diagnostic::one_line;
 use pod::container_options::PullPolicy;
 use pod::identity::Role;
 use pod::limits::{Limits, cpus, duration as time, processes, size};
-use pod::namespace_placement::Holder;
+use pod::namespaces::Holder;
 use pod::spec::{ComponentSpec, Condition, FileSource, HealthCheck, MountSource, Restart};
 
 /// Characters of a program's name that are shown.

@@ -14,7 +14,7 @@ use engine::fake::{Fake, Script, What};
 use engine::{CreateRequest, convert};
 use pod::completion::Ends;
 use pod::identity::LABEL_POD;
-use pod::namespace_placement::Holder;
+use pod::namespaces::Holder;
 use pod::observed::{Health, ObservedState, Status};
 use pod::pre_start::{self, CopyPlace, PreStart};
 use pod::spec::{ComponentSpec, Condition, Dependency, Mount, MountSource, PodSpec, Restart};

@@ -350,7 +350,7 @@ async fn a_running_component_that_is_removed_unseen_ends_the_pod_and_is_not_made
 }
 
 /// A sandbox whose end takes no process along.
-fn ipc_only() -> pod::namespace_placement::Namespaces {
+fn ipc_only() -> pod::namespaces::Namespaces {
     let mut namespaces = sandboxed("app").namespaces;
     namespaces.pid = None;
     namespaces
