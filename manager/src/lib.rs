@@ -30,6 +30,7 @@ pub mod cgroups;
 pub mod checkpoint;
 pub mod cli;
 pub mod commands;
+pub mod error;
 pub mod files;
 pub mod garbage_collector;
 pub mod log_format;
@@ -41,5 +42,6 @@ pub mod remote_pod;
 pub mod request_pipe;
 pub mod security;
 pub mod startup;
+pub mod stop_status;
 #[cfg(test)]
 mod testing;

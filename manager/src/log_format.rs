@@ -8,10 +8,10 @@ use std::fmt::{self, Write};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::{DefaultFields, Writer};
-use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormattedFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use crate::logs::json::{object, quoted, timestamp};
 use crate::logs::output::Output;
 use pod::words::printable;
 
@@ -87,29 +87,6 @@ where
     }
 }
 
-/// A whole line of the manager's that is written where no log is, or yet: by the command line, or into the log of a pod.
-pub fn json_line(level: Level, message: &str) -> String {
-    // Writing into a string does not fail.
-    object(level, message).map(|line| line + "}\n").unwrap_or_default()
-}
-
-/// The beginning of an object with what every line has.
-fn object(level: Level, message: &str) -> Result<String, fmt::Error> {
-    let time = quoted(&timestamp()?);
-    Ok(format!("{{\"timestamp\":{time},\"level\":\"{level}\",\"message\":{}", quoted(message)))
-}
-
-/// A JSON string.
-pub fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
-}
-
-fn timestamp() -> Result<String, fmt::Error> {
-    let mut time = String::new();
-    SystemTime.format_time(&mut Writer::new(&mut time))?;
-    Ok(time)
-}
-
 fn color(level: Level) -> &'static str {
     match level {
         Level::ERROR => "\x1b[31m",
@@ -172,6 +149,7 @@ mod tests {
     use tracing_subscriber::prelude::*;
 
     use super::*;
+    use crate::logs::json::json_line;
     use crate::testing::Written;
 
     fn lines(

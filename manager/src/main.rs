@@ -6,9 +6,9 @@ use std::process::ExitCode;
 
 use manager::cli::{self, CheckArgs, Command, DebugArgs, LogFormat, RestartArgs, RunArgs, StatusArgs};
 use manager::commands::{explain, run};
+use manager::error::Refusal;
 use manager::logs::output::{Form, Output};
 use manager::security::privileges;
-use manager::startup::context::Refusal;
 use manager::{agent, log_format};
 use pod::exit_status::STATUS_USAGE;
 use tracing::Level;
@@ -83,7 +83,7 @@ fn manage<F: Future<Output = u8>>(args: &RunArgs, work: impl FnOnce(Output) -> F
 fn complain(format: LogFormat, words: &str) {
     match format {
         LogFormat::Text => eprintln!("manager: {words}"),
-        LogFormat::Json => eprint!("{}", log_format::json_line(Level::ERROR, words)),
+        LogFormat::Json => eprint!("{}", manager::logs::json::json_line(Level::ERROR, words)),
     }
 }
 

@@ -11,9 +11,10 @@ use futures_util::future::{BoxFuture, Shared};
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
+use crate::error::Refusal;
 use crate::pause_channel::Pause;
 use crate::reconcile::BACKOFF;
-use crate::startup::context::{ManagerContext, Refusal};
+use crate::startup::context::ManagerContext;
 use engine::docker::DockerEngine;
 use engine::{CreateRequest, Created, Engine, EngineError};
 use pod::exit_status::STATUS_REFUSED;

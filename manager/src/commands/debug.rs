@@ -16,7 +16,8 @@ use tokio::time::timeout;
 
 use crate::cli::DebugArgs;
 use crate::commands::status::{Member, Pod, called};
-use crate::startup::context::{Refusal, address};
+use crate::error::Refusal;
+use crate::startup::context::address;
 use engine::debug::DebugContainer;
 use engine::demux::Frames;
 use engine::demux::Stream;

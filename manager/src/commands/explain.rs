@@ -12,9 +12,10 @@ use caps::Capability;
 
 use crate::cgroups;
 use crate::cli::RunArgs;
+use crate::error::Refusal;
 use crate::security::confine::{EngineTransport, Landlock, confine};
 use crate::security::privileges;
-use crate::startup::context::{Refusal, engine_of};
+use crate::startup::context::engine_of;
 use pod::exit_status::STATUS_REFUSED;
 use pod::task_container::TaskContainer;
 

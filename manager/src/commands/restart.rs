@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use crate::cli::RestartArgs;
+use crate::error::Refusal;
 use crate::request_pipe::{AskError, Asking, FOLDER};
-use crate::startup::context::Refusal;
 use pod::exit_status::STATUS_UNAVAILABLE;
 
 /// Longest name of a pod and a component together.

@@ -14,6 +14,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::checkpoint::{AGENT, Checkpoint};
 use crate::cli::{Placement, RunArgs, Which};
+use crate::error::Refusal;
 use crate::garbage_collector::sweep;
 use crate::logs::output::Output;
 use crate::pause_channel::Pause;
@@ -23,13 +24,13 @@ use crate::remote_pod;
 use crate::request_pipe;
 use crate::request_pipe::{Pods, RequestLine};
 use crate::startup::context;
-use crate::startup::context::{LAST_WORD, ManagerContext, Refusal};
+use crate::startup::context::{LAST_WORD, ManagerContext};
 use crate::startup::own_container;
+use crate::stop_status::{status_of_stop, stop_requested};
 use engine::docker::DockerEngine;
 use pod::exit_status::STATUS_REFUSED;
 use pod::health::PodHealth;
 use pod::namespaces::Holder;
-use pod::observed::StateUpdate;
 use pod::plan::AFTER_STOP;
 use pod::policy::Policy;
 use pod::spec::PodSpec;
@@ -39,8 +40,6 @@ use pod::task_container::TaskContainer;
 const LAST_WORDS: Duration = Duration::from_secs(2);
 /// How long a manager that was asked to stop before its pod began looks for something to clean up.
 const LAST_LOOK: Duration = Duration::from_secs(3);
-/// How long the engine may take to say what it holds of a pod that is asked to stop.
-const ASKED: Duration = Duration::from_millis(400);
 
 /// Run the pod of this container. Returns its exit status.
 pub async fn run(args: RunArgs, output: Output) -> u8 {
@@ -190,15 +189,6 @@ async fn to_its_end(begun: PodRun, stops: &mut ShutdownSignals, asked: &mut Opti
     }
 }
 
-/// The status of a pod that is asked to stop. Swarm stops what its health check calls unhealthy, also where it never came
-/// up, and takes a task that ends with 0 then for complete: nothing would come in its place.
-async fn status_of_stop(engine: &DockerEngine, pod: &str) -> u8 {
-    match timeout(ASKED, engine.is_unhealthy(pod)).await {
-        Ok(Ok(ill)) => u8::from(ill),
-        Ok(Err(_)) | Err(_) => 0,
-    }
-}
-
 /// The same of a pod that has not begun.
 async fn own_status_of_stop(args: &RunArgs) -> u8 {
     let engine = context::engine_of(args).ok().and_then(|(address, _)| DockerEngine::new(&address).ok());
@@ -206,13 +196,6 @@ async fn own_status_of_stop(args: &RunArgs) -> u8 {
         (Some(engine), Ok(own)) => status_of_stop(&engine, &own).await,
         _ => 0,
     }
-}
-
-/// A stop that is requested now. Its time runs from now, not from the engine's answer.
-pub(crate) async fn stop_requested(engine: &DockerEngine, pod: &str) -> StateUpdate {
-    let asked = Instant::now();
-    let status = status_of_stop(engine, pod).await;
-    StateUpdate::Stop { status, resumed: false, ago: asked.elapsed() }
 }
 
 /// SIGTERM and SIGINT; and the signals that would end us but mean nothing here, so that none of them is

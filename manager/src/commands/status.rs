@@ -18,8 +18,9 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::checkpoint;
 use crate::cli::StatusArgs;
+use crate::error::Refusal;
 use crate::logs::tail::Tail;
-use crate::startup::context::{Refusal, address};
+use crate::startup::context::address;
 use engine::docker::DockerEngine;
 use engine::node::Summary;
 use engine::{Engine, EngineAddress, EngineError};

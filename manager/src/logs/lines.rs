@@ -13,13 +13,11 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 
-use crate::log_format::quoted;
-use crate::logs::output::{Form, Output};
+use crate::logs::json::quoted;
+use crate::logs::output::{Form, MAX_LINE, Output};
 use engine::EngineError;
 use engine::demux::{Frames, Stream, UnknownStream};
 
-/// Longest line that is put out whole, bytes.
-pub const MAX_LINE: usize = 2 * 1024 * 1024;
 /// What ends a piece that is not the last of its line.
 const CONTINUES: &[u8] = b" [continues]";
 /// What begins a piece that is not the first of its line.

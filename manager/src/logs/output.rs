@@ -18,11 +18,12 @@ use tokio::time::{sleep, timeout};
 use tracing::{Instrument, Level, warn};
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::log_format::json_line;
-use crate::logs::lines::MAX_LINE;
+use crate::logs::json::json_line;
 use crate::pause_channel::remote::RemotePause;
 use engine::demux::Stream;
 
+/// Longest line that is put out whole, bytes.
+pub const MAX_LINE: usize = 2 * 1024 * 1024;
 /// Blocks of output that may wait for a stream's reader. A block is what one read of the engine brought,
 /// tens of KiB, or one line of at most 2 MiB.
 const WAITING: usize = 8;

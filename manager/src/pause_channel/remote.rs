@@ -9,7 +9,7 @@ use tokio::sync::mpsc::{Receiver, Sender, UnboundedReceiver, UnboundedSender, ch
 use tokio::time::{sleep, timeout};
 use tracing::{Instrument, Level, debug, warn};
 
-use crate::log_format::json_line;
+use crate::logs::json::json_line;
 use crate::pause_channel::whole_secs;
 use crate::reconcile::BACKOFF;
 use engine::EngineError;

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tracing::info;
 
 use crate::cli::Which;
-use crate::startup::context::Refusal;
+use crate::error::Refusal;
 use crate::startup::retry::retry_until_timeout;
 use engine::docker::DockerEngine;
 use engine::{Engine, EngineAddress, EngineError};

@@ -10,8 +10,8 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::sleep;
 use tracing::{debug, info, warn};
 
-use crate::commands::run::stop_requested;
 use crate::reconcile::BACKOFF;
+use crate::stop_status::stop_requested;
 use engine::EngineError;
 use engine::docker::DockerEngine;
 use engine::node::Change;

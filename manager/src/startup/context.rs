@@ -12,6 +12,7 @@ use tracing::{debug, error, warn};
 
 use crate::cgroups::Limiter;
 use crate::cli::{EngineArgs, LogFormat, Placement, RunArgs};
+use crate::error::Refusal;
 use crate::files::CopySources;
 use crate::files::symlinks::Shared;
 use crate::logs::output::Output;
@@ -29,7 +30,7 @@ use definition::{self, files::Files, files::LocalFiles};
 use engine::docker::DockerEngine;
 use engine::{Engine, EngineAddress, EngineInfo};
 use pod::cgroups::{Arrangement, Missing};
-use pod::exit_status::{STATUS_REFUSED, STATUS_USAGE};
+use pod::exit_status::STATUS_REFUSED;
 use pod::namespace_placement::Programs;
 use pod::namespaces::Namespaces;
 use pod::owner::Owner;
@@ -44,22 +45,6 @@ use pod::task_container::TaskContainer;
 
 /// How long the last word to a `pause` in another container may take: as long as the engine may be away.
 pub const LAST_WORD: Duration = ENGINE_TIMEOUT;
-
-/// Why a pod was not begun.
-#[derive(Debug, Clone)]
-pub struct Refusal {
-    /// The exit status that says so.
-    pub status: u8,
-    /// Why, for people.
-    pub words: String,
-}
-
-impl Refusal {
-    /// Something is wrong with what was asked for.
-    pub fn usage(words: impl ToString) -> Self {
-        Refusal { status: STATUS_USAGE, words: words.to_string() }
-    }
-}
 
 /// What `pause` handed to its child.
 pub struct PauseHandover {

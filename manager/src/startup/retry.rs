@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tracing::warn;
 
-use crate::startup::context::Refusal;
+use crate::error::Refusal;
 use engine::{EngineAddress, EngineError};
 use pod::exit_status::STATUS_UNAVAILABLE;
 use pod::limits::duration;

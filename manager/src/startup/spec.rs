@@ -5,9 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::cli::{Placement, PodArgs};
+use crate::error::Refusal;
 use crate::security::mount_guard;
 use crate::security::mount_guard::MountGuard;
-use crate::startup::context::Refusal;
 use crate::startup::retry::retry_until_timeout;
 use definition::{
     self, diagnostic::DiagnosticReport, diagnostic::MOST_FAULTS, files::Files, labels::Surroundings,

@@ -3,8 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::commands::check::{Verdict, text};
-use crate::startup::context::Refusal;
+use crate::error::Refusal;
 use definition::diagnostic::DiagnosticReport;
 use pod::exit_status::STATUS_USAGE;
 use pod::limits::Limits;
@@ -113,7 +112,7 @@ impl Checked {
         Checked { title, status, report, faults: vec![words], ..Checked::default() }
     }
 
-    fn words(&self) -> Vec<String> {
+    pub(crate) fn words(&self) -> Vec<String> {
         let warnings = self.warnings.iter().map(|warning| format!("warning: {warning}"));
         let allow = self.allow.iter().filter(|_| !self.faults.is_empty());
         let allow =
@@ -142,27 +141,5 @@ impl Answer {
     /// What concerns no pod in particular: its report, and its text.
     pub(crate) fn refusal(&self) -> Option<(Option<&DiagnosticReport>, &str)> {
         self.refusal.as_ref().map(|trouble| (trouble.report.as_ref(), trouble.words.as_str()))
-    }
-
-    /// For people.
-    pub(crate) fn text(&self) -> Verdict {
-        let mut words: Vec<String> = Vec::new();
-        let several = self.pods.len() > 1;
-        for pod in &self.pods {
-            let of_pod = pod.words();
-            if several && !of_pod.is_empty() {
-                words.push(format!("{}:", pod.title));
-            }
-            words.extend(of_pod);
-        }
-        words.extend(self.refusal.iter().map(|trouble| trouble.words.clone()));
-        let plans = self.pods.iter().filter_map(|pod| Some(text::of(&pod.title, pod.plan.as_ref()?)));
-        let mut parts: Vec<String> = plans.collect();
-        if !self.others.is_empty() {
-            let width = self.others.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
-            let lines = self.others.iter().map(|(name, why)| format!("  {name:<width$}  {why}\n"));
-            parts.push(format!("No pods\n{}", lines.collect::<String>()));
-        }
-        Verdict { status: self.status(), plan: parts.join("\n"), words }
     }
 }

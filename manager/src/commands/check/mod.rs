@@ -20,9 +20,10 @@ use crate::commands::check::answer::{Answer, Checked, Plan, Trouble};
 use crate::commands::check::files::OfflineFiles;
 
 use crate::cli::{CheckArgs, EngineArgs, LogFormat, Placement, Which, run_args};
+use crate::error::Refusal;
 use crate::security::manager_files;
 use crate::security::mount_guard::MountGuard;
-use crate::startup::context::{Refusal, address, host_of};
+use crate::startup::context::{address, host_of};
 use crate::startup::retry::retry_until_timeout;
 use crate::startup::spec;
 use crate::startup::spec::{Reading, ask_engine, host_path, read};

@@ -4,7 +4,7 @@
 use crate::cli::{Placement, command_of, run_args};
 use crate::commands::check::answer::{Answer, Checked, Trouble};
 use crate::commands::check::{Operator, StackText, judge, of_service};
-use crate::startup::context::Refusal;
+use crate::error::Refusal;
 use definition::diagnostic::one_line;
 use definition::files::LocalFiles;
 use definition::stack::{self, Entry, Program};

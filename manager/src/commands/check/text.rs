@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::commands::check::answer::Plan;
+use crate::commands::check::Verdict;
+use crate::commands::check::answer::{Answer, Plan};
 use definition::diagnostic::one_line;
 use pod::container_options::PullPolicy;
 use pod::identity::Role;
@@ -13,6 +14,30 @@ use pod::spec::{ComponentSpec, Condition, FileSource, HealthCheck, MountSource, 
 
 /// Characters of a program's name that are shown.
 const MOST_OF_A_PROGRAM: usize = 60;
+
+impl Answer {
+    /// For people.
+    pub(crate) fn text(&self) -> Verdict {
+        let mut words: Vec<String> = Vec::new();
+        let several = self.pods.len() > 1;
+        for pod in &self.pods {
+            let of_pod = pod.words();
+            if several && !of_pod.is_empty() {
+                words.push(format!("{}:", pod.title));
+            }
+            words.extend(of_pod);
+        }
+        words.extend(self.refusal().map(|(_, why)| why.to_owned()));
+        let plans = self.pods.iter().filter_map(|pod| Some(of(&pod.title, pod.plan.as_ref()?)));
+        let mut parts: Vec<String> = plans.collect();
+        if !self.others.is_empty() {
+            let width = self.others.iter().map(|(name, _)| name.chars().count()).max().unwrap_or_default();
+            let lines = self.others.iter().map(|(name, why)| format!("  {name:<width$}  {why}\n"));
+            parts.push(format!("No pods\n{}", lines.collect::<String>()));
+        }
+        Verdict { status: self.status(), plan: parts.join("\n"), words }
+    }
+}
 
 /// What would run.
 pub(crate) fn of(title: &str, plan: &Plan) -> String {
