@@ -2,7 +2,7 @@
 //! engine: what the node holds is back where it was. A program of its own, so that nothing else comes and goes meanwhile.
 //! What it needs is what `pod_docker` needs.
 //!
-//! `TANDEM_CHURN=1000` is so many pods, 200 where nothing is said; `TANDEM_SOAK=60` goes on with such rounds for so many
+//! `TANDEM_CHURN=1000` is so many pods, 100 where nothing is said; `TANDEM_SOAK=60` goes on with such rounds for so many
 //! minutes, and prints what is held after each.
 #![cfg(feature = "docker-tests")]
 #![allow(clippy::disallowed_methods, reason = "tests drive real things")]
@@ -18,7 +18,7 @@ use lab::pod::{Agent, Pod};
 use lab::{LONG, each, idle, script, test_image, wait};
 
 /// Pods in a run of all tests.
-const PODS: usize = 200;
+const PODS: usize = 100;
 /// Pods before the first look: what an engine and an agent keep once they have done everything.
 const WARM_UP: usize = 16;
 /// Pods at once.
