@@ -76,7 +76,7 @@ where
         let mut fields = Fields::default();
         event.record(&mut fields);
         let level = *event.metadata().level();
-        let pod = pod_of_span(context).or_else(|| self.output.pod().map(str::to_owned));
+        let pod = pod_of_span(context).or_else(|| self.output.pod());
         let pod = pod.filter(|_| fields.others.iter().all(|(name, _)| *name != "pod"));
         let pod = pod.map(|pod| ("pod", quoted(&pod)));
         let mut line = object(level, &fields.message)?;

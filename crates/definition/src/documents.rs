@@ -52,9 +52,24 @@ pub(super) fn merge(
 
 /// Takes out of a tree what another one marks `!reset` or `!override`.
 fn clear(node: &mut Node, tagged: &Node) {
-    let (Kind::Map(entries), Kind::Map(tagged)) = (&mut node.kind, &tagged.kind) else { return };
+    let Kind::Map(tagged) = &tagged.kind else { return };
     let tagged: BTreeMap<&str, &Node> =
         tagged.iter().map(|entry| (entry.key.as_str(), &entry.value)).collect();
+    let entries = match &mut node.kind {
+        Kind::Map(entries) => entries,
+        // The short form of a mapping: `[db]`, `[A=1]`.
+        Kind::List(items) => {
+            let key = |item: &Node| match &item.kind {
+                Kind::Text(text) => text.split('=').next().map(str::to_owned),
+                _ => None,
+            };
+            let is_tagged = |key: String| {
+                matches!(tagged.get(key.as_str()), Some(Node { kind: Kind::Reset | Kind::Override(_), .. }))
+            };
+            return items.retain(|item| !key(item).is_some_and(is_tagged));
+        }
+        _ => return,
+    };
     entries.retain_mut(|entry| match tagged.get(entry.key.as_str()) {
         Some(Node { kind: Kind::Reset | Kind::Override(_), .. }) => false,
         Some(tagged) => {

@@ -463,6 +463,8 @@ impl<'a> Reader<'a> {
                         }
                         paths = found.into_iter().flatten().collect();
                     }
+                    // As in Compose: a variable that is not set leaves it out.
+                    "project_directory" if value.is_empty() => {}
                     "project_directory" => {
                         folder = text(value, "a folder of the task container")
                             .map(|path| joined(scope.folder, &path));

@@ -175,14 +175,21 @@ fn braced<'a>(
         None => (true, after),
     };
     let mut chars = operator.chars();
-    let sign = chars.next().filter(|sign| matches!(sign, '-' | '?' | '+') && !name.is_empty());
+    let signs = match scope.dialect {
+        Dialect::Compose => "-?+",
+        // `docker stack deploy` knows no other (docker/cli, `cli/compose/template`).
+        Dialect::Stack => "-?",
+    };
+    let sign = chars.next().filter(|sign| signs.contains(*sign) && !name.is_empty());
     let Some(sign) = sign else {
+        let forms = match scope.dialect {
+            Dialect::Compose => "`:-default`, `-default`, `:?error`, `?error`, `:+other` and `+other`",
+            Dialect::Stack => "`:-default`, `-default`, `:?error` and `?error`",
+        };
         return Err(Problem {
             problem: format!("found {}", quote(whole)),
             quiet: "found `${` before what is no variable",
-            remedy: "valid are `${NAME}`, and after the name `:-default`, `-default`, `:?error`, `?error`, `:+other` \
-                     and `+other`"
-                .into(),
+            remedy: format!("valid are `${{NAME}}`, and after the name {forms}"),
         });
     };
     let end = closing(chars.as_str(), scope.dialect).ok_or_else(unclosed)?;
@@ -362,6 +369,12 @@ mod tests {
         for text in ["a $", "$1", "$(date)"] {
             let problem = format!("found `$` without the name of a variable in {}", quote(text));
             assert_eq!(interpolate(text, strict, &mut 1000).map_err(|it| it.problem), Err(problem));
+        }
+        // `docker stack deploy` refuses it too.
+        for text in ["${A:+x}", "${A+x}"] {
+            let problem = interpolate(text, strict, &mut 1000).expect_err("an error");
+            assert_eq!(problem.problem, format!("found `{text}`"));
+            assert!(!problem.remedy.contains('+'), "{}", problem.remedy);
         }
     }
 

@@ -125,6 +125,12 @@ impl InPlace {
         *self = InPlace { stop_signal, signalled_at, ended_at, ..InPlace::default() };
     }
 
+    /// Since when what it has written is of its present life, by the engine's clock: `began` is when that began, `before`
+    /// when the life before did. An end that was not heard is of no use: what came after an earlier one is known already.
+    pub fn written_since(&self, before: i64, began: i64) -> i64 {
+        self.ended_at.filter(|ended| (before..=began).contains(ended)).unwrap_or(began)
+    }
+
     /// A start may still follow its end, or has.
     pub fn is_open(&self, now: Duration) -> bool {
         self.started.is_some() || self.until.is_some_and(|(until, _)| now < until)
@@ -237,6 +243,10 @@ mod tests {
         assert!(!one.asked, "the signal was the life before's");
         one.began(102 * SECOND);
         assert_eq!(one.ended_at, Some(101 * SECOND), "what it writes from now on came later");
+        assert_eq!(one.written_since(100 * SECOND + 1, 102 * SECOND), 101 * SECOND);
+        one.began(105 * SECOND);
+        let missed = "of the life before nobody has heard the end";
+        assert_eq!(one.written_since(102 * SECOND, 105 * SECOND), 105 * SECOND, "{missed}");
     }
 
     #[test]

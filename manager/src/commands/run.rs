@@ -160,6 +160,7 @@ impl Base<'_> {
         pause.publish(PodHealth::Starting);
         let task = remote_pod::find(&site.engine, &site.address, which, &site.own).await?;
         self.output.name_pod(&task.name);
+        self.output.begin();
         let prepared = site.prepare(self.args, &task, Ok(&self.policy), None, None).await?;
         pause.hold(prepared.spec.stop_timeout + AFTER_STOP + LAST_WORD);
         Ok(PodRun::outside(site, task, prepared, pause, self.means()))

@@ -56,7 +56,7 @@ struct Shared {
     /// How components' lines are written.
     form: OnceLock<Form>,
     /// The pod whose manager writes here, where it runs one only.
-    pod: OnceLock<String>,
+    pod: Mutex<Option<String>>,
 }
 
 /// Room for blocks that wait, in bytes.
@@ -141,12 +141,12 @@ impl Output {
 
     /// The pod whose manager writes here.
     pub fn name_pod(&self, name: &str) {
-        let _ = self.shared.pod.set(name.to_owned());
+        *self.shared.pod.lock().unwrap_or_else(PoisonError::into_inner) = Some(name.to_owned());
     }
 
     /// The pod whose manager writes here, once it is known, and where it is one only.
-    pub fn pod(&self) -> Option<&str> {
-        self.shared.pod.get().map(String::as_str)
+    pub fn pod(&self) -> Option<String> {
+        self.shared.pod.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The streams of the `pause` at the other end of this line.
@@ -182,6 +182,12 @@ impl Output {
     /// The pod ends: from now on no block waits long for room.
     pub fn ending(&self) {
         self.shared.ending.send_replace(true);
+    }
+
+    /// A new run of the pod begins: blocks wait for room again, as before the end of the last one.
+    pub fn begin(&self) {
+        self.shared.ending.send_replace(false);
+        self.shared.stuck.iter().for_each(|stuck| stuck.store(false, Ordering::Relaxed));
     }
 
     /// Write a block, waiting for room; once the pod ends, not for long.
@@ -423,6 +429,10 @@ mod tests {
             }
         };
         assert_eq!(tokio::join!(reader, writer).0, 20);
+
+        output.begin();
+        let waiting = output.write(Stream::Out, b"waits".to_vec());
+        assert!(timeout(Duration::from_secs(3600), waiting).await.is_err(), "so it does in the next run");
     }
 
     #[tokio::test(start_paused = true)]

@@ -307,7 +307,7 @@ impl<E: Engine> Runner<E> {
         }
         if listed {
             let again = self.started_outside(&lives);
-            self.follow_running(&again);
+            self.follow_running(&again, &lives);
         }
     }
 
@@ -328,21 +328,21 @@ impl<E: Engine> Runner<E> {
 
     /// After a listing, follow the output of whatever runs and is not followed: a manager before this one
     /// did, or the engine was away.
-    fn follow_running(&self, again: &[String]) {
+    fn follow_running(&self, again: &[String], lives: &BTreeMap<String, i64>) {
         let Some(followers) = &self.executor.followers else { return };
         for (name, member) in self.observed.members.iter().filter(|(_, member)| member.runs()) {
             let (executor, followers) = (Arc::clone(&self.executor), followers.clone());
             let (id, name) = (member.id.clone(), name.clone());
-            let (again, since) = (again.contains(&name), member.in_place.ended_at);
+            let again = again.contains(&name);
+            let before = lives.get(&name).filter(|_| again);
+            let since = before.map(|before| member.in_place.written_since(*before, member.started_at));
             let follow = async move {
                 // The output of its life before comes first.
                 if again {
                     followers.settle(&id, LAST_OUTPUT).await;
                 }
                 let tty = executor.spec.member(&name).is_some_and(|member| member.container.tty);
-                if let Err(error) =
-                    followers.follow(&*executor.engine, &id, &name, tty, since.filter(|_| again)).await
-                {
+                if let Err(error) = followers.follow(&*executor.engine, &id, &name, tty, since).await {
                     warn!("cannot follow the output of `{name}`: {error}");
                 }
             };

@@ -174,7 +174,7 @@ fn an_include_in_the_long_form_has_several_files_a_folder_and_env_files() {
             (
                 "/app/compose.yml",
                 "include:\n- path: [db/compose.yml, db/more.yml]\n  project_directory: ../srv\n  env_file: [one.env, /app/two.env]\n\
-                 - {path: db/plain.yml, env_file: /dev/null}\n- {path: '$WHERE/last.yml', env_file: [], project_directory: }\n",
+                 - {path: db/plain.yml, env_file: /dev/null}\n- {path: '$WHERE/last.yml', env_file: [], project_directory: ''}\n",
             ),
             ("/app/.env", "WHERE=db\n"),
             ("/app/one.env", "A=one\nB=one\n"),

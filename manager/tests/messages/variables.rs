@@ -301,6 +301,8 @@ const DOCUMENTS: &[(&str, &str)] = &[
     ("services: {a: {image: a, command: [x], environment: {A: 1, B: 1}}}\n---\nservices: {a: {command: , environment: [B=2]}}", "services: {a: {image: a, environment: {A: 1, B: 2}}}"),
     ("services: {a: {image: a, tmpfs: [/a]}}\n---\nservices: {a: {tmpfs: [/b]}}", "services: {a: {image: a, tmpfs: [/a, /b]}}"),
     ("services: {a: {image: a, tmpfs: [/a], user: x}}\n---\nservices: {a: {tmpfs: !override [/b], user: !reset null}}", "services: {a: {image: a, tmpfs: [/b]}}"),
+    ("services: {a: {image: a, depends_on: [b, c]}, b: {image: b}, c: {image: c}}\n---\nservices: {a: {depends_on: {b: !reset null}}}", "services: {a: {image: a, depends_on: [c]}, b: {image: b}, c: {image: c}}"),
+    ("services: {a: {image: a, environment: [A=1, B=2]}}\n---\nservices: {a: {environment: {A: !reset null}}}", "services: {a: {image: a, environment: [B=2]}}"),
     ("services: {a: {image: a}, b: {image: b, user: x}}\n---\nservices: {a: !reset null, b: !override {image: c}}", "services: {b: {image: c}}"),
     ("services: {a: {image: a}}\n---\nservices: !override {b: {image: b}}", "services: {b: {image: b}}"),
     ("services: {a: {image: a}}\n---\nservices:\n---\nservices: {a: }", "services: {a: {image: a}}"),
