@@ -80,6 +80,7 @@ fn when_all_are_killed_at_once_the_processes_end_and_the_next_run_begins_anew() 
         .component("shell", &script("sleep 100000 & sleep 100000 & wait"))
         .start();
     pod.wait_healthy();
+    let before = inspect(&pod.container("app"))["Id"].clone();
     let sandbox = format!("{}.pause", pod.name());
     let manager = pod.manager_pid().expect("a manager");
     on_host(&format!("kill -KILL {} {manager} {}", pid(pod.id()), pid(&sandbox)));
@@ -89,14 +90,15 @@ fn when_all_are_killed_at_once_the_processes_end_and_the_next_run_begins_anew() 
     });
     for component in ["app", "shell"] {
         let name = pod.container(component);
+        // Removed by the manager of another pod that has begun meanwhile: then it has ended too.
         let ended = wait(format!("`{name}` ends"), LONG, || {
-            let state = try_inspect(&name)?["State"].clone();
+            let Some(found) = try_inspect(&name) else { return Some(killed) };
+            let state = &found["State"];
             (state["Running"] == false).then(|| time(state["FinishedAt"].as_str().expect("a time")))
         });
         let after = ended.saturating_sub(killed);
         assert!(after <= here(Duration::from_secs(1)), "`{name}` ended {after:?} after its task container");
     }
-    let before = inspect(&pod.container("app"))["Id"].clone();
     docker(&["start", pod.id()]);
     pod.wait_healthy();
     assert_ne!(inspect(&pod.container("app"))["Id"], before, "what only keeps `lo` is never adopted");
