@@ -382,7 +382,6 @@ fn an_agent_goes_on_with_its_own_lock_and_gets_it_again_but_never_that_of_its_ea
     assert_ne!(again, was);
     // Killed with all of its container and started again, it is another run.
     docker(&["kill", "-s", "KILL", agent.container()]);
-    assert_eq!(lock(), Some(again.clone()), "nobody is there to remove it");
     docker(&["start", agent.container()]);
     wait("it runs pods again", LONG, || (agent.logs().matches(RUNS).count() == 3).then_some(()));
     assert_ne!(lock(), Some(again));
