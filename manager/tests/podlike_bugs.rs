@@ -36,7 +36,7 @@ const BUGS: [(u32, &str, &[&str]); 16] = [
         &[
             "tests/pod/podlike.rs: podlike_bug_7_a_pod_finds_itself_in_a_cgroup_namespace_of_its_own",
             "src/startup/own_container.rs: the_id_is_found_wherever_the_engine_keeps_its_containers",
-            "../crates/pod/src/limits.rs: the_sum_is_held_where_something_can_hold_it_and_else_each_with_one_warning",
+            "../crates/pod/src/cgroups.rs: the_sum_is_held_where_something_can_hold_it_and_else_each_with_one_warning",
         ],
     ),
     (
