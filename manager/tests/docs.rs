@@ -11,6 +11,7 @@ use pod::bounds::{BOUNDS, Bound};
 use pod::exit_status;
 use pod::policy::{Allowance, DEFAULT_MAX_COMPONENTS, LARGEST_MAX_COMPONENTS, Level, words};
 use pod::task_container::{TaskContainer, TaskMount};
+use pod::testing::{BASELINE_CONTROLS, RESTRICTED_CONTROLS};
 use serde_yaml::Value;
 
 const README: &str = include_str!("../../README.md");
@@ -25,33 +26,6 @@ const TROUBLESHOOTING: &str = include_str!("../../docs/guides/troubleshooting.md
 
 /// README.md is for a reader with ten minutes.
 const MOST_LINES_OF_README: usize = 200;
-
-/// The controls of the level *baseline* (`k8s.io/pod-security-admission`, `policy/check_*.go`).
-const BASELINE: [&str; 12] = [
-    "appArmorProfile",
-    "capabilities_baseline",
-    "hostNamespaces",
-    "hostPathVolumes",
-    "hostPorts",
-    "hostProbesAndHostLifecycle",
-    "privileged",
-    "procMount",
-    "seLinuxOptions",
-    "seccompProfile_baseline",
-    "sysctls",
-    "windowsHostProcess",
-];
-
-/// The controls that the level *restricted* adds.
-const RESTRICTED: [&str; 7] = [
-    "allowPrivilegeEscalation",
-    "capabilities_restricted",
-    "procMount_restricted",
-    "restrictedVolumes",
-    "runAsNonRoot",
-    "runAsUser",
-    "seccompProfile_restricted",
-];
 
 /// A task container whose only file has this text.
 struct OneFile(&'static str);
@@ -159,7 +133,8 @@ fn the_policy_file_of_the_page_is_valid_and_has_every_key() {
 fn the_page_on_the_policy_has_every_control_of_the_pod_security_standards() {
     const HEADER: &str = "| control | Kubernetes | Tandem checks | deviation and reason |";
     let restricted = POLICY.find("### Restricted").expect("the level");
-    for (page, controls) in [(POLICY, &BASELINE[..]), (&POLICY[restricted..], &RESTRICTED)] {
+    for (page, controls) in [(POLICY, &BASELINE_CONTROLS[..]), (&POLICY[restricted..], &RESTRICTED_CONTROLS)]
+    {
         let rows = table(page, HEADER);
         // Rows in brackets are Tandem's own.
         let names = rows.iter().map(|row| row[0].trim_matches('`')).filter(|name| !name.starts_with('('));

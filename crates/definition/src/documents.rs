@@ -55,29 +55,24 @@ fn clear(node: &mut Node, tagged: &Node) {
     let Kind::Map(tagged) = &tagged.kind else { return };
     let tagged: BTreeMap<&str, &Node> =
         tagged.iter().map(|entry| (entry.key.as_str(), &entry.value)).collect();
-    let entries = match &mut node.kind {
-        Kind::Map(entries) => entries,
+    let is_cleared =
+        |key: &str| tagged.get(key).is_some_and(|node| matches!(node.kind, Kind::Reset | Kind::Override(_)));
+    match &mut node.kind {
+        Kind::Map(entries) => {
+            entries.retain(|entry| !is_cleared(&entry.key));
+            for entry in entries {
+                if let Some(tagged) = tagged.get(entry.key.as_str()) {
+                    clear(&mut entry.value, tagged);
+                }
+            }
+        }
         // The short form of a mapping: `[db]`, `[A=1]`.
-        Kind::List(items) => {
-            let key = |item: &Node| match &item.kind {
-                Kind::Text(text) => text.split('=').next().map(str::to_owned),
-                _ => None,
-            };
-            let is_tagged = |key: String| {
-                matches!(tagged.get(key.as_str()), Some(Node { kind: Kind::Reset | Kind::Override(_), .. }))
-            };
-            return items.retain(|item| !key(item).is_some_and(is_tagged));
-        }
-        _ => return,
-    };
-    entries.retain_mut(|entry| match tagged.get(entry.key.as_str()) {
-        Some(Node { kind: Kind::Reset | Kind::Override(_), .. }) => false,
-        Some(tagged) => {
-            clear(&mut entry.value, tagged);
-            true
-        }
-        None => true,
-    });
+        Kind::List(items) => items.retain(|item| match &item.kind {
+            Kind::Text(text) => !text.split('=').next().is_some_and(is_cleared),
+            _ => true,
+        }),
+        _ => {}
+    }
 }
 
 /// The later document over the ones before.

@@ -12,36 +12,12 @@ use pod::container_options::{Device, DeviceRequest};
 use pod::policy::{Bind, Host, Level, Policy, Refusal};
 use pod::spec::{ComponentSpec, ContainerSpec, Hook, Recursion};
 use pod::task_container::{TaskContainer, TaskMount};
+use pod::testing::{BASELINE_CONTROLS, RESTRICTED_CONTROLS};
 use pod::volume::VolumeInfo;
 
 use Expected::{Fails, Passes};
 use Level::{Baseline, Restricted};
 use Subject::{Component, Label, Mount, Task, User, Volume};
-
-const BASELINE: [&str; 12] = [
-    "appArmorProfile",
-    "capabilities_baseline",
-    "hostNamespaces",
-    "hostPathVolumes",
-    "hostPorts",
-    "hostProbesAndHostLifecycle",
-    "privileged",
-    "procMount",
-    "seLinuxOptions",
-    "seccompProfile_baseline",
-    "sysctls",
-    "windowsHostProcess",
-];
-
-const RESTRICTED: [&str; 7] = [
-    "allowPrivilegeEscalation",
-    "capabilities_restricted",
-    "procMount_restricted",
-    "restrictedVolumes",
-    "runAsNonRoot",
-    "runAsUser",
-    "seccompProfile_restricted",
-];
 
 /// Controls of `restricted` that stand for one of `baseline`.
 const OVERRIDES: [(&str, &str); 4] = [
@@ -452,7 +428,7 @@ fn every_control_passes_and_fails_as_its_fixtures_do() {
 
 #[test]
 fn every_control_has_a_passing_and_a_failing_case() {
-    for (level, controls) in [(Baseline, &BASELINE[..]), (Restricted, &RESTRICTED)] {
+    for (level, controls) in [(Baseline, &BASELINE_CONTROLS[..]), (Restricted, &RESTRICTED_CONTROLS)] {
         for expected in [Passes, Fails] {
             let cases = cases();
             let of_level = cases.iter().filter(|(_, of, _, what, _)| *of == level && *what == expected);

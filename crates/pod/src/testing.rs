@@ -10,6 +10,33 @@ use super::spec::{
     Restart,
 };
 
+/// The controls of the level *baseline* (`k8s.io/pod-security-admission`, `policy/check_*.go`).
+pub const BASELINE_CONTROLS: [&str; 12] = [
+    "appArmorProfile",
+    "capabilities_baseline",
+    "hostNamespaces",
+    "hostPathVolumes",
+    "hostPorts",
+    "hostProbesAndHostLifecycle",
+    "privileged",
+    "procMount",
+    "seLinuxOptions",
+    "seccompProfile_baseline",
+    "sysctls",
+    "windowsHostProcess",
+];
+
+/// The controls that the level *restricted* adds.
+pub const RESTRICTED_CONTROLS: [&str; 7] = [
+    "allowPrivilegeEscalation",
+    "capabilities_restricted",
+    "procMount_restricted",
+    "restrictedVolumes",
+    "runAsNonRoot",
+    "runAsUser",
+    "seccompProfile_restricted",
+];
+
 /// A file that is there, for copies and secrets.
 pub const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
 /// Id of the task container of [`pod`].

@@ -307,7 +307,7 @@ impl<E: Engine> Runner<E> {
         }
         if listed {
             let again = self.started_outside(&lives);
-            self.follow_running(&again, &lives);
+            self.follow_running(&again);
         }
     }
 
@@ -327,18 +327,16 @@ impl<E: Engine> Runner<E> {
     }
 
     /// After a listing, follow the output of whatever runs and is not followed: a manager before this one
-    /// did, or the engine was away.
-    fn follow_running(&self, again: &[String], lives: &BTreeMap<String, i64>) {
+    /// did, or the engine was away. `again`: see [`Runner::started_outside`].
+    fn follow_running(&self, again: &BTreeMap<String, i64>) {
         let Some(followers) = &self.executor.followers else { return };
         for (name, member) in self.observed.members.iter().filter(|(_, member)| member.runs()) {
             let (executor, followers) = (Arc::clone(&self.executor), followers.clone());
             let (id, name) = (member.id.clone(), name.clone());
-            let again = again.contains(&name);
-            let before = lives.get(&name).filter(|_| again);
-            let since = before.map(|before| member.in_place.written_since(*before, member.started_at));
+            let since = again.get(&name).copied();
             let follow = async move {
                 // The output of its life before comes first.
-                if again {
+                if since.is_some() {
                     followers.settle(&id, LAST_OUTPUT).await;
                 }
                 let tty = executor.spec.member(&name).is_some_and(|member| member.container.tty);

@@ -181,15 +181,14 @@ impl<E: Engine> Runner<E> {
         lives.map(|(name, member)| (name.clone(), member.started_at)).collect()
     }
 
-    /// Components that somebody else has started again since they were in these lives; they are told of, and counted.
-    pub(crate) fn started_outside(&self, before: &BTreeMap<String, i64>) -> Vec<String> {
-        let again = self.observed.members.iter().filter(|(name, member)| {
-            before.get(*name).is_some_and(|started_at| member.started_at > *started_at)
-        });
-        let again = again.map(|(name, member)| {
+    /// Components that somebody else has started again since they were in these lives, and since when what each has written
+    /// is of its present life; they are told of, and counted.
+    pub(crate) fn started_outside(&self, lives: &BTreeMap<String, i64>) -> BTreeMap<String, i64> {
+        let again = self.observed.members.iter().filter_map(|(name, member)| {
+            let before = *lives.get(name).filter(|before| member.started_at > **before)?;
             info!("component `{name}` was started again from outside");
             self.executor.checkpoint.again(&member.id);
-            name.clone()
+            Some((name.clone(), member.in_place.written_since(before, member.started_at)))
         });
         again.collect()
     }

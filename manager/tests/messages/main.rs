@@ -1,5 +1,5 @@
 //! What people are told before a pod begins, in the exact words: read it through to judge their tone. What a pod says
-//! at its end stands in `pod/plan/tests.rs`.
+//! at its end stands in `crates/pod/src/plan/tests.rs`.
 
 mod check;
 mod command_line;
